@@ -1,0 +1,33 @@
+"""Every test runs in a house of its own: no real ledger, configuration or runtime directory."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+
+
+@pytest.fixture(autouse=True)
+def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short temporary folder that is home, working folder, ledger and runtime directory.
+
+    Short, because a Unix socket's path may not be longer than about 100 bytes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    for name in list(os.environ):
+        if name.startswith(("PERSONA_", "PERSONAD_", "XDG_")) or name in KEYS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("NO_COLOR", "1")
+    (folder / "home").mkdir()
+    (folder / "run").mkdir(mode=0o700)
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,66 @@
+"""The ledger itself: who it is, what it holds, and looking after it."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from .base import PROTOCOL, VERSION, Count, Done, Moment, Name, Positive, Reply, Request
+
+Mode = Literal["normal", "read-only", "draining"]
+
+
+class Welcome(Reply, frozen=True, tag="welcome"):
+    protocol: int
+    version: str
+    pid: Positive
+    ledger: str
+    """The ledger's own id, made when it was created."""
+    last_seq: Count
+    autostarted: bool
+    """Started by a client rather than by a person or systemd: a newer client may replace it."""
+
+
+class Hello(Request[Welcome], frozen=True, tag="hello"):
+    """First on every connection; a protocol that doesn't fit is refused, naming both."""
+
+    protocol: int = PROTOCOL
+    version: Name = VERSION
+
+
+class StatusReply(Reply, frozen=True, tag="status"):
+    version: str
+    pid: Positive
+    uptime_ms: Count
+    api_socket: str
+    live_socket: str
+    database: str
+    size_bytes: Count
+    last_seq: Count
+    events_per_s: float
+    """Over the last ten seconds."""
+    open_batches: Count
+    watchers: Count
+    spool_backlog: Count
+    """Events in spool files that are not taken in yet."""
+    quarantined: Count
+    anomalies: Count
+    last_retention: Moment | None
+    last_backup: Moment | None
+    mode: Mode
+    mode_reason: str | None = None
+
+
+class Status(Request[StatusReply], frozen=True, tag="status"):
+    pass
+
+
+class Stop(Request[Done], frozen=True, tag="stop"):
+    """Drain: no new appends, everything in flight committed and acknowledged, then out."""
+
+
+class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
+    """Topic `tick/`: once a second while a batch is open, so that a lost last frame is noticed."""
+
+    last_seq: Count
+    batches: dict[str, Count]
+    """Each open batch's newest seq."""

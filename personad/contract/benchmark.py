@@ -1,0 +1,31 @@
+"""Benchmark runs."""
+
+from msgspec import Struct
+
+from .base import Count, Event, Name, Text
+
+
+class Statistics(Struct, frozen=True, kw_only=True):
+    """Of one metric, in the metric's own unit."""
+
+    p50: float
+    p95: float | None
+    """None under 59 samples."""
+    p99: float | None
+    """None under 299 samples."""
+    mean: float
+    std: float
+    n: Count
+
+
+class BenchmarkFinished(Event, frozen=True, kw_only=True, tag="benchmark.finished"):
+    run: Name
+    suite: Name
+    workload: Name
+    provider: Name
+    model: Name
+    environment: dict[str, Text]
+    runs: list[dict[str, list[float]]]
+    """Raw samples by metric, one map a process."""
+    summary: dict[str, Statistics]
+    commit: Name | None = None

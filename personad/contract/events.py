@@ -1,0 +1,123 @@
+"""Every kind of event in one union, and how events are appended and read."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from . import batch, benchmark, budget, cost, quality
+from .base import (
+    MAX_APPEND_EVENTS,
+    MAX_READ_EVENTS,
+    BatchId,
+    Count,
+    Moment,
+    Name,
+    Positive,
+    Reply,
+    Request,
+)
+
+AnyEvent = (
+    batch.BatchStarted
+    | batch.BatchPausing
+    | batch.BatchPaused
+    | batch.BatchResumed
+    | batch.BatchInterrupted
+    | batch.BatchFinished
+    | batch.PersonaQueued
+    | batch.PersonaGenerating
+    | batch.PersonaValidating
+    | batch.PersonaRetrying
+    | batch.PersonaCompleted
+    | batch.PersonaFailed
+    | cost.CallStarted
+    | cost.CallAbandoned
+    | cost.CostRecorded
+    | cost.CostCorrected
+    | quality.QualityScored
+    | quality.GoalSet
+    | quality.GoalCleared
+    | budget.BudgetSet
+    | budget.BudgetCleared
+    | budget.PriceSet
+    | budget.AlertConfigured
+    | budget.AlertRaised
+    | budget.AlertAcknowledged
+    | budget.ForecastRecorded
+    | benchmark.BenchmarkFinished
+)
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """An event as the ledger holds it."""
+
+    seq: Positive
+    recorded_at: Moment
+    event: AnyEvent
+    anomaly: str | None = None
+    """Why it was kept but not folded."""
+
+
+class Fence(Struct, frozen=True, kw_only=True):
+    """Proof that a runner still holds its batch."""
+
+    batch: BatchId
+    fence: Positive
+
+
+class Appended(Reply, frozen=True, tag="appended"):
+    """On disk. `first_seq` and `last_seq` are those of the new events, null where none was new."""
+
+    first_seq: Count | None
+    last_seq: Count | None
+    duplicates: Count
+    anomalies: Count
+    quarantined: Count
+
+
+class Append(Request[Appended], frozen=True, tag="append"):
+    """All or nothing; answered only after the commit has reached the disk."""
+
+    events: Annotated[list[AnyEvent], Meta(max_length=MAX_APPEND_EVENTS)]
+    fence: Fence | None = None
+
+
+class Exported(Struct, frozen=True, kw_only=True):
+    """A line of `events export`."""
+
+    event: AnyEvent
+    receipt: dict[str, int | str | None] | None = None
+    """The unit prices that a cost was computed from, and their source."""
+    derived: bool = False
+    """Whether the daemon wrote it."""
+
+
+class Import(Request[Appended], frozen=True, tag="import"):
+    """Takes an export back, the daemon's own events included; raises no alert."""
+
+    items: Annotated[list[Exported], Meta(max_length=MAX_APPEND_EVENTS)]
+
+
+class ReadReply(Reply, frozen=True, tag="events"):
+    events: list[Recorded]
+    last_seq: Count
+    """Of the whole ledger."""
+    next_seq: Count
+    """Read on with this as `after_seq`."""
+    more: bool
+
+
+class Read(Request[ReadReply], frozen=True, tag="read"):
+    after_seq: Count = 0
+    types: list[Name] = []
+    batch: BatchId | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_READ_EVENTS)] = 1_000
+
+
+class EventsFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="events-recorded"):
+    """Topic `all/`: one commit."""
+
+    seq: Count
+    previous_seq: Count
+    events: list[Recorded] | None
+    """Absent where they are too large for a frame: catch up with `read`."""

@@ -5,6 +5,7 @@ never leaves `sources`.
 """
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -23,6 +24,9 @@ class Record(Struct, frozen=True):
     text: str
     question: str | None = None
     """What was asked: the column's heading or the interviewer's words, where known."""
+    kind: Literal["speech", "fact"] = "speech"
+    """A `fact` is a closed answer or a header line (`question` its heading: age, city), and
+    speaks about the participant, not for him: it takes no part in segmentation."""
 
 
 class Unreadable(Struct, frozen=True):

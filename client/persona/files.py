@@ -1,0 +1,76 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+LEFTOVER = ".persona-*.tmp"
+"""What a process that was killed while it wrote may leave beside the file it was writing."""
+
+_CANNOT_SYNC_A_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP})
+"""Some network file systems can't, and have written the name already."""
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Make `path` hold exactly `data`, on disk, or leave everything as it was.
+
+    The bytes go into a new file of the same folder, which then takes the name: who reads sees the
+    old file or the new one, also after a loss of power. `mode` is subject to the umask. A link is
+    followed; into a device or a pipe (`/dev/stdout`) the bytes go straight.
+
+    Raises OSError (no room, no right, no such folder, …) with nothing left behind.
+    """
+    if _is_stream(path):
+        with open(path, "wb", buffering=0) as stream:
+            _write_all(stream.fileno(), data)
+        return
+    target = Path(os.path.realpath(path))
+    unfinished = target.with_name(LEFTOVER.replace("*", secrets.token_hex(8)))
+    try:
+        _write_new(unfinished, data, mode)
+        os.replace(unfinished, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            unfinished.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in `folder` to disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_A_FOLDER:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """`os.write` may take only a part, and does so just before the disk is full."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

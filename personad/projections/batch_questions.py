@@ -1,0 +1,243 @@
+"""What is asked about batches, answered from their rows."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+
+import apsw
+
+from personad.analytics.eta import eta
+from personad.contract import batch as b
+from personad.contract.base import ErrorInfo
+from personad.contract.errors import LedgerError
+from personad.kinds import microseconds, moment_of
+from personad.projections import costs, states
+from personad.projections.batch_rows import BatchRow, load
+from personad.projections.batches import elapsed_us
+
+_LIST = """
+SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
+  (SELECT coalesce(sum(cost_nanousd), 0) FROM call WHERE call.batch = batch.batch)
+FROM batch
+WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
+ORDER BY started_at DESC, batch DESC LIMIT :limit
+"""
+_PERSONAS = """
+SELECT "index", persona, name, status, attempts, duration_ms, quality, accepted,
+  error_kind, error_message, started_at, retry_at, path, seq
+FROM persona WHERE batch = ? ORDER BY "index"
+"""
+_HISTORY = """
+SELECT duration_ms FROM persona WHERE duration_ms IS NOT NULL AND batch IN (
+  SELECT batch FROM batch WHERE provider = ? AND model = ? AND batch <> ?
+  ORDER BY started_at DESC LIMIT 5)
+LIMIT 200
+"""
+_BY_PREFIX = "SELECT batch FROM batch WHERE batch >= :from AND batch < :to LIMIT 6"
+_NEWEST = "SELECT batch FROM batch ORDER BY started_at DESC, batch DESC LIMIT 1"
+_SOME = "SELECT batch FROM batch ORDER BY started_at DESC LIMIT 200"
+_OPEN = """
+SELECT batch, seq FROM batch WHERE status IN
+  ('queued', 'running', 'pausing', 'paused', 'interrupted')
+"""
+_COUNT_OPEN = """
+SELECT count(*) FROM batch WHERE status IN
+  ('queued', 'running', 'pausing', 'paused', 'interrupted')
+"""
+
+
+def open_batches(db: apsw.Connection) -> dict[str, int]:
+    """Each batch that may still change, with its newest seq."""
+    return dict(db.execute(_OPEN))
+
+
+def count_open(db: apsw.Connection) -> int:
+    return int(db.execute(_COUNT_OPEN).get)
+
+
+def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
+    statuses = ",".join(f'"{status}"' for status in request.statuses)
+    found = db.execute(
+        _LIST, {"statuses": f"[{statuses}]" if statuses else None, "limit": request.limit}
+    )
+    return b.BatchListReply(
+        batches=[
+            b.BatchSummary(
+                batch=batch,
+                experiment=experiment,
+                status=status,
+                provider=provider,
+                model=model,
+                total=total,
+                completed=completed,
+                failed=failed,
+                started_at=moment_of(started_at),
+                cost_nanousd=cost,
+            )
+            for (
+                batch,
+                experiment,
+                status,
+                provider,
+                model,
+                total,
+                completed,
+                failed,
+                started_at,
+                cost,
+            ) in found
+        ]
+    )
+
+
+def find(db: apsw.Connection, name: str) -> str:
+    """The id that `name` means: itself, the only one that begins with it, or `last`.
+
+    Raises:
+        LedgerError: `not-found`, with the nearest ids.
+    """
+    if name == "last":
+        newest = db.execute(_NEWEST).fetchone()
+        if newest is None:
+            raise LedgerError(
+                "not-found", "there is no batch yet", hint="make one with `persona generate`"
+            )
+        return str(newest[0])
+    if load(db, name) is not None:
+        return name
+    matches = [row[0] for row in db.execute(_BY_PREFIX, {"from": name, "to": name + "\U0010ffff"})]
+    if len(matches) == 1:
+        return str(matches[0])
+    if matches:
+        listed = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+        raise LedgerError("not-found", f"several batches begin with {name!r}: {listed}")
+    near = get_close_matches(name, [row[0] for row in db.execute(_SOME)], n=3)
+    raise LedgerError(
+        "not-found",
+        f"there is no batch {name!r}",
+        hint=f"did you mean {' or '.join(near)}?" if near else "`persona batch list` shows them",
+    )
+
+
+def show(
+    db: apsw.Connection,
+    batch: str,
+    now: datetime,
+    *,
+    after_seq: int | None = None,
+) -> b.BatchState:
+    """The batch as it now is; with `after_seq`, only the personas changed by later events."""
+    row = load(db, batch)
+    if row is None:
+        raise LedgerError("not-found", f"there is no batch {batch!r}")
+    spent_on = costs.of_personas(db, batch)
+    held = row.status in ("paused", "interrupted")
+    found = list(db.execute(_PERSONAS, (batch,)))
+    personas = [_persona(values, spent_on, held=held) for values in found]
+    changed = (
+        personas
+        if after_seq is None
+        else [p for p, values in zip(personas, found, strict=True) if values[-1] > after_seq]
+    )
+    return b.BatchState(
+        batch=row.batch,
+        experiment=row.experiment,
+        status=row.status,
+        reason=row.reason,
+        provider=row.provider,
+        model=row.model,
+        total=row.total,
+        counts=_counts(row, personas),
+        started_at=moment_of(row.started_at),
+        finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
+        elapsed_ms=elapsed_us(row, now) // 1_000,
+        slept_ms=0,
+        eta_ms=_eta(db, row, personas, now),
+        cost=_cost(db, row),
+        quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
+        concurrency=row.concurrency,
+        output=row.output,
+        source=row.source,
+        personas=changed,
+        seq=row.seq,
+        as_of=now,
+    )
+
+
+def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) -> b.PersonaRow:
+    (
+        index,
+        persona,
+        name,
+        status,
+        attempts,
+        duration_ms,
+        quality,
+        accepted,
+        error_kind,
+        error_message,
+        started_at,
+        retry_at,
+        path,
+        _,
+    ) = values
+    error = ErrorInfo(kind=str(error_kind), message=str(error_message)) if error_kind else None
+    return b.PersonaRow(
+        index=index,  # type: ignore[arg-type]
+        persona=persona,  # type: ignore[arg-type]
+        name=name,  # type: ignore[arg-type]
+        status="paused" if held and status in states.IN_FLIGHT else status,  # type: ignore[arg-type]
+        attempts=attempts,  # type: ignore[arg-type]
+        duration_ms=duration_ms,  # type: ignore[arg-type]
+        cost_nanousd=spent_on.get(persona, 0),  # type: ignore[call-overload]
+        quality=quality / 10_000 if isinstance(quality, int) else None,
+        accepted=bool(accepted) if accepted is not None else None,
+        error=error,
+        started_at=moment_of(started_at) if isinstance(started_at, int) else None,
+        retry_at=moment_of(retry_at) if isinstance(retry_at, int) else None,
+        path=path,  # type: ignore[arg-type]
+    )
+
+
+def _counts(row: BatchRow, personas: Collection[b.PersonaRow]) -> b.Counts:
+    found: dict[str, int] = {}
+    for each in personas:
+        found[each.status] = found.get(each.status, 0) + 1
+    # Personas that are planned but not queued yet wait as well.
+    found["pending"] = found.get("pending", 0) + max(0, row.total - len(personas))
+    return b.Counts(**found)
+
+
+def _eta(
+    db: apsw.Connection, row: BatchRow, personas: Sequence[b.PersonaRow], now: datetime
+) -> b.Eta | None:
+    if row.status not in ("queued", "running"):
+        return None
+    durations = [p.duration_ms for p in personas if p.duration_ms is not None]
+    ages = [
+        max(0, (microseconds(now) - microseconds(p.started_at)) // 1_000)
+        for p in personas
+        if p.status in states.IN_FLIGHT and p.started_at is not None
+    ]
+    history = (
+        [r[0] for r in db.execute(_HISTORY, (row.provider, row.model, row.batch))]
+        if len(durations) < 5
+        else []
+    )
+    pending = row.total - row.completed - row.failed - len(ages)
+    return eta(durations, ages, pending=max(0, pending), slots=row.concurrency, history_ms=history)
+
+
+def _cost(db: apsw.Connection, row: BatchRow) -> b.BatchCost:
+    spent, reserved, unresolved = costs.of_batch(db, row.batch)
+    if row.completed:
+        projected: int | None = round(spent * row.total / row.completed)
+    else:
+        projected = row.estimate_nanousd
+    return b.BatchCost(
+        spent_nanousd=spent,
+        reserved_nanousd=reserved,
+        unresolved_nanousd=unresolved,
+        projected_nanousd=projected if row.status in b.OPEN else spent,
+        budget_nanousd=row.budget_nanousd,
+    )

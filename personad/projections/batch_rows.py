@@ -1,0 +1,187 @@
+"""The rows of the batches rollup: one a batch, one a persona, and how they are loaded and saved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import apsw
+
+from personad.contract import batch as b
+
+SCHEMA = """
+CREATE TABLE batch (
+  batch TEXT PRIMARY KEY,
+  experiment TEXT,
+  status TEXT NOT NULL,
+  reason TEXT,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  concurrency INTEGER NOT NULL,
+  total INTEGER NOT NULL,
+  queued INTEGER NOT NULL,
+  completed INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  quality_sum INTEGER NOT NULL,       -- of completed personas' composites, × 10⁴
+  output TEXT NOT NULL,
+  source TEXT NOT NULL,
+  budget_nanousd INTEGER,
+  estimate_nanousd INTEGER,
+  started_at INTEGER NOT NULL,        -- microseconds, as all times here
+  finished_at INTEGER,
+  running_since INTEGER,
+  active_us INTEGER NOT NULL,         -- time spent running before `running_since`
+  seq INTEGER NOT NULL,               -- the newest event that changed this batch
+  previous_seq INTEGER NOT NULL       -- what `seq` was before that commit
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_by_status ON batch (status) WHERE status IN
+  ('queued', 'running', 'pausing', 'paused', 'interrupted');
+CREATE INDEX batch_by_start ON batch (started_at);
+CREATE INDEX batch_by_model ON batch (provider, model, started_at);
+
+CREATE TABLE persona (
+  batch TEXT NOT NULL,
+  "index" INTEGER NOT NULL,
+  persona TEXT NOT NULL,
+  name TEXT,
+  status TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  started_at INTEGER,
+  retry_at INTEGER,
+  duration_ms INTEGER,
+  quality INTEGER,                    -- composite × 10⁴
+  accepted INTEGER,
+  error_kind TEXT,
+  error_message TEXT,
+  path TEXT,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (batch, "index")
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX persona_by_id ON persona (batch, persona);
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchRow:
+    """A row of `batch`, while events are folded into it."""
+
+    batch: str
+    experiment: str | None
+    status: b.BatchStatus
+    reason: str | None = None
+    provider: str
+    model: str
+    concurrency: int
+    total: int
+    queued: int = 0
+    completed: int = 0
+    failed: int = 0
+    quality_sum: int = 0
+    output: str
+    source: str
+    budget_nanousd: int | None
+    estimate_nanousd: int | None
+    started_at: int
+    finished_at: int | None = None
+    running_since: int | None = None
+    active_us: int = 0
+    seq: int = 0
+    previous_seq: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class PersonaRow:
+    """A row of `persona`, while events are folded into it."""
+
+    batch: str
+    index: int
+    persona: str
+    name: str | None = None
+    status: b.PersonaStatus = "pending"
+    attempts: int = 0
+    started_at: int | None = None
+    retry_at: int | None = None
+    duration_ms: int | None = None
+    quality: int | None = None
+    accepted: int | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+    path: str | None = None
+    seq: int = 0
+
+
+def _quoted(row: type[BatchRow] | type[PersonaRow]) -> str:
+    return ", ".join(f'"{each.name}"' for each in fields(row))
+
+
+def _places(row: type[BatchRow] | type[PersonaRow]) -> str:
+    return ", ".join("?" * len(fields(row)))
+
+
+def _values(row: BatchRow | PersonaRow) -> tuple[object, ...]:
+    return tuple(getattr(row, each.name) for each in fields(row))
+
+
+_BATCH_COLUMNS = _quoted(BatchRow)
+_PERSONA_COLUMNS = _quoted(PersonaRow)
+_LOAD_BATCH = f"SELECT {_BATCH_COLUMNS} FROM batch WHERE batch = ?"  # noqa: S608 - constants
+_LOAD_PERSONA = f"SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? AND persona = ?"  # noqa: S608
+_SAVE_BATCH = f"REPLACE INTO batch ({_BATCH_COLUMNS}) VALUES ({_places(BatchRow)})"  # noqa: S608
+_SAVE_PERSONA = f"REPLACE INTO persona ({_PERSONA_COLUMNS}) VALUES ({_places(PersonaRow)})"  # noqa: S608
+_INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
+
+
+@dataclass(slots=True)
+class Fold:
+    """The rows that one group of events touches: loaded once, saved once."""
+
+    db: apsw.Connection
+    batches: dict[str, BatchRow | None] = field(default_factory=dict)
+    personas: dict[tuple[str, str], PersonaRow | None] = field(default_factory=dict)
+    indices: dict[tuple[str, int], str] = field(default_factory=dict)
+    changed_batches: set[str] = field(default_factory=set)
+    changed_personas: set[tuple[str, str]] = field(default_factory=set)
+    seq_before: dict[str, int] = field(default_factory=dict)
+
+    def batch(self, name: str) -> BatchRow | None:
+        if name not in self.batches:
+            found = load(self.db, name)
+            self.batches[name] = found
+            self.seq_before[name] = found.seq if found else 0
+        return self.batches[name]
+
+    def persona(self, batch: str, name: str) -> PersonaRow | None:
+        key = (batch, name)
+        if key not in self.personas:
+            found = self.db.execute(_LOAD_PERSONA, key).fetchone()
+            self.personas[key] = _persona_row(found) if found else None
+        return self.personas[key]
+
+    def index_owner(self, batch: str, index: int) -> str | None:
+        key = (batch, index)
+        if key not in self.indices:
+            found = self.db.execute(_INDEX_TAKEN, key).fetchone()
+            if found is None:
+                return None
+            self.indices[key] = str(found[0])
+        return self.indices[key]
+
+    def save(self) -> None:
+        batches = [row for name in self.changed_batches if (row := self.batches[name])]
+        for row in batches:
+            row.previous_seq = self.seq_before[row.batch]
+        self.db.executemany(_SAVE_BATCH, map(_values, batches))
+        personas = [row for key in self.changed_personas if (row := self.personas[key])]
+        self.db.executemany(_SAVE_PERSONA, map(_values, personas))
+
+
+def _persona_row(values: Sequence[object]) -> PersonaRow:
+    names = [each.name for each in fields(PersonaRow)]
+    return PersonaRow(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+
+
+def load(db: apsw.Connection, batch: str) -> BatchRow | None:
+    """The batch's row as it now is, or None where there is no such batch."""
+    found = db.execute(_LOAD_BATCH, (batch,)).fetchone()
+    if found is None:
+        return None
+    names = [each.name for each in fields(BatchRow)]
+    return BatchRow(**dict(zip(names, found, strict=True)))

@@ -1,0 +1,124 @@
+"""What calls cost: one row a call, and the sums a batch and a persona show.
+
+Of several `cost.recorded` for one call the greatest by (total tokens, output tokens, id) counts, so
+the result depends on no order. A call that was granted and whose answer never came counts at what
+was reserved for it.
+"""
+
+from collections.abc import Sequence
+
+import apsw
+
+from personad.contract import batch as b
+from personad.contract import cost as c
+from personad.contract.events import Recorded
+
+NAME = "costs"
+VERSION = 1
+SCHEMA = """
+CREATE TABLE call (
+  call TEXT PRIMARY KEY,
+  batch TEXT,
+  persona TEXT,
+  state TEXT NOT NULL CHECK (state IN ('open', 'unresolved', 'settled', 'abandoned')),
+  reserved_nanousd INTEGER NOT NULL,
+  cost_nanousd INTEGER,               -- NULL: not settled, or no price is known
+  tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  event_id BLOB                       -- of the `cost.recorded` that counts
+) STRICT, WITHOUT ROWID;
+CREATE INDEX call_of_batch ON call (batch, persona) WHERE batch IS NOT NULL;
+CREATE INDEX call_in_flight ON call (batch) WHERE state IN ('open', 'unresolved');
+"""
+
+_STARTED = """
+INSERT INTO call (call, batch, persona, state, reserved_nanousd, tokens, output_tokens)
+VALUES (?, ?, ?, 'open', ?, 0, 0)
+ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd
+"""
+_ABANDONED = """
+INSERT INTO call (call, state, reserved_nanousd, tokens, output_tokens)
+VALUES (?, 'abandoned', 0, 0, 0)
+ON CONFLICT DO UPDATE SET state = 'abandoned' WHERE state IN ('open', 'unresolved')
+"""
+_RECORDED = """
+INSERT INTO call
+  (call, batch, persona, state, reserved_nanousd, cost_nanousd, tokens, output_tokens, event_id)
+VALUES (:call, :batch, :persona, :state, 0, :cost, :tokens, :output, :id)
+ON CONFLICT DO UPDATE SET
+  batch = excluded.batch, persona = excluded.persona, state = excluded.state,
+  cost_nanousd = excluded.cost_nanousd, tokens = excluded.tokens,
+  output_tokens = excluded.output_tokens, event_id = excluded.event_id
+WHERE event_id IS NULL
+   OR (excluded.tokens, excluded.output_tokens, excluded.event_id)
+      > (tokens, output_tokens, event_id)
+"""
+_LEASE_LOST = "UPDATE call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
+
+_OF_BATCH = """
+SELECT coalesce(sum(cost_nanousd), 0),
+       coalesce(sum(iif(state = 'open', reserved_nanousd, 0)), 0),
+       coalesce(sum(iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)), 0)
+FROM call WHERE batch = ?
+"""
+_OF_PERSONAS = """
+SELECT persona, sum(cost_nanousd) FROM call
+WHERE batch = ? AND persona IS NOT NULL AND cost_nanousd IS NOT NULL GROUP BY persona
+"""
+
+_SUM_MAX = 2**62
+
+
+def apply(db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, str]]:
+    """Folds the events in; gives those that don't fit, by seq, with the reason."""
+    anomalies = []
+    for each in recorded:
+        match each.event:
+            case c.CallStarted() as event:
+                reserved = event.reserved_nanousd or 0
+                db.execute(_STARTED, (event.call, event.batch, event.persona, reserved))
+            case c.CallAbandoned() as event:
+                db.execute(_ABANDONED, (event.call,))
+            case c.CostRecorded() as event:
+                tokens = total_tokens(event)
+                if max(tokens, event.cost_nanousd or 0) > _SUM_MAX // 1_000:
+                    anomalies.append((each.seq, "too large to be a call's tokens or cost"))
+                    continue
+                db.execute(
+                    _RECORDED,
+                    {
+                        "call": event.call,
+                        "batch": event.batch,
+                        "persona": event.persona,
+                        "state": "unresolved" if event.outcome == "unknown" else "settled",
+                        "cost": event.cost_nanousd,
+                        "tokens": tokens,
+                        "output": event.output_tokens,
+                        "id": event.id.bytes,
+                    },
+                )
+            case b.BatchInterrupted() as event:
+                db.execute(_LEASE_LOST, (event.batch,))
+            case _:
+                pass
+    return anomalies
+
+
+def total_tokens(event: c.CostRecorded) -> int:
+    return (
+        event.input_tokens
+        + event.output_tokens
+        + event.cache_read_tokens
+        + event.cache_write_tokens
+    )
+
+
+def of_batch(db: apsw.Connection, batch: str) -> tuple[int, int, int]:
+    """Spent, reserved and unresolved, each in nano-dollars."""
+    spent, reserved, unresolved = db.execute(_OF_BATCH, (batch,)).fetchone() or (0, 0, 0)
+    return spent, reserved, unresolved
+
+
+def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:
+    """Spent on each persona of a batch, in nano-dollars."""
+    return dict(db.execute(_OF_PERSONAS, (batch,)))

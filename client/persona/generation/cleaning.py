@@ -58,7 +58,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_line(text: str, limit: int | None = None) -> str:
-    """`text` cleaned, on one line with single spaces, and with an ellipsis at `limit` characters."""
+    """`text` cleaned, on one line, single-spaced, cut at `limit` characters with an ellipsis."""
     line = " ".join(clean_text(text).split())
     if limit is None or len(line) <= limit:
         return line

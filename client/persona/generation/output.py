@@ -197,7 +197,8 @@ def prepare_folder(folder: Path, batch: str) -> None:
     except OSError as error:
         if error.errno in _FULL:
             raise
-        reason = "is a file" if folder.is_file() else f"can't be written to: {error.strerror}"
+        taken = isinstance(error, FileExistsError)
+        reason = "is a file" if taken else f"can't be written to: {error.strerror}"
         raise OutputError(
             f"The output folder {folder} {reason}",
             "Give another folder with --output, or make this one writable.",

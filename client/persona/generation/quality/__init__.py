@@ -1,0 +1,146 @@
+"""How good a persona is, without a model: metrics from 0 to 1 and their weighted mean."""
+
+import functools
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+import msgspec
+from msgspec import Struct
+
+from persona.generation.cleaning import clean_line
+from persona.generation.model import Segment
+from persona.generation.quality.metric import (
+    REQUIRED_FIELDS,
+    WEIGHTS,
+    Metric,
+    Score,
+    Scored,
+    Settings,
+)
+
+__all__ = [
+    "METRICS",
+    "REQUIRED_FIELDS",
+    "SCORER",
+    "WEIGHTS",
+    "Metric",
+    "Score",
+    "Scored",
+    "Scores",
+    "Settings",
+    "score_persona",
+]
+
+SCORER = "builtin/1"
+"""The version of all metrics together: it changes when one of them measures differently."""
+
+METRICS: dict[str, str] = {
+    "completeness": "persona.generation.quality.completeness",
+    "faithfulness": "persona.generation.quality.faithfulness",
+}
+"""Each metric's module; others join by entry points of the group `persona.metrics`."""
+
+GROUP = "persona.metrics"
+DIGITS = 4
+"""The ledger stores scores as integers × 10⁴: what is written elsewhere shall be equal to it."""
+
+
+class Scores(Struct, frozen=True, kw_only=True):
+    """What all metrics say about one persona."""
+
+    scores: dict[str, float]
+    composite: float
+    """The weighted mean of the metrics that there are; 0 where there is none."""
+    missing: tuple[str, ...] = ()
+    """Metrics that were left out; the weights of the rest then make up the whole."""
+    reasons: dict[str, str] = {}
+    """Why, for each of `missing`."""
+    unsupported: tuple[str, ...] = ()
+    parts: dict[str, dict[str, float]] = {}
+    scorer: str = SCORER
+
+
+def score_persona(
+    persona: Scored,
+    segment: Segment,
+    peers: Sequence[Scored] = (),
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    required_fields: Sequence[str] = REQUIRED_FIELDS,
+) -> Scores:
+    """Score one persona by every metric there is; `peers` are the batch's others.
+
+    A metric that can't be loaded, raises, or answers with something that is no score is left out
+    and said. Raises ValueError for a weight or field that can't be.
+    """
+    settings = Settings(weights=dict(weights), required_fields=tuple(required_fields))
+    found: dict[str, Score] = {}
+    weighty = [name for name, weight in settings.weights.items() if weight]
+    reasons = dict.fromkeys(weighty, "there is no such metric")
+    for name, source in _sources().items():
+        outcome = _measure(name, source, persona, segment, peers, settings)
+        if isinstance(outcome, Score):
+            found[name] = outcome
+            reasons.pop(name, None)
+        else:
+            reasons[name] = outcome
+    scores = {name: round(score.value, DIGITS) for name, score in found.items()}
+    return Scores(
+        scores=scores,
+        composite=_composite(scores, settings.weights),
+        missing=tuple(reasons),
+        reasons=reasons,
+        unsupported=tuple(
+            clean_line(line) for score in found.values() for line in score.unsupported
+        ),
+        parts={name: score.parts for name, score in found.items()},
+    )
+
+
+def _composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    parts = [(weights[name], value) for name, value in scores.items() if name in weights]
+    whole = math.fsum(weight for weight, _ in parts)
+    if whole == 0:
+        return 0.0
+    return round(math.fsum(weight * value for weight, value in parts) / whole, DIGITS)
+
+
+def _measure(
+    name: str,
+    source: str | EntryPoint,
+    persona: Scored,
+    segment: Segment,
+    peers: Sequence[Scored],
+    settings: Settings,
+) -> Score | str:
+    """The metric's score, or why there is none."""
+    try:
+        answer = _load(source).score(persona, segment, peers, settings)
+        score = msgspec.convert(msgspec.to_builtins(answer), Score)
+    except Exception as error:  # noqa: BLE001 - another's code; the reason is reported
+        return f"{type(error).__name__}: {error}"
+    if not 0 <= score.value <= 1:
+        return f"it answered {score.value!r}, which is not from 0 to 1"
+    return score
+
+
+def _sources() -> dict[str, str | EntryPoint]:
+    """Every metric's name and where it is; a name of our own can't be taken over."""
+    joined: dict[str, str | EntryPoint] = {point.name: point for point in _joined()}
+    return joined | METRICS
+
+
+@functools.cache
+def _joined() -> tuple[EntryPoint, ...]:
+    """Looked up once a process: it reads the metadata of every installed package."""
+    return tuple(sorted(entry_points(group=GROUP), key=lambda point: point.name))
+
+
+@functools.cache
+def _load(source: str | EntryPoint) -> Metric:
+    metric = importlib.import_module(source) if isinstance(source, str) else source.load()
+    if not isinstance(metric, Metric):
+        raise TypeError(f"{source} has no `name` and `score`")
+    return metric

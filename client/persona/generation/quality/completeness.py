@@ -1,0 +1,124 @@
+"""Required and expected fields filled, with enough items, and no placeholders.
+
+Age, occupation and place are expected of nobody, because a persona states them only where the
+source does; but one that is filled with a placeholder counts against it.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+from persona.generation.model import Segment
+from persona.generation.quality.metric import LIST_FIELDS, TEXT_FIELDS, Score, Scored, Settings
+
+name = "completeness"
+
+ENOUGH_ITEMS = {"goals": 3, "pain_points": 3, "behaviours": 2, "motivations": 2, "quotes": 2}
+SUMMARY_LENGTH = 20
+"""Letters and digits; a shorter summary counts in proportion."""
+EXPECTED = ("name", "summary", *LIST_FIELDS)
+REQUIRED_WEIGHT, EXPECTED_WEIGHT = 2, 1
+
+_PLACEHOLDERS = frozenset(
+    {
+        "anonymous",
+        "desconocida",
+        "desconocido",
+        "empty",
+        "example",
+        "fixme",
+        "inconnu",
+        "inconnue",
+        "k.a",
+        "n.a",
+        "n/a",
+        "na",
+        "nan",
+        "nil",
+        "none",
+        "null",
+        "onbekend",
+        "optional",
+        "placeholder",
+        "required",
+        "sample",
+        "sconosciuto",
+        "string",
+        "tba",
+        "tbc",
+        "tbd",
+        "text",
+        "todo",
+        "unbekannt",
+        "undefined",
+        "unknown",
+        "unspecified",
+        "value",
+        "xxx",
+        "not applicable",
+        "not available",
+        "not given",
+        "not known",
+        "not mentioned",
+        "not provided",
+        "not specified",
+        "not stated",
+        "to be determined",
+        "to be done",
+        "your text here",
+        "no data",
+        "no information",
+        "keine angabe",
+        "keine angaben",
+        "nicht angegeben",
+        "non précisé",
+        "no especificado",
+    }
+)
+_TEMPLATE = re.compile(
+    r"lorem ipsum.*|\[[^\[\]]*\]|<[^<>]*>|\{[^{}]*\}|\{\{[^{}]*\}\}"
+    r"|(?:goal|pain[ _]point|behaviou?r|motivation|quote|item|name|summary|persona|text)"
+    r"[ _#]*(?:[0-9]+|one|two|three|here)"
+    r"|(?:string[ ,]*)+",
+    re.DOTALL,
+)
+_EDGES = " \t\n.,;:!?…\"'“”‘’*_-–—"
+
+
+def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:
+    """The mean over the fields, required ones counting twice; `parts` has each field."""
+    parts: dict[str, float] = {}
+    weights: dict[str, int] = {}
+    for field in (*TEXT_FIELDS, *LIST_FIELDS):
+        required = field in settings.required_fields
+        given = getattr(persona, field)
+        if required or field in EXPECTED or (given is not None and is_placeholder(given)):
+            parts[field] = _filled(field, given)
+            weights[field] = REQUIRED_WEIGHT if required else EXPECTED_WEIGHT
+    total = math.fsum(weights[field] * part for field, part in parts.items())
+    return Score(value=total / sum(weights.values()), parts=parts)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether `text` only stands for something that is not there: nothing, `N/A`, `Goal 1`, …"""
+    bare = " ".join(text.casefold().strip(_EDGES).split())
+    return (
+        not any(map(str.isalnum, bare)) or bare in _PLACEHOLDERS or bool(_TEMPLATE.fullmatch(bare))
+    )
+
+
+def _filled(field: str, given: str | list[str] | None) -> float:
+    if isinstance(given, list):
+        return _share_of_items(given, ENOUGH_ITEMS[field])
+    if given is None or is_placeholder(given):
+        return 0.0
+    if field == "summary":
+        return min(1.0, sum(map(str.isalnum, given)) / SUMMARY_LENGTH)
+    return 1.0
+
+
+def _share_of_items(items: list[str], enough: int) -> float:
+    """Different items ÷ what is enough; a placeholder takes a place, a repetition does not."""
+    empty = sum(map(is_placeholder, items))
+    different = {" ".join(item.casefold().split()) for item in items if not is_placeholder(item)}
+    return len(different) / max(enough, len(different) + empty)

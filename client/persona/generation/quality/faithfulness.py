@@ -1,0 +1,147 @@
+"""The share of quotes that stand verbatim in the source, as it was after redaction.
+
+A quote may stand anywhere in its segment's records; evidence has to stand in the record at its
+locator. White space, typographic quotation marks and dashes make no difference, nor do quotation
+marks around a quote; capital letters and punctuation do.
+"""
+
+import threading
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from persona.generation.cleaning import clean_line, clean_text
+from persona.generation.model import Evidence, Record, Segment
+from persona.generation.quality.metric import Score, Scored, Settings
+
+name = "faithfulness"
+
+NO_QUOTES = "no quotes: nothing of it can be found in the source"
+SHOWN_LENGTH = 80
+INDEXES_KEPT = 8
+
+Places = dict[tuple[str, str], str]
+"""(source, locator) → the text there, as `normalised`; texts of one place with `_BETWEEN`."""
+
+Claim = tuple[str, str, str, bool]
+"""(what is claimed, its quote, where it should stand, whether it does)"""
+
+_BETWEEN = "\x00"
+_MARKS = '"' + "'"
+_FOLDED = str.maketrans(
+    dict.fromkeys("“”„‟«»″〝〞", '"')
+    | dict.fromkeys("‘’‚‛‹›′`´", "'")
+    | dict.fromkeys("‐‑‒–—―−", "-")
+    | {"…": "..."}
+)
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x9FFF),  # ideographs, kana
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+_indexes: OrderedDict[str, tuple[tuple[Record, ...], Places]] = OrderedDict()
+_indexes_lock = threading.Lock()
+
+
+def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:
+    """Verbatim ones ÷ all of `quotes` and `evidence`, each counted once; 0 where there are none.
+
+    `parts` has the share of either.
+    """
+    places = _places(segment)
+    quotes = [
+        (f"quotes[{persona.quotes.index(quote)}]", quote, "in the source", _stands(quote, places))
+        for quote in dict.fromkeys(persona.quotes)
+    ]
+    evidence = [
+        (
+            f"evidence for {item.field}",
+            item.quote,
+            f"at {item.source}, {item.locator}",
+            _stands_at(item, places),
+        )
+        for item in dict.fromkeys(persona.evidence)
+    ]
+    checked = quotes + evidence
+    if not checked:
+        return Score(value=0.0, unsupported=[NO_QUOTES])
+    return Score(
+        value=_share(checked),
+        parts={
+            part: _share(claims)
+            for part, claims in (("quotes", quotes), ("evidence", evidence))
+            if claims
+        },
+        unsupported=[
+            f"{claim}: “{clean_line(quote, SHOWN_LENGTH)}” is not {where}"
+            for claim, quote, where, stands in checked
+            if not stands
+        ],
+    )
+
+
+def normalised(text: str) -> str:
+    """`text` composed (NFC), with plain quotation marks and dashes and single spaces."""
+    folded = unicodedata.normalize("NFC", clean_text(text)).translate(_FOLDED)
+    return " ".join(folded.split())
+
+
+def _share(claims: Sequence[Claim]) -> float:
+    return sum(stands for *_, stands in claims) / len(claims)
+
+
+def _stands_at(item: Evidence, places: Places) -> bool:
+    place = (item.source, item.locator)
+    return place in places and _stands(item.quote, {place: places[place]})
+
+
+def _stands(quote: str, places: Places) -> bool:
+    """Whether `quote`, with or without marks around it, stands in a text as whole words."""
+    plain = normalised(quote)
+    bare = plain.strip(_MARKS + " ")
+    return any(map(str.isalnum, bare)) and any(
+        _contains(text, words) for words in dict.fromkeys((plain, bare)) for text in places.values()
+    )
+
+
+def _contains(text: str, quote: str) -> bool:
+    start = text.find(quote)
+    while start >= 0:
+        end = start + len(quote)
+        cut_before = start > 0 and _one_word(text[start - 1], quote[0])
+        cut_after = end < len(text) and _one_word(quote[-1], text[end])
+        if not (cut_before or cut_after):
+            return True
+        start = text.find(quote, start + 1)
+    return False
+
+
+def _one_word(left: str, right: str) -> bool:
+    """Whether between the two no word ends. Scripts without spaces may be cut anywhere."""
+    return all(letter.isalnum() and not _is_unspaced(letter) for letter in (left, right))
+
+
+def _is_unspaced(letter: str) -> bool:
+    return any(first <= ord(letter) <= last for first, last in _UNSPACED)
+
+
+def _places(segment: Segment) -> Places:
+    """The segment's index, made once a segment; the last few are kept."""
+    with _indexes_lock:
+        records, known = _indexes.get(segment.digest, (None, {}))
+        if records == segment.records:
+            _indexes.move_to_end(segment.digest)
+            return known
+    places: Places = {}
+    for record in segment.records:
+        place = (record.source, record.locator)
+        text = normalised(record.text)
+        places[place] = f"{places[place]}{_BETWEEN}{text}" if place in places else text
+    with _indexes_lock:
+        _indexes[segment.digest] = (segment.records, places)
+        while len(_indexes) > INDEXES_KEPT:
+            _indexes.popitem(last=False)
+    return places

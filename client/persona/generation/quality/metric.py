@@ -1,0 +1,67 @@
+"""What a metric is: a module or object with a `name` and a `score`, from 0 to 1.
+
+Another package joins one by an entry point of the group `persona.metrics`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from persona.generation.model import Draft, Persona, Segment
+
+Scored = Draft | Persona
+"""A persona before or after it is finished: what is scored stands in both."""
+
+WEIGHTS = {
+    "coherence": 0.25,
+    "faithfulness": 0.30,
+    "completeness": 0.20,
+    "distinctiveness": 0.15,
+    "authenticity": 0.10,
+}
+TEXT_FIELDS = ("name", "age", "occupation", "location", "summary")
+LIST_FIELDS = ("goals", "pain_points", "behaviours", "motivations", "quotes")
+REQUIRED_FIELDS = ("name", "summary", "goals", "pain_points", "quotes")
+
+
+class Score(Struct, frozen=True):
+    """One metric's answer about one persona."""
+
+    value: float
+    """0 to 1."""
+    parts: dict[str, float] = {}
+    """What `value` was made of, each 0 to 1."""
+    unsupported: list[str] = []
+    """Claims that the source does not bear out, each as a line for people."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How personas are scored: `[quality]` of the configuration. Raises ValueError."""
+
+    weights: dict[str, float] = WEIGHTS
+    required_fields: tuple[str, ...] = REQUIRED_FIELDS
+
+    def __post_init__(self) -> None:
+        for metric, weight in self.weights.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"the weight of {metric} must be 0 or more, and is {weight}")
+        known = TEXT_FIELDS + LIST_FIELDS
+        for field in self.required_fields:
+            if field not in known:
+                raise ValueError(f"{field!r} is no field of a persona: {', '.join(known)}")
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A deterministic function of the persona, its segment's source and the batch's others."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(
+        self, persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings
+    ) -> Score:
+        """`peers` are the batch's other personas, without `persona`."""
+        ...

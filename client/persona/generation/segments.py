@@ -68,7 +68,7 @@ def _speech(records: Sequence[Record]) -> dict[str, list[str]]:
     """What each participant said, in the order of the reading."""
     speech: dict[str, list[str]] = defaultdict(list)
     for record in records:
-        if getattr(record, "kind", "speech") == "speech" and record.text.strip():
+        if record.kind == "speech" and record.text.strip():
             speech[record.participant].append(record.text)
     return speech
 

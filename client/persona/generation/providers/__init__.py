@@ -1,0 +1,68 @@
+"""The providers there are, by name; each one's module is loaded when it is first asked for."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persona.generation.providers.base import Provider, ProviderSettings
+
+PROVIDERS: dict[str, str] = {
+    "local": "persona.generation.providers.local:create",
+    "simulated": "persona.generation.providers.simulated:create",
+}
+ENTRY_POINTS = "persona.providers"
+
+
+def provider(
+    name: str,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> "Provider":
+    """The provider called `name`, made from these settings (`environment`: the process's own).
+
+    Raises:
+        UnknownProviderError: there is none; the message names the nearest.
+    """
+    from persona.generation.providers.base import ProviderSettings
+
+    settings = ProviderSettings(model, base_url, os.environ if environment is None else environment)
+    return _factory(name)(settings)
+
+
+def names() -> tuple[str, ...]:
+    """Every provider that can be asked for, built in or installed."""
+    return tuple(sorted({*PROVIDERS, *_installed()}))
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _factory(name: str) -> "Callable[[ProviderSettings], Provider]":
+    if name in PROVIDERS:
+        module, _, attribute = PROVIDERS[name].partition(":")
+        return cast(
+            "Callable[[ProviderSettings], Provider]", getattr(import_module(module), attribute)
+        )
+    installed = _installed()
+    if name in installed:
+        return cast("Callable[[ProviderSettings], Provider]", installed[name].load())
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> Exception:
+    from persona.generation.providers.base import UnknownProviderError
+
+    known = names()
+    near = difflib.get_close_matches(name.casefold(), known, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(f'`{one}`' for one in near)}?" if near else ""
+    listed = ", ".join(f"`{one}`" for one in known)
+    return UnknownProviderError(f"There is no provider `{name}`.{hint} There are: {listed}.")

@@ -6,6 +6,7 @@ reading), and know nothing of sockets, threads or clocks.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import apsw
 
@@ -69,6 +70,11 @@ def last_seq(db: apsw.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def knows(db: apsw.Connection, event_id: UUID) -> bool:
+    """Whether an event of this id was acknowledged before."""
+    return db.execute(_KNOWN, (event_id.bytes,)).fetchone() is not None
+
+
 def insert(
     db: apsw.Connection, events: Sequence[AnyEvent], *, after: int, now: datetime
 ) -> list[Recorded]:
@@ -84,7 +90,7 @@ def insert(
     seq = after
     for event in events:
         event_id = event.id.bytes
-        if event_id in seen or db.execute(_KNOWN, (event_id,)).fetchone():
+        if event_id in seen or knows(db, event.id):
             continue
         seen.add(event_id)
         seq += 1

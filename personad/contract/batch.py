@@ -1,6 +1,7 @@
 """Batches and their personas: what happens to them, and how they are asked about and steered."""
 
 from typing import Literal
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -297,8 +298,12 @@ class BatchShow(Request[BatchState], frozen=True, tag="batch-show"):
 
 
 class Pause(Request[BatchState], frozen=True, tag="pause"):
+    """What is in flight is finished; the batch is then `paused`."""
+
     batch: BatchId
     reason: Name = "user"
+    id: UUID | None = None
+    """Of this request: sent again with the same id, it is done once."""
 
 
 class Resume(Request[BatchState], frozen=True, tag="resume"):
@@ -306,16 +311,20 @@ class Resume(Request[BatchState], frozen=True, tag="resume"):
 
     batch: BatchId
     reason: Name = "user"
+    id: UUID | None = None
 
 
 class Cancel(Request[BatchState], frozen=True, tag="cancel"):
     batch: BatchId
     reason: Name = "user"
+    id: UUID | None = None
 
 
 class Claimed(Reply, frozen=True, tag="claimed"):
     fence: Positive
     """Goes with everything the runner appends; a newer claim makes it stale."""
+    status: BatchStatus
+    """Anything but `queued` and `running` tells the runner to stop."""
 
 
 class Claim(Request[Claimed], frozen=True, tag="claim"):

@@ -166,10 +166,10 @@ class Fold:
 
     def save(self) -> None:
         batches = [row for name in self.changed_batches if (row := self.batches[name])]
-        for row in batches:
-            row.previous_seq = self.seq_before[row.batch]
+        for batch in batches:
+            batch.previous_seq = self.seq_before[batch.batch]
         self.db.executemany(_SAVE_BATCH, map(_values, batches))
-        personas = [row for key in self.changed_personas if (row := self.personas[key])]
+        personas = [found for key in self.changed_personas if (found := self.personas[key])]
         self.db.executemany(_SAVE_PERSONA, map(_values, personas))
 
 

@@ -1,0 +1,145 @@
+"""The request socket: bytes in, bytes out; which room a request goes to.
+
+One thread receives, decodes and validates, so that the writer never sees a malformed request.
+Changes go to the writer, questions to the readers, and each reply leaves in its request's encoding
+from the thread that made it.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import apsw
+
+from personad.changes import CHANGES
+from personad.contract import cost
+from personad.contract.admin import Hello
+from personad.contract.base import MAX_MESSAGE_BYTES, PROTOCOL, VERSION, Reply
+from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
+from personad.contract.errors import Failure, LedgerError
+from personad.contract.nng import Closed, Incoming, Replier
+from personad.contract.schema import AnyRequest
+from personad.questions import ANSWERS
+from personad.store import open_for_reading
+from personad.writer import Job, Writer
+
+READERS = 2
+
+logger = logging.getLogger(__name__)
+
+Own = dict[type[Any], Callable[[Any], Reply]]
+"""What the daemon itself answers: `hello`, `status`, `stop`."""
+
+
+class Api:
+    """The threads around the request socket."""
+
+    def __init__(
+        self,
+        replier: Replier,
+        writer: Writer,
+        database: str,
+        *,
+        own: Own,
+        before_call: Callable[[Callable[[], None]], bool],
+    ) -> None:
+        """`before_call` is given what to do once the spools are empty; False: they are."""
+        self._replier = replier
+        self._writer = writer
+        self._database = database
+        self._own = own
+        self._before_call = before_call
+        self._codec: Codec = codec(AnyRequest)
+        self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._receive, name="receiver"),
+            *(threading.Thread(target=self._read, name=f"reader {n}") for n in range(READERS)),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Takes no more requests; returns once every question in hand is answered."""
+        for _ in range(READERS):
+            self._questions.put(None)
+        for thread in self._threads[1:]:
+            thread.join()
+        self._replier.close()
+        self._threads[0].join()
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                incoming = self._replier.receive()
+            except Closed:
+                return
+            try:
+                self._dispatch(incoming, self._codec.decode(incoming.body))
+            except LedgerError as error:
+                self._reply(incoming, error.failure())
+
+    def _dispatch(self, incoming: Incoming, request: Any) -> None:
+        kind = type(request)
+        if kind is Hello and request.protocol != PROTOCOL:
+            raise LedgerError(
+                "invalid",
+                f"this daemon ({VERSION}) speaks protocol {PROTOCOL}, and you ({request.version}) "
+                f"speak {request.protocol}",
+                field="$.protocol",
+                hint="install the same version of both, then `personad restart`",
+            )
+        if kind in self._own:
+            self._reply(incoming, self._own[kind](request))
+        elif kind in ANSWERS:
+            self._questions.put((incoming, request))
+        elif kind in CHANGES:
+            job = Job(request, len(incoming.body), lambda reply: self._reply(incoming, reply))
+            if kind is not cost.StartCall or not self._before_call(lambda: self._change(job)):
+                self._change(job)
+        else:
+            raise LedgerError("internal", f"nobody answers {kind.__name__}")
+
+    def _change(self, job: Job) -> None:
+        if not self._writer.submit(job):
+            job.answer(
+                Failure(
+                    code="unavailable",
+                    message="the daemon is stopping",
+                    hint="ask again: a new one is started by the next command",
+                )
+            )
+
+    def _read(self) -> None:
+        db = open_for_reading(self._database)
+        while (item := self._questions.get()) is not None:
+            incoming, request = item
+            self._reply(incoming, self._answer(db, request))
+        db.close()
+
+    def _answer(self, db: apsw.Connection, request: Any) -> Reply:
+        try:
+            # One transaction, so that an answer of several statements is of one moment.
+            with db:
+                return ANSWERS[type(request)](db, request, datetime.now(UTC))
+        except LedgerError as error:
+            return error.failure()
+        except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            logger.exception("a question could not be answered", exc_info=error)
+            return Failure(
+                code="internal",
+                message=f"{type(error).__name__} while this was answered; the log has the details",
+                hint="`personad logs`",
+            )
+
+    def _reply(self, incoming: Incoming, reply: Reply | None) -> None:
+        encoding = encoding_of(incoming.body)
+        body = encode(reply, encoding)
+        if len(body) > MAX_MESSAGE_BYTES:
+            body = encode(too_large(len(body)).failure(), encoding)
+        if not self._replier.reply(incoming, body):
+            logger.info("a reply found nobody who takes it")

@@ -1,0 +1,240 @@
+"""What changes the ledger on request: one function a request, all inside the writer's transaction.
+
+`CHANGES` is the whole list. Each function decides on the state as it is at that moment, adds the
+events that follow, and gives a function that makes the reply once they are folded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from personad import leases
+from personad.contract import batch as b
+from personad.contract import cost as c
+from personad.contract.base import Reply, derived_id
+from personad.contract.errors import LedgerError
+from personad.contract.events import AnyEvent, Append, Fence, Import
+from personad.contract.schema import tag
+from personad.leases import UNCLAIMED_MS, Lease, Leases
+from personad.projections import batch_questions, states
+from personad.projections.batch_rows import BatchRow, load
+from personad.projections.batches import transition
+from personad.store import Transaction
+
+Answer = Callable[[], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a change may look at beside the transaction."""
+
+    leases: Leases
+    clock: float
+    """Monotonic seconds."""
+
+
+def append(txn: Transaction, request: Append, context: Context) -> Answer:
+    for index, event in enumerate(request.events):
+        if event.DAEMON_ONLY:
+            raise LedgerError(
+                "invalid",
+                f"only the daemon writes {tag(type(event))}",
+                field=f"$.events[{index}].type",
+            )
+    if request.fence is not None:
+        _check_fence(txn, request.fence)
+    return txn.add(request.events)
+
+
+def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
+    return txn.add([item.event for item in request.items])
+
+
+def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answer:
+    """Grants a call. No budget stands in the way yet, so none is refused."""
+    if request.batch is not None:
+        row = _batch(txn, request.batch)
+        if row.status not in ("queued", "running"):
+            raise LedgerError(
+                "conflict", f"{row.batch} is {row.status}: no new call may start", field="$.batch"
+            )
+        if request.fence is not None:
+            _check_fence(txn, Fence(batch=request.batch, fence=request.fence))
+    reserved = 0
+    txn.add(
+        [
+            c.CallStarted(
+                id=derived_id("call.started", request.call),
+                at=txn.now,
+                call=request.call,
+                provider=request.provider,
+                model=request.model,
+                batch=request.batch,
+                persona=request.persona,
+                attempt=request.attempt,
+                experiment=request.experiment,
+                reserved_nanousd=reserved,
+            )
+        ]
+    )
+    return lambda: c.Granted(reserved_nanousd=reserved)
+
+
+def claim(txn: Transaction, request: b.Claim, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    held = leases.get(txn.db, row.batch)
+    if row.status not in ("queued", "running"):
+        raise LedgerError(
+            "conflict",
+            f"{row.batch} is {row.status}: it can't be claimed",
+            hint=f"`persona batch resume {row.batch}`" if row.status in b.OPEN else None,
+        )
+    if held.runner not in (None, request.runner):
+        raise LedgerError("conflict", f"{row.batch} is already run by {held.runner}")
+    fence = held.fence if held.runner == request.runner else held.fence + 1
+    leases.put(txn.db, row.batch, Lease(request.runner, fence, request.ttl_ms))
+    context.leases.deadlines[row.batch] = context.clock + request.ttl_ms / 1_000
+    return lambda: b.Claimed(fence=fence, status=row.status)
+
+
+def renew(txn: Transaction, request: b.Renew, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
+    context.leases.deadlines[row.batch] = context.clock + request.ttl_ms / 1_000
+    return lambda: b.Claimed(fence=request.fence, status=row.status)
+
+
+def resign(txn: Transaction, request: b.Resign, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
+    _release(txn, context, row.batch)
+    if row.status in states.RUNNING:
+        _interrupt(txn, row, "resigned")
+    return lambda: b.Claimed(fence=request.fence, status=row.status)
+
+
+def expire(txn: Transaction, batch: str, context: Context) -> None:
+    """Calls a batch interrupted whose runner let its lease run out."""
+    deadline = context.leases.deadlines.get(batch)
+    if deadline is None or deadline >= context.clock:
+        return
+    _release(txn, context, batch)
+    row = load(txn.db, batch)
+    if row is not None and row.status in ("queued", "running", "pausing"):
+        _interrupt(txn, row, "lease lost")
+
+
+def pause(txn: Transaction, request: b.Pause, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    if row.status in ("pausing", "paused"):
+        return _shown(txn, row)
+    at, cause = txn.now, _cause(row, request)
+    if row.status == "running" and leases.get(txn.db, row.batch).runner is not None:
+        pausing = b.BatchPausing(id=cause, at=at, batch=row.batch, reason=request.reason)
+        return _steer(txn, row, request, pausing)
+    paused = b.BatchPaused(id=cause, at=at, batch=row.batch, reason=request.reason)
+    return _steer(txn, row, request, paused)
+
+
+def resume(txn: Transaction, request: b.Resume, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    if row.status in ("partial", "failed"):
+        raise LedgerError("conflict", f"{row.batch} has ended: it is {row.status}")
+    cause = _cause(row, request)
+    answer = _steer(
+        txn,
+        row,
+        request,
+        b.BatchResumed(id=cause, at=txn.now, batch=row.batch, reason=request.reason),
+    )
+    held = leases.get(txn.db, row.batch)
+    if held.runner is None:
+        leases.put(txn.db, row.batch, held)
+        context.leases.deadlines[row.batch] = context.clock + UNCLAIMED_MS / 1_000
+    return answer
+
+
+def cancel(txn: Transaction, request: b.Cancel, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    if row.status == "cancelled":
+        return _shown(txn, row)
+    cause = _cause(row, request)
+    finished = b.BatchFinished(
+        id=cause, at=txn.now, batch=row.batch, status="cancelled", reason=request.reason
+    )
+    answer = _steer(txn, row, request, finished)
+    _release(txn, context, row.batch)
+    return answer
+
+
+def _batch(txn: Transaction, name: str) -> BatchRow:
+    txn.fold()
+    row = load(txn.db, name)
+    if row is None:
+        batch_questions.find(txn.db, name)
+        raise LedgerError(
+            "not-found", f"there is no batch {name!r}", field="$.batch", hint="give its whole id"
+        )
+    return row
+
+
+def _check_fence(txn: Transaction, fence: Fence, *, runner: str | None = None) -> None:
+    held = leases.get(txn.db, fence.batch)
+    if held.fence != fence.fence or (runner is not None and held.runner != runner):
+        raise LedgerError(
+            "conflict",
+            f"this runner's hold on {fence.batch} was lost (fence {fence.fence}, now {held.fence})",
+            field="$.fence",
+        )
+
+
+def _release(txn: Transaction, context: Context, batch: str) -> None:
+    """Nobody holds the batch from now on, and the old fence is stale."""
+    held = leases.get(txn.db, batch)
+    leases.put(txn.db, batch, Lease(None, held.fence + 1, held.ttl_ms))
+    context.leases.deadlines.pop(batch, None)
+
+
+def _interrupt(txn: Transaction, row: BatchRow, reason: str) -> None:
+    cause = derived_id("batch.interrupted", row.batch, row.seq)
+    txn.add([b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)])
+
+
+def _steer(
+    txn: Transaction, row: BatchRow, request: b.Pause | b.Resume | b.Cancel, event: AnyEvent
+) -> Answer:
+    """Adds the event that the request asks for, once.
+
+    Raises:
+        LedgerError: `conflict`, where the batch's state doesn't allow it.
+    """
+    if txn.knows(event.id):
+        return _shown(txn, row)
+    if row.status not in states.BATCH[transition(event)]:
+        asked = tag(type(request))
+        raise LedgerError("conflict", f"{row.batch} is {row.status}: it can't {asked}")
+    txn.add([event])
+    return _shown(txn, row)
+
+
+def _cause(row: BatchRow, request: b.Pause | b.Resume | b.Cancel) -> UUID:
+    """The id of what the request brings about: sent again, it brings it about once."""
+    return derived_id(tag(type(request)), row.batch, request.id or row.seq)
+
+
+def _shown(txn: Transaction, row: BatchRow) -> Answer:
+    return lambda: batch_questions.show(txn.db, row.batch, txn.now)
+
+
+CHANGES: dict[type[Any], Callable[[Transaction, Any, Context], Answer]] = {
+    Append: append,
+    Import: take_back,
+    c.StartCall: start_call,
+    b.Claim: claim,
+    b.Renew: renew,
+    b.Resign: resign,
+    b.Pause: pause,
+    b.Resume: resume,
+    b.Cancel: cancel,
+}

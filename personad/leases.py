@@ -1,0 +1,55 @@
+"""Which runner holds which batch.
+
+Deadlines are kept by the monotonic clock, in memory: it stands still while the machine sleeps, so
+a sleep makes nobody dead, and after a restart every lease begins anew.
+"""
+
+from dataclasses import dataclass, field
+
+import apsw
+
+_GET = "SELECT runner, fence, ttl_ms FROM lease WHERE batch = ?"
+_SET = """
+INSERT INTO lease (batch, runner, fence, ttl_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET runner = excluded.runner, fence = excluded.fence, ttl_ms = excluded.ttl_ms
+"""
+_RUNNING = """
+SELECT batch, runner, ttl_ms FROM lease JOIN batch USING (batch)
+WHERE status IN ('queued', 'running', 'pausing')
+"""
+
+UNCLAIMED_MS = 30_000
+"""How long a resumed batch may wait for its runner."""
+
+
+@dataclass(slots=True)
+class Leases:
+    """The deadlines; used by the writer's thread, looked at by the one that watches the time."""
+
+    deadlines: dict[str, float] = field(default_factory=dict)
+    """Monotonic seconds, by batch."""
+
+    def load(self, db: apsw.Connection, clock: float) -> None:
+        """After a start: whoever held a lease, or was about to, has the full time again."""
+        for batch, runner, ttl_ms in db.execute(_RUNNING):
+            wait_ms = UNCLAIMED_MS if runner is None else ttl_ms
+            self.deadlines[batch] = clock + wait_ms / 1_000
+
+    def expired(self, clock: float) -> list[str]:
+        return [batch for batch, deadline in list(self.deadlines.items()) if deadline < clock]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    runner: str | None
+    fence: int
+    ttl_ms: int
+
+
+def get(db: apsw.Connection, batch: str) -> Lease:
+    row = db.execute(_GET, (batch,)).fetchone()
+    return Lease(*row) if row else Lease(None, 0, 0)
+
+
+def put(db: apsw.Connection, batch: str, lease: Lease) -> None:
+    db.execute(_SET, (batch, lease.runner, lease.fence, lease.ttl_ms))

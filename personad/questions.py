@@ -1,0 +1,66 @@
+"""What the ledger answers without being changed: one function a question, on a reader's connection.
+
+`ANSWERS` is the whole list of them.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from personad import log
+from personad.contract import batch as b
+from personad.contract.base import MAX_MESSAGE_BYTES, Reply
+from personad.contract.codec import encode
+from personad.contract.errors import LedgerError
+from personad.contract.events import Read, ReadReply, Recorded
+from personad.kinds import KINDS
+from personad.projections import batch_questions
+
+
+def read(db: apsw.Connection, request: Read, now: datetime) -> ReadReply:
+    """A page of events, cut so that it fits a message."""
+    unknown = [kind for kind in request.types if kind not in KINDS]
+    if unknown:
+        raise LedgerError(
+            "invalid",
+            f"there is no event type {unknown[0]!r}",
+            field="$.types",
+            hint=f"the types are {', '.join(KINDS)}",
+        )
+    last_seq = log.last_seq(db)
+    if request.batch is not None:
+        batch_questions.find(db, request.batch)
+    page: list[Recorded] = []
+    room = MAX_MESSAGE_BYTES // 2
+    more = False
+    for each in log.read(
+        db,
+        after=request.after_seq,
+        kinds=request.types,
+        batch=request.batch,
+        limit=request.limit + 1,
+    ):
+        room -= len(encode(each, "json"))
+        if len(page) == request.limit or (room < 0 and page):
+            more = True
+            break
+        page.append(each)
+    next_seq = page[-1].seq if more else max(last_seq, request.after_seq)
+    return ReadReply(events=page, last_seq=last_seq, next_seq=next_seq, more=more)
+
+
+def batch_list(db: apsw.Connection, request: b.BatchList, now: datetime) -> b.BatchListReply:
+    return batch_questions.list_batches(db, request)
+
+
+def batch_show(db: apsw.Connection, request: b.BatchShow, now: datetime) -> b.BatchState:
+    return batch_questions.show(db, batch_questions.find(db, request.batch), now)
+
+
+ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
+    Read: read,
+    b.BatchList: batch_list,
+    b.BatchShow: batch_show,
+}

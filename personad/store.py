@@ -1,0 +1,191 @@
+"""The database: opening it, and transactions that hold an append and every fold of it.
+
+A `Transaction` is the only way to change the ledger. It is used by one thread, the writer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import apsw
+
+from personad import log
+from personad.contract.base import VERSION
+from personad.contract.errors import LedgerError
+from personad.contract.events import AnyEvent, Appended, Recorded
+from personad.projections import PROJECTIONS, fold
+
+FORMAT = 1
+"""Of the database file; migrations lead from each to the next."""
+
+AHEAD_MAX = timedelta(days=1)
+"""How far ahead of the daemon's clock an event's time may lie and still be folded."""
+
+_META = """
+CREATE TABLE meta (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Who runs which batch. Not a fold: a fence must outlive every rebuild.
+CREATE TABLE lease (
+  batch TEXT PRIMARY KEY,
+  runner TEXT,                        -- NULL: nobody
+  fence INTEGER NOT NULL,
+  ttl_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
+_GET_META = "SELECT value FROM meta WHERE name = ?"
+
+_PRAGMAS = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = OFF;
+PRAGMA wal_autocheckpoint = 4000;
+PRAGMA journal_size_limit = 67108864;
+PRAGMA cache_size = -16384;
+PRAGMA temp_store = MEMORY;
+"""
+
+
+def open_for_writing(path: str) -> apsw.Connection:
+    """The ledger at `path`, made there if there is none.
+
+    Raises:
+        LedgerError: it was made by a newer program, or is no ledger.
+    """
+    db = apsw.Connection(path)
+    try:
+        db.set_busy_timeout(5_000)
+        fresh = db.pragma("user_version") == 0 and not db.execute("SELECT 1 FROM sqlite_schema").get
+        if fresh:
+            # Only a database without tables can begin to vacuum step by step.
+            db.pragma("auto_vacuum", "INCREMENTAL")
+        db.execute(_PRAGMAS)
+        if fresh:
+            _create(db)
+        _check_format(db, path)
+    except apsw.NotADBError:
+        db.close()
+        raise LedgerError(
+            "internal",
+            f"{path} is not a ledger",
+            hint="move it away, or name another folder with --ledger",
+        ) from None
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_for_reading(path: str) -> apsw.Connection:
+    """A connection that sees every commit and can change nothing."""
+    db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    db.set_busy_timeout(5_000)
+    db.execute("PRAGMA query_only = ON; PRAGMA cache_size = -8192")
+    return db
+
+
+def ledger_id(db: apsw.Connection) -> str:
+    return str(db.execute(_GET_META, ("ledger",)).get)
+
+
+def _create(db: apsw.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    for schema in (_META, log.SCHEMA, *(each.SCHEMA for each in PROJECTIONS)):
+        db.execute(schema)
+    db.executemany(_SET_META, [("ledger", str(uuid4())), ("created_by", VERSION)])
+    db.pragma("user_version", FORMAT)
+    db.execute("COMMIT")
+
+
+def _check_format(db: apsw.Connection, path: str) -> None:
+    found = db.pragma("user_version")
+    if found > FORMAT:
+        raise LedgerError(
+            "internal",
+            f"{path} has format {found}, and personad {VERSION} knows formats up to {FORMAT}",
+            hint="use the newer personad that made it",
+        )
+
+
+class Transaction:
+    """What is done to the ledger between one BEGIN and its COMMIT."""
+
+    def __init__(self, db: apsw.Connection, last_seq: int, now: datetime) -> None:
+        self.db = db
+        self.now = now
+        self.last_seq = last_seq
+        self.recorded: list[Recorded] = []
+        """Everything that was added, anomalies marked."""
+        self._unfolded: list[Recorded] = []
+        self._anomalies: dict[int, str] = {}
+
+    def add(self, events: Sequence[AnyEvent]) -> Callable[[], Appended]:
+        """Adds events; what comes back tells, after `fold`, what became of them."""
+        added = log.insert(self.db, events, after=self.last_seq, now=self.now)
+        self.last_seq += len(added)
+        self._unfolded += added
+        first = added[0].seq if added else None
+        last = added[-1].seq if added else None
+        duplicates = len(events) - len(added)
+
+        def appended() -> Appended:
+            misfits = sum(first <= seq <= last for seq in self._anomalies) if first and last else 0
+            return Appended(
+                first_seq=first,
+                last_seq=last,
+                duplicates=duplicates,
+                anomalies=misfits,
+                quarantined=0,
+            )
+
+        return appended
+
+    def knows(self, event_id: UUID) -> bool:
+        return log.knows(self.db, event_id)
+
+    def fold(self) -> None:
+        """Brings every projection up to the newest event."""
+        if not self._unfolded:
+            return
+        limit = self.now + AHEAD_MAX
+        early = [
+            (each.seq, f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)")
+            for each in self._unfolded
+            if each.event.at > limit
+        ]
+        misfits = {seq for seq, _ in early}
+        found = early + fold(self.db, [e for e in self._unfolded if e.seq not in misfits])
+        if found:
+            log.mark(self.db, found)
+            self._anomalies.update(found)
+        self.recorded += [
+            Recorded(
+                seq=each.seq,
+                recorded_at=each.recorded_at,
+                event=each.event,
+                anomaly=self._anomalies.get(each.seq),
+            )
+            if each.seq in self._anomalies
+            else each
+            for each in self._unfolded
+        ]
+        self._unfolded = []
+
+
+@contextmanager
+def transaction(db: apsw.Connection, last_seq: int, now: datetime) -> Iterator[Transaction]:
+    """Commits at the end, to the disk; an exception takes everything back."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        txn = Transaction(db, last_seq, now)
+        yield txn
+        txn.fold()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

@@ -1,0 +1,173 @@
+"""The one writer: takes all that waits, does it in one transaction, answers after the commit.
+
+Group commit arises by itself: the busier, the larger the group. What goes wrong with one request is
+that request's error alone: the group is taken back and done again one by one.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import apsw
+
+from personad import log
+from personad.changes import CHANGES, Answer, Context, expire
+from personad.contract.base import Reply, Request
+from personad.contract.errors import Failure, LedgerError
+from personad.contract.events import Recorded
+from personad.leases import Leases
+from personad.store import Transaction, transaction
+
+QUEUE_BYTES = 32 << 20
+GROUP_REQUESTS = 512
+GROUP_BYTES = 4 << 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Look whether this batch's lease has run out."""
+
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
+
+    request: Request[Any] | Expiry | None
+    size_bytes: int
+    answer: Callable[[Reply | None], None]
+    """Called once, in the writer's thread, after the commit."""
+
+
+class Writer:
+    """A thread with a queue that is bounded in bytes: `submit` waits while it is full."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        *,
+        publish: Callable[[Sequence[Recorded]], None],
+        broken: Callable[[Exception], None],
+    ) -> None:
+        self._db = db
+        self._publish = publish
+        self._broken = broken
+        self._jobs: deque[Job] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._draining = False
+        self._thread = threading.Thread(target=self._run, name="writer")
+        self.leases = Leases()
+        self.last_seq = log.last_seq(db)
+        self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
+        """When, by the monotonic clock, how many events were committed."""
+        self.leases.load(db, time.monotonic())
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, job: Job) -> bool:
+        """Queues a job, waiting for room; False once the writer drains."""
+        with self._changed:
+            while self._waiting_bytes > QUEUE_BYTES and not self._draining:
+                self._changed.wait()
+            if self._draining:
+                return False
+            self._jobs.append(job)
+            self._waiting_bytes += job.size_bytes
+            self._changed.notify_all()
+            return True
+
+    def drain(self) -> None:
+        """Does all that was queued, then ends; returns when that is done."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _take(self) -> list[Job]:
+        with self._changed:
+            while not self._jobs and not self._draining:
+                self._changed.wait()
+            group: list[Job] = []
+            size = 0
+            while self._jobs and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
+                job = self._jobs.popleft()
+                size += job.size_bytes
+                group.append(job)
+            self._waiting_bytes -= size
+            self._changed.notify_all()
+            return group
+
+    def _run(self) -> None:
+        while group := self._take():
+            for job, reply in self._commit(group):
+                job.answer(reply)
+
+    def _commit(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
+        try:
+            return self._commit_together(group)
+        except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if len(group) > 1:
+                return [done for job in group for done in self._commit([job])]
+            return [(group[0], self._failed(error))]
+
+    def _commit_together(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
+        """Raises whatever went wrong, with nothing of the group done."""
+        now = datetime.now(UTC)
+        clock = time.monotonic()
+        context = Context(self.leases, clock)
+        deadlines = dict(self.leases.deadlines)
+        try:
+            with transaction(self._db, self.last_seq, now) as txn:
+                answers = [self._do(txn, job, context) for job in group]
+                txn.fold()
+                replies = [answer() for answer in answers]
+        except BaseException:
+            self.leases.deadlines = deadlines
+            raise
+        self.last_seq = txn.last_seq
+        if txn.recorded:
+            self.commits.append((clock, len(txn.recorded)))
+            self._publish(txn.recorded)
+        return list(zip(group, replies, strict=True))
+
+    def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:
+        match job.request:
+            case None:
+                return lambda: None
+            case Expiry(batch):
+                expire(txn, batch, context)
+                return lambda: None
+            case request:
+                try:
+                    answer: Answer = CHANGES[type(request)](txn, request, context)
+                except LedgerError as refusal:
+                    failure = refusal.failure()
+                    return lambda: failure
+                return answer
+
+    def _failed(self, error: Exception) -> Failure:
+        if isinstance(
+            error, apsw.FullError | apsw.IOError | apsw.ReadOnlyError | apsw.CantOpenError
+        ):
+            self._broken(error)
+            return Failure(
+                code="unavailable",
+                message=f"the ledger can't be written: {error}",
+                hint="make room on its disk, or mend its permissions; nothing was lost",
+            )
+        logger.exception("a request could not be done", exc_info=error)
+        return Failure(
+            code="internal",
+            message=f"{type(error).__name__} while the request was done; the log has the details",
+            hint="`personad logs`",
+        )

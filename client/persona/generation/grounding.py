@@ -1,0 +1,223 @@
+"""Which passages of a segment support a persona: its sentences, weighed, and chosen for variety."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from persona.generation.cues import CUES, FIELDS, Field, strength
+from persona.generation.language import stopwords
+from persona.generation.model import Record, Segment
+from persona.generation.text import sentences, terms, without_marks
+from persona.generation.voice import claim, plain, quoted, refusal
+
+MOST_PASSAGES = 4_000
+"""Of a larger segment the most typical participants' sentences are considered."""
+WANTED = 4
+ENOUGH = 2
+
+
+class Passage(Struct, frozen=True):
+    """A sentence, verbatim, and where it stands."""
+
+    record: Record
+    text: str
+    stems: frozenset[str]
+    relevance: float
+    """How much it uses the words that mark its segment; about 0 to 1."""
+
+
+class Claim(Struct, frozen=True):
+    """A sentence about the persona and the passage that it rests on."""
+
+    text: str
+    passage: Passage
+
+
+class Chosen(Struct, frozen=True):
+    claims: dict[Field, tuple[Claim, ...]]
+    quotes: tuple[Passage, ...]
+
+
+def choose(segment: Segment, language: str) -> Chosen:
+    """The passages for a persona's four lists and its quotes; none is used for two lists."""
+    found = passages(segment, language)
+    used: list[Passage] = []
+    claims: dict[Field, tuple[Claim, ...]] = dict.fromkeys(FIELDS, ())
+    candidates = {field: _candidates(found, field, language) for field in FIELDS}
+    for field in sorted(FIELDS, key=lambda field: (len(candidates[field]), FIELDS.index(field))):
+        claims[field] = _claims(candidates[field], found, field, language, used)
+        used += [one.passage for one in claims[field]]
+    return Chosen(claims, _quotes(found, language, used))
+
+
+def passages(segment: Segment, language: str) -> list[Passage]:
+    """The segment's sentences that somebody said and that are neither questions nor redacted."""
+    stop = stopwords(language)
+    split: list[tuple[Record, str, frozenset[str]]] = []
+    for record in segment.records:
+        if record.kind != "speech":
+            continue
+        for sentence in sentences(record.text):
+            if refusal(sentence) is None and words_in(sentence) >= 3:
+                stems = frozenset(found for found, _ in terms(sentence, stop, language))
+                split.append((record, sentence, stems))
+        if len(split) >= MOST_PASSAGES:
+            break
+    weights = _weights(split, segment, language)
+    return [
+        Passage(record, sentence, stems, _relevance(stems, weights))
+        for record, sentence, stems in split
+    ]
+
+
+def words_in(text: str) -> int:
+    """Words, or half the letters where a script has no spaces between them."""
+    spaced = len(text.split())
+    unspaced = sum(1 for letter in text if "\u3040" <= letter <= "\u9fff") // 2
+    return max(spaced, unspaced)
+
+
+def _weights(
+    split: Iterable[tuple[Record, str, frozenset[str]]], segment: Segment, language: str
+) -> dict[str, float]:
+    """The segment's terms weigh most, then what several of its participants speak of."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for record, _, stems in split:
+        for one in stems:
+            users[one].add(record.participant)
+    size = len(segment.participants)
+    weights = {
+        one: 0.5 * float(np.log(len(by)) / np.log(size)) if size > 1 else 0.0
+        for one, by in users.items()
+    }
+    for rank, term in enumerate(segment.terms):
+        for one in {found for found, _ in terms(without_marks(term), frozenset(), language)}:
+            weights[one] = weights.get(one, 0.0) + 1.0 - 0.05 * rank
+    return weights
+
+
+def _relevance(stems: frozenset[str], weights: dict[str, float]) -> float:
+    total = sum(sorted(weights.get(one, 0.0) for one in stems))
+    return round(total / (3 + len(stems)), 6)
+
+
+def _candidates(found: Sequence[Passage], field: Field, language: str) -> list[tuple[float, Claim]]:
+    """Every passage that can be made a claim of this kind, with its worth."""
+    result = []
+    for passage in found:
+        if language not in CUES:
+            worth, text = passage.relevance, _as_said(passage, language)
+        else:
+            cues = strength(passage.text, field, language)
+            if not cues:
+                continue
+            others = sum(strength(passage.text, other, language) for other in FIELDS) - cues
+            worth = passage.relevance + 0.22 * cues - 0.07 * others
+            text = claim(passage.text, field) if language == "en" else _as_said(passage, language)
+        if text is not None:
+            result.append((worth - _awkwardness(text), Claim(text, passage)))
+    return result
+
+
+def _as_said(passage: Passage, language: str) -> str | None:
+    return quoted(passage.text, language) if 4 <= words_in(passage.text) <= 30 else None
+
+
+def _awkwardness(text: str) -> float:
+    """Short remarks lack context, and long ones ramble."""
+    count = words_in(text)
+    return 0.03 * max(0, 9 - count) + 0.015 * max(0, count - 20)
+
+
+def _claims(
+    candidates: Sequence[tuple[float, Claim]],
+    found: Sequence[Passage],
+    field: Field,
+    language: str,
+    used: Sequence[Passage],
+) -> tuple[Claim, ...]:
+    """Up to four claims; where fewer than two can be put cleanly, what was said is quoted."""
+    free = [(worth, one) for worth, one in candidates if one.passage not in used]
+    chosen = _varied(free, lambda one: one.passage, used, WANTED)
+    if len(chosen) < ENOUGH and language == "en":
+        taken = {id(passage) for passage in [*used, *(one.passage for one in chosen)]}
+        said = [
+            (passage.relevance, Claim(quoted(plain(passage.text), language), passage))
+            for passage in found
+            if id(passage) not in taken
+            and strength(passage.text, field, language)
+            and 4 <= words_in(passage.text) <= 30
+            and plain(passage.text) in " ".join(passage.text.split())
+        ]
+        taken_passages = [*used, *(one.passage for one in chosen)]
+        chosen += _varied(said, lambda one: one.passage, taken_passages, ENOUGH - len(chosen))
+    return tuple(chosen)
+
+
+def _varied(
+    candidates: Sequence[tuple[float, Claim]],
+    passage_of: Callable[[Claim], Passage],
+    used: Sequence[Passage],
+    count: int,
+) -> list[Claim]:
+    """The best candidates, each chosen for worth less likeness to the chosen (maximal marginal
+    relevance, Carbonell & Goldstein 1998), and from different people where possible."""
+    chosen: list[Claim] = []
+    shown = list(used)
+    people = Counter(passage.record.participant for passage in used)
+    remaining = sorted(candidates, key=lambda pair: -pair[0])[:200]
+    while remaining and len(chosen) < count:
+        scored = [
+            (worth - _repetition(passage_of(one), shown, people), -at)
+            for at, (worth, one) in enumerate(remaining)
+        ]
+        best, at = max(scored)
+        if best < -1.0:
+            break
+        one = remaining.pop(-at)[1]
+        chosen.append(one)
+        shown.append(passage_of(one))
+        people[passage_of(one).record.participant] += 1
+    return chosen
+
+
+def _repetition(passage: Passage, shown: Sequence[Passage], people: Counter[str]) -> float:
+    likeness = max((_likeness(passage.stems, other.stems) for other in shown), default=0.0)
+    near_copy = 2.0 if likeness > 0.6 else 0.0
+    return 0.6 * likeness + near_copy + 0.12 * people[passage.record.participant]
+
+
+def _likeness(left: frozenset[str], right: frozenset[str]) -> float:
+    """Shared stems over the smaller set; two sets of no stems are not alike."""
+    smaller = min(len(left), len(right))
+    return len(left & right) / smaller if smaller else 0.0
+
+
+def _quotes(
+    found: Sequence[Passage], language: str, used: Sequence[Passage]
+) -> tuple[Passage, ...]:
+    """Two to four sentences as they were said, preferably ones that no claim was made from."""
+    taken = {id(passage) for passage in used}
+    readable = [passage for passage in found if 6 <= words_in(passage.text) <= 40]
+    weighed = [
+        (_worth_quoting(passage, language) - (0.3 if id(passage) in taken else 0.0),
+         Claim(passage.text, passage))
+        for passage in readable or found
+    ]  # fmt: skip
+    return tuple(one.passage for one in _varied(weighed, lambda one: one.passage, (), WANTED))
+
+
+def _worth_quoting(passage: Passage, language: str) -> float:
+    count = words_in(passage.text)
+    worth = passage.relevance - 0.02 * max(0, 10 - count) - 0.01 * max(0, count - 25)
+    cues = sum(min(1, strength(passage.text, field, language)) for field in FIELDS)
+    if language == "en":
+        trimmed = plain(passage.text)
+        worth -= 0.02 * (len(passage.text) - len(trimmed)) / 4
+        first = f" {passage.text} "
+        worth += 0.1 if any(mark in first for mark in (" I ", " I'", " I’", " my ", " me ")) else 0
+        worth -= 0.25 if not passage.text[0].isupper() else 0
+        worth -= 0.2 if claim(passage.text, "motivations") is None else 0
+    return worth + 0.08 * min(cues, 2)

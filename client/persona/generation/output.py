@@ -104,7 +104,7 @@ class BatchFile(Struct, frozen=True, kw_only=True):
 
 
 def usd(cost_nanousd: int) -> Decimal:
-    """Dollars, exactly, without trailing zeros and without an exponent."""
+    """Dollars, exactly and without trailing zeros: a JSON number of at most 9 decimals."""
     sign, whole = ("-" if cost_nanousd < 0 else ""), f"{abs(cost_nanousd):010d}"
     return Decimal(f"{sign}{whole[:-9]}.{whole[-9:]}".rstrip("0").rstrip("."))
 

@@ -30,6 +30,7 @@ _PLACEHOLDERS = frozenset(
         "inconnu",
         "inconnue",
         "k.a",
+        "k. a",
         "n.a",
         "n/a",
         "na",
@@ -82,7 +83,7 @@ _TEMPLATE = re.compile(
     r"|(?:string[ ,]*)+",
     re.DOTALL,
 )
-_EDGES = " \t\n.,;:!?…\"'“”‘’*_-–—"
+_EDGES = " \t\n.,;:!?…()\"'“”‘’*_-–—"
 
 
 def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from persona.generation.model import Draft, Persona, Segment
 
@@ -40,7 +40,7 @@ class Score(Struct, frozen=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """How personas are scored: `[quality]` of the configuration. Raises ValueError."""
 
-    weights: dict[str, float] = WEIGHTS
+    weights: dict[str, float] = field(default_factory=WEIGHTS.copy)
     required_fields: tuple[str, ...] = REQUIRED_FIELDS
 
     def __post_init__(self) -> None:
@@ -48,9 +48,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of {metric} must be 0 or more, and is {weight}")
         known = TEXT_FIELDS + LIST_FIELDS
-        for field in self.required_fields:
-            if field not in known:
-                raise ValueError(f"{field!r} is no field of a persona: {', '.join(known)}")
+        for required in self.required_fields:
+            if required not in known:
+                raise ValueError(f"{required!r} is no field of a persona: {', '.join(known)}")
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from the thread that made it.
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ from personad.store import open_for_reading
 from personad.writer import Job, Writer
 
 READERS = 2
+LINGER_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ class Api:
             self._questions.put(None)
         for thread in self._threads[1:]:
             thread.join()
+        # nng throws away what it has not written when a socket closes, and has no flush.
+        time.sleep(LINGER_S)
         self._replier.close()
         self._threads[0].join()
 
@@ -125,7 +129,8 @@ class Api:
         try:
             # One transaction, so that an answer of several statements is of one moment.
             with db:
-                return ANSWERS[type(request)](db, request, datetime.now(UTC))
+                reply = ANSWERS[type(request)](db, request, datetime.now(UTC))
+            return reply  # noqa: RET504 - apsw says its `with` may swallow errors
         except LedgerError as error:
             return error.failure()
         except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -1,0 +1,236 @@
+"""The daemon: opens everything in order, keeps the time, closes everything in order.
+
+The work is done by threads around blocking calls (receiver, writer, readers, live, intake); the
+event loop in here only waits: for signals, for `stop`, for the next second.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from personad import log, notify
+from personad.api import Api
+from personad.contract.admin import Hello, Mode, Status, StatusReply, Stop, Welcome
+from personad.contract.base import PROTOCOL, VERSION, Done, Reply
+from personad.contract.nng import Publisher, Replier
+from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.settings import Settings
+from personad.intake import Intake
+from personad.journal import open_journal
+from personad.live import Live
+from personad.locks import lock
+from personad.projections import batch_questions
+from personad.spool import backlog
+from personad.store import ledger_id, open_for_reading, open_for_writing
+from personad.writer import Expiry, Job, Writer
+
+RATE_WINDOW_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Daemon:
+    """What is running, and what it says about itself."""
+
+    paths: Paths
+    autostarted: bool
+    writer: Writer
+    live: Live
+    ledger: str
+    wake: Callable[[], None] = lambda: None
+    """Has the event loop look whether it was told to stop."""
+    told_to_stop: bool = False
+    mode: Mode = "normal"
+    mode_reason: str | None = None
+    started_at: float = field(default_factory=time.monotonic)
+
+    def hello(self, _: Hello) -> Welcome:
+        return Welcome(
+            protocol=PROTOCOL,
+            version=VERSION,
+            pid=os.getpid(),
+            ledger=self.ledger,
+            last_seq=self.writer.last_seq,
+            autostarted=self.autostarted,
+        )
+
+    def stopping(self, _: Stop) -> Done:
+        self.told_to_stop = True
+        self.wake()
+        return Done()
+
+    def status(self, _: Status) -> StatusReply:
+        clock = time.monotonic()
+        recent = sum(n for at, n in list(self.writer.commits) if at > clock - RATE_WINDOW_S)
+        db = open_for_reading(str(self.paths.database))
+        try:
+            open_batches, anomalies = batch_questions.count_open(db), log.count_anomalies(db)
+        finally:
+            db.close()
+        return StatusReply(
+            version=VERSION,
+            pid=os.getpid(),
+            uptime_ms=round((clock - self.started_at) * 1_000),
+            api_socket=str(self.paths.api_socket),
+            live_socket=str(self.paths.live_socket),
+            database=str(self.paths.database),
+            size_bytes=_size_bytes(self.paths),
+            last_seq=self.writer.last_seq,
+            events_per_s=recent / RATE_WINDOW_S,
+            open_batches=open_batches,
+            watchers=self.live.watchers,
+            spool_backlog=backlog(self.paths.spool_dir),
+            quarantined=sum(1 for _ in self.paths.quarantine_dir.iterdir()),
+            anomalies=anomalies,
+            last_retention=None,
+            last_backup=None,
+            mode=self.mode,
+            mode_reason=self.mode_reason,
+        )
+
+
+def _size_bytes(paths: Paths) -> int:
+    files = [paths.database, paths.database.with_name(paths.database.name + "-wal")]
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[[], None]) -> None:
+    """Is the daemon until it is told to stop; calls `ready` once it answers.
+
+    Raises:
+        Held: another daemon has this ledger.
+        LedgerError: the database can't be used.
+        ConfigurationError: a folder or a socket's path can't be used.
+    """
+    for folder in (paths.data_dir, paths.runtime_dir, paths.spool_dir, paths.quarantine_dir):
+        private_directory(folder)
+    for socket in (paths.api_socket, paths.live_socket):
+        check_socket_path(socket)
+    os.umask(0o077)
+    with lock(paths.life_lock), ExitStack() as closing:
+        open_journal(paths.log_file, settings.daemon.log_level)
+        daemon = _open(paths, autostarted, closing)
+        logger.info("ready: version %s, ledger %s", VERSION, daemon.ledger)
+        anyio.run(_wait, daemon, ready)
+        daemon.mode = "draining"
+        # A second request to stop must not cut the draining short; SIGKILL still can.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        notify.notify("STOPPING=1")
+        logger.info("stopping")
+    logger.info("stopped after seq %d", daemon.writer.last_seq)
+
+
+async def _wait(daemon: Daemon, ready: Callable[[], None]) -> None:
+    """Until a signal or a `stop` comes."""
+    asked_to_stop = anyio.Event()
+    daemon.wake = partial(_soon, asyncio.get_running_loop(), asked_to_stop.set)
+    if daemon.told_to_stop:
+        return
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_hear_signals, asked_to_stop)
+        tasks.start_soon(_keep_time, daemon)
+        tasks.start_soon(_feed_watchdog, daemon)
+        ready()
+        notify.notify("READY=1")
+        await asked_to_stop.wait()
+        tasks.cancel_scope.cancel()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Has the loop do something, from another thread, without waiting for it."""
+    with suppress(RuntimeError):  # The loop has ended: nobody is waiting any more.
+        loop.call_soon_threadsafe(call)
+
+
+def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
+    """Starts every thread, and has `closing` end them in the reverse order."""
+    db = open_for_writing(str(paths.database))
+    closing.callback(db.close)
+    # The life lock is ours, so a socket file that lies here belongs to nobody any more.
+    for socket in (paths.api_socket, paths.live_socket):
+        socket.unlink(missing_ok=True)
+    publisher = Publisher(str(paths.live_socket))
+    closing.callback(publisher.close)
+    watched = open_for_reading(str(paths.database))
+    closing.callback(watched.close)
+    live = Live(publisher, watched, log.last_seq(db))
+    writer = Writer(db, publish=live.committed, broken=lambda error: _broken(daemon, error))
+    daemon = Daemon(
+        paths=paths,
+        autostarted=autostarted,
+        writer=writer,
+        live=live,
+        ledger=ledger_id(db),
+    )
+    intake = Intake(writer, paths.spool_dir, paths.quarantine_dir)
+    replier = Replier(str(paths.api_socket))
+    own: dict[type, Callable[..., Reply]] = {
+        Hello: daemon.hello,
+        Status: daemon.status,
+        Stop: daemon.stopping,
+    }
+    api = Api(replier, writer, str(paths.database), own=own, before_call=intake.first)
+    for thread in (live, writer, intake, api):
+        thread.start()
+    # Closed from the last to the first: the writer takes nothing new but does and answers all that
+    # it has, while the request socket goes on telling everybody else that the daemon is stopping.
+    closing.callback(live.close)
+    closing.callback(api.close)
+    closing.callback(intake.close)
+    closing.callback(writer.drain)
+    return daemon
+
+
+def _broken(daemon: Daemon, error: Exception) -> None:
+    if daemon.mode == "normal":
+        logger.error("the ledger can't be written: %s", error)
+    daemon.mode, daemon.mode_reason = "read-only", str(error)
+
+
+async def _hear_signals(
+    asked_to_stop: anyio.Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            logger.info("got %s", number.name)
+            asked_to_stop.set()
+
+
+async def _keep_time(daemon: Daemon) -> None:
+    """Once a second: leases that ran out, and a tick for the watchers."""
+    while True:
+        await anyio.sleep(1)
+        for batch in daemon.writer.leases.expired(time.monotonic()):
+            daemon.writer.submit(Job(Expiry(batch), 0, lambda _: None))
+        daemon.live.tick()
+
+
+async def _feed_watchdog(daemon: Daemon) -> None:
+    """Tells the service manager that we live, each time after a round trip through the writer."""
+    interval_s = notify.watchdog_interval_s()
+    if interval_s is None:
+        return
+    loop = asyncio.get_running_loop()
+    while True:
+        done = anyio.Event()
+        if not daemon.writer.submit(Job(None, 0, partial(_answered, loop, done))):
+            return
+        await done.wait()
+        notify.notify("WATCHDOG=1")
+        await anyio.sleep(interval_s)
+
+
+def _answered(loop: asyncio.AbstractEventLoop, done: anyio.Event, _: Reply | None) -> None:
+    _soon(loop, done.set)

@@ -28,6 +28,8 @@ _UNSEEN = re.compile(
     "\u00ad\u200b\u2060-\u2064\ufeff\ufff9-\ufffb"  # no width, nothing to see
     "\ud800-\udfff\U000e0000-\U000e007f]"  # half characters; invisible copies of ASCII
 )
+_SUSPECT = re.compile(f"{_UNSEEN.pattern[:-1]}\r\v\f\u2028\u2029]")
+"""What any of the three above begins with: nearly every text has none, and is spared them."""
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) ([A-Z]{1,2})(?: WITH .*)?")
 _OTHER_LATIN = {"þ": "th", "ð": "d", "ı": "i", "ŋ": "n", "ə": "e"}
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
@@ -53,6 +55,8 @@ def slug(name: str) -> str:
 def clean_text(text: str) -> str:
     """`text` without terminal sequences, control characters (but newline and tab), invisible and
     direction-overriding characters; every kind of line end is a newline."""
+    if not _SUSPECT.search(text):
+        return text
     without_sequences = _SEQUENCE.sub("", text)
     return _UNSEEN.sub("", _LINE_END.sub("\n", without_sequences))
 

@@ -5,6 +5,7 @@ locator. White space, typographic quotation marks and dashes make no difference,
 marks around a quote; capital letters and punctuation do.
 """
 
+import re
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -28,12 +29,13 @@ Claim = tuple[str, str, str, bool]
 
 _BETWEEN = "\x00"
 _MARKS = '"' + "'"
-_FOLDED = str.maketrans(
+_FOLDED = (
     dict.fromkeys("“”„‟«»″〝〞", '"')
     | dict.fromkeys("‘’‚‛‹›′`´", "'")
     | dict.fromkeys("‐‑‒–—―−", "-")
     | {"…": "..."}
 )
+_FOLDABLE = re.compile(f"[{''.join(_FOLDED)}]")
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Burmese
@@ -85,7 +87,8 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
 
 def normalised(text: str) -> str:
     """`text` composed (NFC), with plain quotation marks and dashes and single spaces."""
-    folded = unicodedata.normalize("NFC", clean_text(text)).translate(_FOLDED)
+    composed = unicodedata.normalize("NFC", clean_text(text))
+    folded = _FOLDABLE.sub(lambda mark: _FOLDED[mark[0]], composed)
     return " ".join(folded.split())
 
 

@@ -112,6 +112,11 @@ def claim(sentence: str, field: Field) -> str | None:
     return told.rstrip(" ,;:–—-.!") + "."
 
 
+def is_wish(sentence: str) -> bool:
+    """Whether `claim` makes an infinitive of this goal."""
+    return _WISH.match(_PRONOUN.sub(_third_person, _shortened(plain(sentence)))) is not None
+
+
 def plain(sentence: str) -> str:
     """The sentence without what people say while they think: openings and fillers."""
     text = " ".join(sentence.replace("’", "'").replace("‘", "'").split())
@@ -179,6 +184,5 @@ _QUOTATION = {
 
 def quoted(sentence: str, language: str) -> str:
     """The sentence in its language's quotation marks, without marks of its own around it."""
-    opening, closing = _QUOTATION.get(language, "“”")
-    inner = sentence.strip(' "“”„«»「」')
-    return f"« {inner} »" if language == "fr" else f"{opening}{inner}{closing}"
+    opening, closing = _QUOTATION.get(language, ("“", "”"))
+    return opening + sentence.strip(' "“”„«»「」') + closing

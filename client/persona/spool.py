@@ -102,10 +102,16 @@ class Spool:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder()
             while self._descriptor is None:
                 self._create(self._folder / f"{event_id()}{spool.SUFFIX}")
         return self._descriptor
+
+    def _make_folder(self) -> None:
+        """The folder, and the ledger's own around it, which must not be open to others either."""
+        self._folder.parent.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _create(self, file: Path) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -31,6 +32,8 @@ from persona.generation.quality import (
     faithfulness,
     score_persona,
 )
+
+from personad.contract.options import PersonaField, Quality
 
 GOOD = Draft(
     name="Anna",
@@ -169,6 +172,11 @@ def test_a_field_that_no_persona_has_is_refused_with_those_there_are() -> None:
         Settings(required_fields=("golas",))
 
 
+def test_what_counts_by_default_is_what_the_configuration_says() -> None:
+    assert Quality().required_fields == REQUIRED_FIELDS
+    assert msgspec.to_builtins(Quality().weights) == WEIGHTS
+
+
 def test_the_default_weights_are_of_the_whole() -> None:
     assert sum(WEIGHTS.values()) == pytest.approx(1)
     assert set(METRICS) <= set(WEIGHTS)
@@ -266,8 +274,8 @@ def test_each_field_that_is_dropped_lowers_completeness_clearly(field: str) -> N
 
 
 def test_a_required_field_counts_twice() -> None:
-    assert complete(replace(GOOD, goals=[])).value == pytest.approx(10 / 12)
-    assert complete(replace(GOOD, motivations=[])).value == pytest.approx(11 / 12)
+    assert complete(replace(GOOD, goals=[])).value == pytest.approx(11 / 13)
+    assert complete(replace(GOOD, motivations=[])).value == pytest.approx(12 / 13)
 
 
 def test_facts_that_the_source_does_not_state_are_not_missed() -> None:
@@ -279,6 +287,16 @@ def test_a_fact_that_is_required_is_missed() -> None:
     lacking = complete(replace(GOOD, age=None), (*REQUIRED_FIELDS, "age"))
     assert lacking.parts["age"] == 0.0
     assert complete(GOOD, (*REQUIRED_FIELDS, "age")).value == 1.0
+
+
+def test_evidence_counts_where_it_is_required() -> None:
+    assert "evidence" not in complete(GOOD).parts
+    assert complete(GOOD, (*REQUIRED_FIELDS, "evidence")).parts["evidence"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("field", get_args(PersonaField))
+def test_every_field_that_the_configuration_may_require_is_one_that_is_scored(field: str) -> None:
+    assert set(complete(GOOD, (field,)).parts) >= {field}
 
 
 def test_a_placeholder_in_a_fact_counts_against_it() -> None:

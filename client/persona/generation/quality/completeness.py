@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Sequence
 
-from persona.generation.model import Segment
+from persona.generation.model import Evidence, Segment
 from persona.generation.quality.metric import LIST_FIELDS, TEXT_FIELDS, Score, Scored, Settings
 
 name = "completeness"
 
 ENOUGH_ITEMS = {"goals": 3, "pain_points": 3, "behaviours": 2, "motivations": 2, "quotes": 2}
+ENOUGH_EVIDENCE = 3
 SUMMARY_LENGTH = 20
 """Letters and digits; a shorter summary counts in proportion."""
 EXPECTED = ("name", "summary", *LIST_FIELDS)
@@ -90,10 +91,10 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
     """The mean over the fields, required ones counting twice; `parts` has each field."""
     parts: dict[str, float] = {}
     weights: dict[str, int] = {}
-    for field in (*TEXT_FIELDS, *LIST_FIELDS):
+    for field in (*TEXT_FIELDS, *LIST_FIELDS, "evidence"):
         required = field in settings.required_fields
         given = getattr(persona, field)
-        if required or field in EXPECTED or (given is not None and is_placeholder(given)):
+        if required or field in EXPECTED or (isinstance(given, str) and is_placeholder(given)):
             parts[field] = _filled(field, given)
             weights[field] = REQUIRED_WEIGHT if required else EXPECTED_WEIGHT
     total = math.fsum(weights[field] * part for field, part in parts.items())
@@ -108,9 +109,10 @@ def is_placeholder(text: str) -> bool:
     )
 
 
-def _filled(field: str, given: str | list[str] | None) -> float:
+def _filled(field: str, given: str | list[str] | list[Evidence] | None) -> float:
     if isinstance(given, list):
-        return _share_of_items(given, ENOUGH_ITEMS[field])
+        items = [item.quote if isinstance(item, Evidence) else item for item in given]
+        return _share_of_items(items, ENOUGH_ITEMS.get(field, ENOUGH_EVIDENCE))
     if given is None or is_placeholder(given):
         return 0.0
     if field == "summary":

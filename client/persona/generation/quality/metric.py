@@ -23,7 +23,7 @@ WEIGHTS = {
 }
 TEXT_FIELDS = ("name", "age", "occupation", "location", "summary")
 LIST_FIELDS = ("goals", "pain_points", "behaviours", "motivations", "quotes")
-REQUIRED_FIELDS = ("name", "summary", "goals", "pain_points", "quotes")
+REQUIRED_FIELDS = ("name", "summary", "goals", "pain_points", "behaviours", "quotes")
 
 
 class Score(Struct, frozen=True):
@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         for metric, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of {metric} must be 0 or more, and is {weight}")
-        known = TEXT_FIELDS + LIST_FIELDS
+        known = (*TEXT_FIELDS, *LIST_FIELDS, "evidence")
         for required in self.required_fields:
             if required not in known:
                 raise ValueError(f"{required!r} is no field of a persona: {', '.join(known)}")

@@ -1,0 +1,177 @@
+"""Lines of an export, to the ledger and from it, a bounded number at a time."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from personad.contract.base import MAX_MESSAGE_BYTES
+from personad.contract.codec import invalid
+from personad.contract.errors import LedgerError
+from personad.contract.events import AnyEvent, Appended, Exported, Import, Recorded
+
+CHUNK_EVENTS = 2_000
+CHUNK_BYTES = 2 << 20
+"""Of text; as a message it may be larger, because a short number takes nine bytes there."""
+
+_ITEM = re.compile(r"\$\.items\[(\d+)\](.*)")
+_EXPORTED = msgspec.json.Decoder(Exported)
+_EVENT: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_ENCODER = msgspec.json.Encoder()
+
+
+class Bad(Struct, frozen=True):
+    """A line that is not taken, and why."""
+
+    line: int
+    reason: str
+
+
+class Good(Struct, frozen=True):
+    """A line that says what an event is."""
+
+    line: int
+    size_bytes: int
+    item: Exported
+
+
+class Taken(Struct, frozen=True):
+    """What has become of the lines so far."""
+
+    imported: int = 0
+    duplicates: int = 0
+    anomalies: int = 0
+    quarantined: int = 0
+    bad: int = 0
+
+
+class _Shape(Struct, frozen=True):
+    """Tells a line of an export from a bare event."""
+
+    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_SHAPE = msgspec.json.Decoder(_Shape)
+
+
+def exported(recorded: Recorded) -> bytes:
+    """A line of an export, newline included."""
+    event = recorded.event
+    return _ENCODER.encode(Exported(event=event, derived=type(event).DAEMON_ONLY)) + b"\n"
+
+
+def parse(lines: IO[bytes]) -> Iterator[Good | Bad]:
+    """Each line that isn't empty; one longer than a message may be is bad, and never held whole."""
+    number = 0
+    while line := lines.readline(MAX_MESSAGE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_MESSAGE_BYTES:
+            while line and not line.endswith(b"\n"):
+                line = lines.readline(MAX_MESSAGE_BYTES)
+            yield Bad(number, f"longer than {MAX_MESSAGE_BYTES:,} bytes")
+            continue
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if text:
+            yield _parsed(number, text)
+
+
+def _parsed(number: int, text: bytes) -> Good | Bad:
+    try:
+        if _SHAPE.decode(text).event is msgspec.UNSET:
+            event = _EVENT.decode(text)
+            return Good(number, len(text), Exported(event=event, derived=type(event).DAEMON_ONLY))
+        return Good(number, len(text), _EXPORTED.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Bad(number, invalid(error).message)
+
+
+def chunks(lines: Iterable[Good]) -> Iterator[list[Good]]:
+    """The lines in messages that the daemon takes."""
+    chunk: list[Good] = []
+    size_bytes = 0
+    for line in lines:
+        if chunk and (len(chunk) >= CHUNK_EVENTS or size_bytes + line.size_bytes > CHUNK_BYTES):
+            yield chunk
+            chunk, size_bytes = [], 0
+        chunk.append(line)
+        size_bytes += line.size_bytes
+    if chunk:
+        yield chunk
+
+
+class Importer:
+    """Sends lines to the ledger, leaving out the bad ones and naming them.
+
+    Args:
+        send: `Ledger.ask`.
+        strict: Nothing after the first bad line is sent.
+        on_bad: Told of each bad line at once.
+        on_progress: Told what has been taken, after each message.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Import], Appended],
+        *,
+        strict: bool,
+        on_bad: Callable[[Bad], None],
+        on_progress: Callable[[Taken], None],
+    ) -> None:
+        self._send = send
+        self._strict = strict
+        self._on_bad = on_bad
+        self._on_progress = on_progress
+        self.taken = Taken()
+
+    def run(self, lines: IO[bytes]) -> Taken:
+        """Raises LedgerError where the daemon can't take anything at all."""
+        for chunk in chunks(self._good(parse(lines))):
+            go_on = self._deliver(chunk)
+            self._on_progress(self.taken)
+            if not go_on:
+                break
+        return self.taken
+
+    def _good(self, lines: Iterable[Good | Bad]) -> Iterator[Good]:
+        for line in lines:
+            if isinstance(line, Good):
+                yield line
+                continue
+            self._refuse(line)
+            if self._strict:
+                return
+
+    def _refuse(self, bad: Bad) -> None:
+        self.taken = msgspec.structs.replace(self.taken, bad=self.taken.bad + 1)
+        self._on_bad(bad)
+
+    def _deliver(self, chunk: list[Good]) -> bool:
+        """Whether to go on; what only the daemon finds wrong is bad too, and named like it."""
+        go_on = True
+        while chunk:
+            try:
+                answer = self._send(Import(items=[line.item for line in chunk]))
+            except LedgerError as error:
+                place = _ITEM.fullmatch(error.field or "") if error.code == "invalid" else None
+                if place is None or int(place[1]) >= len(chunk):
+                    raise
+                index = int(place[1])
+                self._refuse(Bad(chunk[index].line, error.message))
+                go_on = not self._strict
+                chunk = chunk[:index] + (chunk[index + 1 :] if go_on else [])
+            else:
+                self._count(len(chunk), answer)
+                break
+        return go_on
+
+    def _count(self, sent: int, answer: Appended) -> None:
+        taken = self.taken
+        self.taken = msgspec.structs.replace(
+            taken,
+            imported=taken.imported + sent - answer.duplicates - answer.quarantined,
+            duplicates=taken.duplicates + answer.duplicates,
+            anomalies=taken.anomalies + answer.anomalies,
+            quarantined=taken.quarantined + answer.quarantined,
+        )

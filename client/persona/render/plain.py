@@ -1,0 +1,53 @@
+"""Plain aligned text: for pipes, files, and terminals without colour."""
+
+from typing import Any
+
+from .tables import Facts, Table, View, shown
+from .values import clean, width_of
+
+_GAP = "  "
+
+
+def render(view: View, width: int | None) -> str:
+    """`width` in cells; None where lines may be as long as they like."""
+    parts = (facts(block) if isinstance(block, Facts) else table(block, width) for block in view)
+    return "\n".join(part for part in parts if part)
+
+
+def table(block: Table[Any], width: int | None) -> str:
+    """A line a row; where that is too wide, a line a value."""
+    titles = [column.title for column in block.columns]
+    cells = [[shown(column, row) for column in block.columns] for row in block.rows]
+    widths = [max(width_of(cell) for cell in column) for column in zip(titles, *cells, strict=True)]
+    if width is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        return records(block)
+    right = [column.kind.right for column in block.columns]
+    return "".join(
+        _GAP.join(
+            _pad(cell, cells_wide, right=at_right)
+            for cell, cells_wide, at_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        + "\n"
+        for line in (titles, *cells)
+    )
+
+
+def records(block: Table[Any]) -> str:
+    """Each row as labelled lines, for screens too narrow for its table."""
+    longest = max(width_of(column.title) for column in block.columns)
+    return "\n".join(
+        "".join(
+            f"{_pad(column.title, longest)}{_GAP}{shown(column, row)}\n" for column in block.columns
+        )
+        for row in block.rows
+    )
+
+
+def facts(block: Facts) -> str:
+    longest = max((width_of(line.label) for line in block.lines), default=0)
+    return "".join(f"{_pad(line.label, longest)}{_GAP}{clean(line.text)}\n" for line in block.lines)
+
+
+def _pad(text: str, cells: int, *, right: bool = False) -> str:
+    room = " " * (cells - width_of(text))
+    return room + text if right else text + room

@@ -1,0 +1,85 @@
+"""Tables and facts as data: what is shown, apart from the format it is shown in.
+
+A column says how to get its value from a row and what kind of value that is; each format
+then asks for the value as people read it (`shown`) or as programs do (`written`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from . import values
+
+Row = TypeVar("Row")
+
+
+class Kind(Struct, frozen=True):
+    """How the values of a column are written."""
+
+    shown: Callable[[Any], str]
+    written: Callable[[Any], str]
+    right: bool = True
+    is_text: bool = False
+    """May hold what somebody else wrote: spreadsheets must not take it for a formula."""
+
+
+TEXT = Kind(values.clean, values.clean, right=False, is_text=True)
+COUNT = Kind(values.count, str)
+MONEY = Kind(values.money, lambda nanousd: values.decimal(nanousd, 9))
+DURATION = Kind(values.duration, lambda ms: values.decimal(ms, 3))
+SCORE = Kind(values.score, str)
+SHARE = Kind(values.percent, str)
+WHEN = Kind(values.when, values.rfc3339, right=False)
+YES_NO = Kind(
+    lambda flag: "yes" if flag else "no", lambda flag: "true" if flag else "false", right=False
+)
+
+
+class Column(Struct, Generic[Row], frozen=True):
+    title: str
+    value: Callable[[Row], Any]
+    """None where the row has none."""
+    kind: Kind = TEXT
+    style: Callable[[Row], str] | None = None
+    """A rich style; on terminals only."""
+
+
+class Table(Struct, Generic[Row], frozen=True):
+    columns: Sequence[Column[Row]]
+    rows: Sequence[Row]
+    empty: str = ""
+    """One line that says what to do next, where there are no rows."""
+
+
+class Fact(Struct, frozen=True):
+    """A labelled line."""
+
+    label: str
+    text: str
+    style: str = ""
+
+
+class Facts(Struct, frozen=True):
+    lines: Sequence[Fact]
+
+
+Block = Table[Any] | Facts
+View = Sequence[Block]
+"""What a command shows, from top to bottom."""
+
+
+def shown(column: Column[Row], row: Row) -> str:
+    """A cell for people."""
+    value = column.value(row)
+    return values.NOTHING if value is None else column.kind.shown(value)
+
+
+def written(column: Column[Row], row: Row) -> str:
+    """A cell for programs; empty where there is no value."""
+    value = column.value(row)
+    return "" if value is None else column.kind.written(value)
+
+
+def tables(view: View) -> list[Table[Any]]:
+    return [block for block in view if isinstance(block, Table)]

@@ -1,0 +1,182 @@
+"""Single values as people read them: money, durations, times, shares; and text made harmless.
+
+Money is integer nano-dollars and durations integer milliseconds; no float comes between.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+NOTHING = "–"
+"""Stands where there is no value."""
+
+_NANO = 1_000_000_000
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_SPARKS = "▁▂▃▄▅▆▇█"
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]?"  # colours, cursor movements
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # titles, links, and other strings to the terminal
+    r"|\x1b[ -/]*[0-~]?"
+    r"|\x9b[0-?]*[ -/]*[@-~]?",
+    re.DOTALL,
+)
+_INVISIBLE = frozenset("\u200b\u2028\u2029\u2060\ufeff\u061c\u200e\u200f") | {
+    chr(code) for start, end in ((0x202A, 0x202F), (0x2066, 0x206A)) for code in range(start, end)
+}
+"""Changes the direction or the look of what stands around it; joiners (emoji, scripts) stay."""
+
+
+def clean(text: str) -> str:
+    """`text` on one line, without anything that a terminal obeys or that hides other text."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "".join(_shown(character) for character in _ESCAPES.sub("", text))
+    return " ".join(kept.split())
+
+
+def _shown(character: str) -> str:
+    if character.isspace():
+        return " "
+    if character in _INVISIBLE:
+        return ""
+    category = unicodedata.category(character)
+    if category == "Cc":
+        return ""
+    return "\ufffd" if category == "Cs" else character
+
+
+def decimal(value: int, places: int) -> str:
+    """The exact decimal number `value` ÷ 10^`places`, without needless zeros."""
+    whole, part = divmod(abs(value), 10**places)
+    digits = f"{part:0{places}d}".rstrip("0") if part else ""
+    return f"{'-' if value < 0 else ''}{whole}{'.' if digits else ''}{digits}"
+
+
+def money(nanousd: int) -> str:
+    """To the cent from a dollar on, to four decimals from a cent on, below that to two digits."""
+    size = abs(nanousd)
+    if size >= _NANO:
+        places = 2
+    elif size >= _NANO // 100 or not size:
+        places = 4
+    else:
+        places = 11 - len(str(size))
+    unit = 10 ** (9 - min(places, 9))
+    quotient, rest = divmod(size, unit)
+    rounded = quotient + (2 * rest > unit or (2 * rest == unit and quotient % 2 == 1))
+    return _dollars(rounded * unit, negative=nanousd < 0)
+
+
+def exact_money(nanousd: int) -> str:
+    """To the last nano-dollar, and at least to the cent."""
+    return _dollars(abs(nanousd), negative=nanousd < 0)
+
+
+def _dollars(nanousd: int, *, negative: bool) -> str:
+    whole, part = divmod(nanousd, _NANO)
+    cents = f"{part:09d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if negative else ''}${whole:,}.{cents}"
+
+
+def duration(ms: int) -> str:
+    """`0.4s`, `42s`, `3m 12s`, `2h 05m`, `3d 4h`."""
+    if ms < 9_950:
+        return f"{(ms + 50) // 100 / 10:.1f}s"
+    seconds = (ms + 500) // 1_000
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}m {seconds:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h {minutes:02d}m"
+    days, hours = divmod(hours, 24)
+    return f"{days}d {hours}h"
+
+
+def size(count_bytes: int) -> str:
+    """`512 B`, `1.5 KB`, `8.0 MB`; 1 KB is 1,024 bytes."""
+    if count_bytes < 1_024:
+        return f"{count_bytes} B"
+    amount, units = count_bytes / 1_024, iter(("KB", "MB", "GB", "TB"))
+    unit = next(units)
+    while amount >= 1_023.95 and unit != "TB":
+        amount, unit = amount / 1_024, next(units)
+    return f"{amount:,.1f} {unit}"
+
+
+def when(moment: datetime) -> str:
+    """In the zone of whoever looks, to the second."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def rfc3339(moment: datetime) -> str:
+    """In UTC, with as many decimals as it has."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`; what lies ahead is `just now` too."""
+    minutes = int((now - moment).total_seconds()) // 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes} min ago"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h ago"
+    return f"{minutes // (24 * 60)} days ago"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def score(value: float) -> str:
+    """From 0 to 1, to two decimals."""
+    return f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1; what is not quite all is never shown as 100%."""
+    rounded = round(share * 100)
+    return f"{99 if rounded == 100 and share < 1 else rounded}%"
+
+
+def bar(share: float, width: int, *, plain: bool = False) -> str:
+    """`width` cells, the first `share` (0 to 1, else cut) of them filled; `plain` is ASCII."""
+    filled = min(max(share, 0.0), 1.0) * width
+    if plain:
+        return ("#" * int(filled)).ljust(width, "-")
+    eighths = int(filled * 8)
+    text = _BLOCKS[8] * (eighths // 8)
+    if eighths % 8:
+        text += _BLOCKS[eighths % 8]
+    return text.ljust(width)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """One character a value, from the least to the greatest; a gap where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return " " * len(values)
+    low, span = min(known), max(known) - min(known)
+    steps = len(_SPARKS) - 1
+    return "".join(
+        " " if value is None else _SPARKS[round((value - low) / span * steps) if span else 0]
+        for value in values
+    )
+
+
+def width_of(text: str) -> int:
+    """How many cells of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,0 +1,36 @@
+"""A long file that is written whole or not at all, without ever being held whole in memory."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from .files import LEFTOVER, sync_folder
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """What is written becomes `path` when the block ends; if it fails, `path` is as it was.
+
+    A link is followed; into a device or a pipe the bytes go straight. Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        with open(target, "wb") as stream:
+            yield stream
+        return
+    unfinished = target.with_name(LEFTOVER.replace("*", secrets.token_hex(8)))
+    try:
+        with open(unfinished, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
+        raise
+    sync_folder(target.parent)

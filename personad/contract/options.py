@@ -64,7 +64,7 @@ class Daemon(Struct, frozen=True, kw_only=True):
     ] = None
     runtime_dir: Annotated[
         Folder | None,
-        Meta(description="where the sockets live; unset: `$XDG_RUNTIME_DIR/personad`"),
+        Meta(description="where the sockets live; unset: `personad` in `$XDG_RUNTIME_DIR`"),
     ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

@@ -8,6 +8,7 @@ import sys
 from .options import KEYS, description, expectation, tables, type_of, variable_of
 from .settings import PROJECT_FILE, PROJECT_KEYS, SYSTEM_FILE
 
+_PROJECT = "\n".join(f"- `{key}*`" if key.endswith(".") else f"- `{key}`" for key in PROJECT_KEYS)
 _TOP = f"""# Configuration
 
 <!-- Made by `python -m personad.contract.options_page`; change `personad/contract/options.py`. -->
@@ -26,9 +27,13 @@ VALUE` changes your own file, and `persona config check` looks for mistakes ever
 (an unknown key, a value out of range, broken TOML) ends any command with exit status 78 and names
 file, line and key.
 
-`./{PROJECT_FILE}` may come with somebody's data. It may set only {{project}}; anything else in it
-is a mistake, because it could move the ledger or send alerts elsewhere. A `persona.yaml` is not
-read.
+`./{PROJECT_FILE}` may come with somebody's data. Anything in it but these keys is a mistake,
+because it could move the ledger or send alerts elsewhere (a `persona.yaml` is not read):
+
+{_PROJECT}
+
+Unless `runtime_dir` is set, a ledger outside `~/.local/share/personad` has its sockets in a folder
+of its own, `personad-` and a digest of the ledger's path, so that two ledgers never share them.
 
 A variable is called `PERSONA_<TABLE>_<KEY>`, as in `{variable_of("generate.retry.retries")}`, and
 for `[daemon]` only `PERSONAD_<KEY>`, as in `{variable_of("daemon.data_dir")}`. Lists are written
@@ -42,8 +47,7 @@ a file is the default until then.
 
 def render() -> str:
     """The whole page, as Markdown."""
-    project = ", ".join(f"`{key}*`" if key.endswith(".") else f"`{key}`" for key in PROJECT_KEYS)
-    return "\n".join([_TOP.replace("{project}", project), *map(_section, filter(_keys, tables()))])
+    return "\n".join([_TOP, *map(_section, filter(_keys, tables()))])
 
 
 def _keys(table: str) -> list[str]:

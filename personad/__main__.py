@@ -1,0 +1,7 @@
+"""`python -m personad`."""
+
+import sys
+
+from personad.cli import main
+
+sys.exit(main())

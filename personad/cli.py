@@ -1,0 +1,214 @@
+"""The `personad` program: runs and looks after the daemon."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from personad.contract.base import VERSION
+from personad.contract.errors import LedgerError, exit_code
+from personad.contract.paths import Paths, resolve_paths
+from personad.contract.settings import ConfigurationError, Settings, load
+
+UNREACHABLE = 69
+FOLLOW_EVERY_S = 0.2
+
+
+class Context:
+    """What every command needs to know: which ledger, and with which settings."""
+
+    def __init__(self, ledger: str | None) -> None:
+        self.ledger = ledger
+        loaded = load(environ=os.environ, cwd=Path.cwd(), home=Path.home())
+        self.settings: Settings = loaded.settings
+        self.paths: Paths = resolve_paths(self.settings, ledger=ledger, environ=os.environ)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--ledger", metavar="DIR", help="Another ledger, with a daemon of its own.")
+@click.version_option(VERSION, prog_name="personad")
+@click.pass_context
+def command(ctx: click.Context, ledger: str | None) -> None:
+    """The ledger of persona generation: what was done, what it cost, what it is worth."""
+    ctx.obj = Context(ledger)
+
+
+@command.command()
+@click.option("--foreground", is_flag=True, help="Stay in the foreground: systemd, containers.")
+@click.option("--autostarted", is_flag=True, hidden=True)
+@click.option("--ready-fd", type=int, hidden=True)
+@click.pass_obj
+def start(context: Context, foreground: bool, autostarted: bool, ready_fd: int | None) -> None:
+    """Start the daemon; returns once it answers."""
+    if foreground:
+        _be_the_daemon(context, autostarted=autostarted, ready_fd=ready_fd)
+        return
+    from personad import launch
+
+    welcome, is_new = launch.start(
+        context.paths, context.ledger, autostarted=autostarted, environ=os.environ
+    )
+    click.echo("started" if is_new else "already running")
+    click.echo(f"  version   {welcome.version}")
+    click.echo(f"  pid       {welcome.pid}")
+    click.echo(f"  socket    {context.paths.api_socket}")
+    click.echo(f"  database  {context.paths.database}")
+
+
+def _be_the_daemon(context: Context, *, autostarted: bool, ready_fd: int | None) -> None:
+    from personad import daemon, launch
+    from personad.locks import Held
+
+    tell = launch.teller(ready_fd)
+    try:
+        daemon.run(
+            context.paths,
+            context.settings,
+            autostarted=autostarted,
+            ready=lambda: tell(launch.READY),
+        )
+    except Held:
+        message = f"another process holds the ledger {context.paths.data_dir} and doesn't answer"
+        tell(message.encode())
+        raise LedgerError(
+            "unavailable", message, hint=f"`fuser {context.paths.life_lock}` names it"
+        ) from None
+    except (LedgerError, ConfigurationError, OSError) as error:
+        tell(str(error).encode())
+        raise
+
+
+@command.command()
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait.")
+@click.pass_obj
+def stop(context: Context, timeout: float) -> None:
+    """Drain and stop: everything in flight is committed and acknowledged first."""
+    _stop(context, timeout)
+
+
+def _stop(context: Context, timeout_s: float) -> None:
+    from personad import launch
+
+    took_s = launch.stop(context.paths, timeout_s)
+    if took_s is None:
+        click.echo("no daemon was running")
+    else:
+        click.echo(f"stopped in {took_s:.2f} s")
+
+
+@command.command()
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait.")
+@click.pass_context
+def restart(ctx: click.Context, timeout: float) -> None:
+    """Stop, then start."""
+    _stop(ctx.obj, timeout)
+    ctx.invoke(start, foreground=False, autostarted=False, ready_fd=None)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def status(context: Context, as_json: bool) -> None:
+    """How the daemon is; exit status 69 when it is down."""
+    from personad import launch
+    from personad.contract.admin import Status
+
+    if launch.running(context.paths) is None:
+        click.echo("personad: no daemon is running", err=True)
+        click.echo("  `personad start` starts one", err=True)
+        raise SystemExit(UNREACHABLE)
+    from personad.report import status_json, status_text
+
+    found = launch.ask(context.paths, Status())
+    click.echo(status_json(found) if as_json else status_text(found))
+
+
+@command.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
+@click.option("-n", "lines", default=100, show_default=True, help="How many lines.")
+@click.pass_obj
+def logs(context: Context, follow: bool, lines: int) -> None:
+    """Show the daemon's own log."""
+    from personad.journal import readable
+
+    path = context.paths.log_file
+    if not path.exists():
+        click.echo(f"personad: there is no log at {path} yet", err=True)
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in _last(file, max(0, lines)):
+            click.echo(readable(line))
+        while follow:
+            line = file.readline()
+            if line:
+                click.echo(readable(line))
+            else:
+                time.sleep(FOLLOW_EVERY_S)
+
+
+def _last(file: TextIO, count: int) -> Iterator[str]:
+    from collections import deque
+
+    yield from deque(file, maxlen=count)
+
+
+@command.command()
+@click.pass_obj
+def doctor(context: Context) -> None:
+    """Look at everything that could be wrong, and say how to mend it."""
+    from personad.doctor import examine
+
+    failed = False
+    for finding in examine(context.paths):
+        failed |= finding.verdict == "failed"
+        click.echo(f"{finding.verdict:<8} {finding.what:<12} {finding.message}")
+        if finding.mend and finding.verdict != "ok":
+            click.echo(f"{'':21} → {finding.mend}")
+    if failed:
+        raise SystemExit(1)
+
+
+@command.command()
+def schema() -> None:
+    """Print JSON Schema of every event, request, reply and live frame."""
+    import json
+
+    from personad.contract.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def main() -> int:
+    """The program's entry; gives its exit status."""
+    try:
+        found = command.main(standalone_mode=False, prog_name="personad")
+    except click.UsageError as error:
+        error.show()
+        return 64
+    except click.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except ConfigurationError as error:
+        _complain(str(error), error.hint)
+        return 78
+    except LedgerError as error:
+        _complain(error.message, error.hint)
+        return exit_code(error.code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        _complain(str(error), None)
+        return 75
+    return found if isinstance(found, int) else 0
+
+
+def _complain(message: str, hint: str | None) -> None:
+    click.echo(f"personad: {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)

@@ -1,0 +1,165 @@
+"""`personad doctor`: one line a finding, each with its mend."""
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import apsw
+from msgspec import Struct
+
+from personad import log
+from personad.contract.admin import Status
+from personad.contract.errors import LedgerError
+from personad.contract.events import Recorded
+from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
+from personad.launch import ask
+from personad.spool import backlog
+from personad.store import FORMAT, open_for_reading
+
+Verdict = Literal["ok", "warning", "failed"]
+
+DISK_WARNING_BYTES = 1 << 30
+DISK_FAILED_BYTES = 64 << 20
+CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
+SQLITE_FLOOR = (3, 38, 0)
+
+
+class Finding(Struct, frozen=True):
+    what: str
+    verdict: Verdict
+    message: str
+    mend: str | None = None
+
+
+def examine(paths: Paths) -> Iterator[Finding]:
+    """Looks at everything in turn; changes nothing and starts nothing."""
+    for check in CHECKS:
+        yield check(paths)
+
+
+def _permissions(paths: Paths) -> Finding:
+    what = "permissions"
+    for path in (paths.data_dir, paths.runtime_dir, paths.database):
+        if not path.exists():
+            continue
+        found = path.stat()
+        wanted = 0o600 if path == paths.database else 0o700
+        if found.st_uid != os.getuid():
+            return Finding(what, "failed", f"{path} belongs to user {found.st_uid}", "chown it")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            mend = f"chmod {wanted:o} '{path}'"
+            return Finding(what, "failed", f"others may read {path}", mend)
+    return Finding(what, "ok", f"only you can enter {paths.data_dir}")
+
+
+def _disk(paths: Paths) -> Finding:
+    folder = _existing(paths.data_dir)
+    free = shutil.disk_usage(folder).free
+    message = f"{free / (1 << 30):.1f} GiB free at {folder}"
+    if free < DISK_FAILED_BYTES:
+        return Finding("disk room", "failed", message, "make room: the ledger can't grow")
+    if free < DISK_WARNING_BYTES:
+        return Finding("disk room", "warning", message, "make room soon")
+    return Finding("disk room", "ok", message)
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _clock(paths: Paths) -> Finding:
+    now = datetime.now(UTC)
+    if now < CLOCK_FLOOR:
+        return Finding("clock", "failed", f"it says {now:%F %T} UTC", "set it, or let NTP do it")
+    if paths.database.exists():
+        with open_for_reading(str(paths.database)) as db:
+            newest = max((each.recorded_at for each in _newest(db)), default=now)
+        if newest > now:
+            ahead = f"the newest event was recorded at {newest:%F %T} UTC, which is yet to come"
+            return Finding("clock", "warning", ahead, "set the clock; order is kept by seq")
+    return Finding("clock", "ok", f"{now:%F %T} UTC, local zone {time.tzname[0]}")
+
+
+def _newest(db: apsw.Connection) -> Iterator[Recorded]:
+    return log.read(db, after=max(0, log.last_seq(db) - 1), limit=1)
+
+
+def _sqlite(_: Paths) -> Finding:
+    version = apsw.sqlite_lib_version()
+    if tuple(map(int, version.split("."))) < SQLITE_FLOOR:
+        mend = "pip install --upgrade apsw"
+        return Finding("SQLite", "failed", f"{version} is too old", mend)
+    return Finding("SQLite", "ok", version)
+
+
+def _schema(paths: Paths) -> Finding:
+    if not paths.database.exists():
+        return Finding("schema", "ok", "no ledger yet; the first start makes one")
+    with open_for_reading(str(paths.database)) as db:
+        found = db.pragma("user_version")
+    if found != FORMAT:
+        mend = "install the version of personad that made it"
+        return Finding("schema", "failed", f"format {found}, known: {FORMAT}", mend)
+    return Finding("schema", "ok", f"format {found}")
+
+
+def _socket(paths: Paths) -> Finding:
+    size = len(os.fsencode(paths.live_socket))
+    if size > MAX_SOCKET_PATH_BYTES:
+        mend = "set daemon.runtime_dir to a short folder"
+        return Finding("socket", "failed", f"its path has {size} bytes", mend)
+    try:
+        status = ask(paths, Status())
+    except LedgerError as error:
+        return Finding("daemon", "warning", error.message, error.hint)
+    if status.mode != "normal":
+        return Finding(
+            "daemon", "failed", f"{status.mode}: {status.mode_reason}", "see `personad logs`"
+        )
+    if status.anomalies:
+        message = f"pid {status.pid}; {status.anomalies} events fit nowhere and are not counted"
+        return Finding("daemon", "warning", message, "`persona events export` shows which")
+    return Finding("daemon", "ok", f"pid {status.pid} answers, version {status.version}")
+
+
+def _spool(paths: Paths) -> Finding:
+    waiting = backlog(paths.spool_dir) if paths.spool_dir.exists() else 0
+    if waiting:
+        mend = "a running daemon takes them in within a second"
+        return Finding("spool", "warning", f"{waiting} events wait to be taken in", mend)
+    return Finding("spool", "ok", "empty")
+
+
+def _quarantine(paths: Paths) -> Finding:
+    found = list(paths.quarantine_dir.iterdir()) if paths.quarantine_dir.exists() else []
+    if found:
+        mend = f"look at {paths.quarantine_dir}; `persona events import` takes mended ones"
+        return Finding("quarantine", "warning", f"{len(found)} pieces could not be taken", mend)
+    return Finding("quarantine", "ok", "empty")
+
+
+def _systemd(_: Paths) -> Finding:
+    unit = Path.home() / ".config/systemd/user/personad.service"
+    if unit.exists():
+        return Finding("systemd", "ok", f"{unit} is installed")
+    return Finding("systemd", "ok", "no user unit: the daemon starts when it is needed")
+
+
+CHECKS: tuple[Callable[[Paths], Finding], ...] = (
+    _permissions,
+    _disk,
+    _clock,
+    _sqlite,
+    _schema,
+    _socket,
+    _spool,
+    _quarantine,
+    _systemd,
+)

@@ -1,0 +1,180 @@
+"""Starting and stopping a daemon from outside."""
+
+import fcntl
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from personad.contract.admin import Hello, Stop, Welcome
+from personad.contract.base import Request
+from personad.contract.codec import encode, reply_codec
+from personad.contract.environment import daemon_environment
+from personad.contract.errors import Failure, LedgerError
+from personad.contract.nng import NngError, Requester, TimedOut
+from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.locks import Held, lock
+
+R = TypeVar("R")
+
+READY_S = 30.0
+"""A ledger that was killed replays its log first; that has never taken a second."""
+READY = b"ready\n"
+
+
+def ask(paths: Paths, request: Request[R], timeout_s: float = 5.0) -> R:
+    """The daemon's answer.
+
+    Raises:
+        LedgerError: what it answered, or `unavailable` where nobody did.
+    """
+    try:
+        with Requester(str(paths.api_socket)) as requester:
+            body = requester.request(encode(request), timeout_s)
+    except TimedOut:
+        raise LedgerError(
+            "unavailable",
+            f"the daemon did not answer within {timeout_s:g} s",
+            hint="`personad logs` may say why; `personad restart` starts it anew",
+        ) from None
+    except NngError:
+        raise LedgerError(
+            "unavailable", "no daemon is running", hint="`personad start` starts one"
+        ) from None
+    reply: Any = reply_codec(type(request)).decode(body)
+    if isinstance(reply, Failure):
+        raise LedgerError.of(reply)
+    return reply  # type: ignore[no-any-return]
+
+
+def running(paths: Paths) -> Welcome | None:
+    """The daemon that answers, or None."""
+    if not paths.api_socket.exists():
+        return None
+    try:
+        return ask(paths, Hello(), timeout_s=2.0)
+    except LedgerError as error:
+        if error.code == "unavailable":
+            return None
+        raise
+
+
+def start(
+    paths: Paths, ledger: str | None, *, autostarted: bool, environ: Mapping[str, str]
+) -> tuple[Welcome, bool]:
+    """The daemon that answers, and whether it was started now; two starts at once start one.
+
+    Raises:
+        LedgerError: it could not be started, and why.
+        ConfigurationError: a folder or a socket's path can't be used.
+    """
+    for folder in (paths.data_dir, paths.runtime_dir):
+        private_directory(folder)
+    check_socket_path(paths.live_socket)
+    with lock(paths.start_lock, wait=True):
+        if (welcome := running(paths)) is not None:
+            return welcome, False
+        _spawn(paths, ledger, autostarted=autostarted, environ=environ)
+        return ask(paths, Hello()), True
+
+
+def _spawn(
+    paths: Paths, ledger: str | None, *, autostarted: bool, environ: Mapping[str, str]
+) -> None:
+    """Returns once the daemon says that it is ready."""
+    told, tell = os.pipe()
+    command = [sys.executable, "-m", "personad"]
+    command += ["--ledger", ledger] if ledger else []
+    command += ["start", "--foreground", "--ready-fd", str(tell)]
+    command += ["--autostarted"] if autostarted else []
+    try:
+        with open(paths.log_file, "ab", opener=_private) as output:
+            # Its own session, so that it outlives the terminal; spawned, never forked, because
+            # nng's threads don't survive a fork.
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(tell,),
+                cwd="/",
+                env=daemon_environment(environ),
+            )
+        os.close(tell)
+        said = _hear(told)
+    finally:
+        os.close(told)
+    if said != READY:
+        reason = said.decode(errors="replace").strip() or "it ended without a word"
+        raise LedgerError(
+            "unavailable",
+            f"the daemon could not be started: {reason}",
+            hint=f"its log is {paths.log_file}",
+        )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _hear(descriptor: int) -> bytes:
+    """All that is said until the other end is closed or the time is over."""
+    until = time.monotonic() + READY_S
+    said = b""
+    while (left := until - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            break
+        part = os.read(descriptor, 65_536)
+        if not part:
+            return said
+        said += part
+    return said + f"not ready within {READY_S:g} s".encode()
+
+
+def teller(descriptor: int | None) -> Callable[[bytes], None]:
+    """What the daemon tells its starter with, once."""
+
+    def tell(message: bytes) -> None:
+        if descriptor is not None:
+            os.write(descriptor, message)
+            os.close(descriptor)
+
+    if descriptor is not None:
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    return tell
+
+
+def stop(paths: Paths, timeout_s: float) -> float | None:
+    """Has the daemon drain and end; the seconds it took, or None where none was running.
+
+    Raises:
+        LedgerError: it did not end in time.
+    """
+    if running(paths) is None and not _lives(paths):
+        return None
+    began = time.monotonic()
+    ask(paths, Stop(), timeout_s)
+    while _lives(paths):
+        if time.monotonic() - began > timeout_s:
+            raise LedgerError(
+                "unavailable",
+                f"the daemon is still draining after {timeout_s:g} s",
+                hint="wait for it with `personad stop --timeout 60`; nothing is lost either way",
+            )
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def _lives(paths: Paths) -> bool:
+    """Whether some process holds the ledger."""
+    if not paths.life_lock.exists():
+        return False
+    try:
+        with lock(paths.life_lock):
+            return False
+    except Held:
+        return True

@@ -136,6 +136,35 @@ def _compiled(table: dict[Field, tuple[str, ...]]) -> dict[Field, tuple[re.Patte
     }
 
 
+_QUESTIONS: dict[Field, tuple[str, ...]] = {
+    "goals": (
+        r"\b(?:would you (?:like|want|change|need|improve|wish|do differently|ask|tell)|wish|"
+        r"ideal\w*|perfect|dream|magic wand|improve\w*|good (?:journey|day|trip|experience|service|"
+        r"version) look|should (?:change|be)|goals?|hope|suggest\w*|make (?:it|things|your \w+) "
+        r"(?:better|easier)|one thing)\b",
+        r"\b(?:wünsch\w*|verbesser\w*|ändern|améliorer|changer|souhait\w*|mejorar|cambiar\w*)\b",
+    ),
+    "pain_points": (
+        r"\b(?:problems?|difficult\w*|frustrat\w+|annoy\w*|worst|go(?:es|ne)? wrong|hard(?:est)?|"
+        r"pain|struggl\w*|challeng\w*|bother\w*|barriers?|stop(?:s|ped)? you|bad day|dislike|"
+        r"worr\w+|unsafe|delays?)\b",
+        r"\b(?:ärger\w*|stört|schwierig\w*|difficult\w*|problème\w*|dificultad\w*|molest\w*)\b",
+    ),
+    "behaviours": (
+        r"\b(?:usual(?:ly)?|typical(?:ly)?|walk me through|how (?:do|often|did) you|every ?day|"
+        r"routine|what do you do|do you use|which \w+ do you|habits?|on a normal|"
+        r"tell me about your (?:day|journey|trip|week))\b",
+        r"\b(?:normalerweise|wie oft|gewöhnlich|d'habitude|normalmente|cada cuánto)\b",
+    ),
+    "motivations": (
+        r"\b(?:why|matters?|important|reason|what makes you|what keeps you|care about|mean to you|"
+        r"motivat\w+|value)\b",
+        r"\b(?:warum|wichtig|pourquoi|important\w*|por qué)\b",
+    ),
+}
+QUESTIONS = _compiled(_QUESTIONS)
+
+
 CUES: dict[str, dict[Field, tuple[re.Pattern[str], ...]]] = {
     "en": _compiled(_ENGLISH),
     "de": _compiled(_GERMAN),
@@ -146,6 +175,13 @@ CUES: dict[str, dict[Field, tuple[re.Pattern[str], ...]]] = {
 
 def strength(sentence: str, field: Field, language: str) -> int:
     """How many of the language's cues for `field` the sentence holds; 0 in other languages."""
-    plain = sentence.replace("’", "'") if "’" in sentence else sentence
+    plain = sentence.replace("’", "'")
     patterns = CUES.get(language, {}).get(field, ())
     return sum(1 for pattern in patterns if pattern.search(plain))
+
+
+def asked_for(question: str | None, field: Field) -> bool:
+    """Whether the question asked for this: its answers need no cue of their own."""
+    return question is not None and any(
+        pattern.search(question.replace("_", " ")) for pattern in QUESTIONS[field]
+    )

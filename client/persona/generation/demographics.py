@@ -1,7 +1,7 @@
 """Age, occupation and place of a segment, where its participants stated them and not otherwise."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -62,6 +62,8 @@ class Stated(Struct, frozen=True):
     value: str
     evidence: tuple[tuple[Record, str], ...]
     """Each record with the words in it, verbatim."""
+    participants: int
+    """How many say so; for an age, how many are in the range."""
 
 
 def demographics(segment: Segment) -> dict[Trait, Stated]:
@@ -112,7 +114,7 @@ def _commonest(statements: Sequence[tuple[Record, str]]) -> Stated | None:
     best = max(counts, key=counts.__getitem__)
     supporting = [(record, value) for record, value in statements if _same(value) == best]
     value = supporting[0][1]
-    return Stated(value[0].upper() + value[1:], tuple(supporting[:1]))
+    return Stated(value[0].upper() + value[1:], (supporting[0],), len(supporting))
 
 
 def _same(value: str) -> str:
@@ -135,15 +137,6 @@ def _age(statements: Sequence[tuple[Record, str]]) -> Stated | None:
     ages.sort()
     lower, upper = ages[(len(ages) - 1) // 4], ages[(3 * (len(ages) - 1) + 3) // 4]
     if lower == upper:
-        return Stated(str(lower), (exact[lower],))
-    return Stated(f"{lower}–{upper}", (exact[lower], exact[upper]))
-
-
-def shares(segment: Segment) -> dict[Trait, float]:
-    """For occupation and location, which share of the participants gives the commonest answer."""
-    result: dict[Trait, float] = defaultdict(float)
-    for trait in ("occupation", "location"):
-        counts = Counter(_same(value) for _, value in _statements(segment, trait))
-        if counts:
-            result[trait] = max(counts.values()) / len(segment.participants)
-    return result
+        return Stated(str(lower), (exact[lower],), ages.count(lower))
+    inside = sum(1 for age in ages if lower <= age <= upper)
+    return Stated(f"{lower}–{upper}", (exact[lower], exact[upper]), inside)

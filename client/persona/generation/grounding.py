@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from msgspec import Struct
 
-from persona.generation.cues import CUES, FIELDS, Field, strength
+from persona.generation.cues import CUES, FIELDS, Field, asked_for, strength
 from persona.generation.language import stopwords
 from persona.generation.model import Record, Segment
+from persona.generation.standalone import dependence, private_names
 from persona.generation.text import sentences, terms, without_marks
 from persona.generation.voice import claim, plain, quoted, refusal
 
@@ -16,6 +17,8 @@ MOST_PASSAGES = 4_000
 """Of a larger segment the most typical participants' sentences are considered."""
 WANTED = 4
 ENOUGH = 2
+ANSWERING = 3
+"""How many sentences of an answer are taken to answer its question."""
 
 
 class Passage(Struct, frozen=True):
@@ -26,6 +29,17 @@ class Passage(Struct, frozen=True):
     stems: frozenset[str]
     relevance: float
     """How much it uses the words that mark its segment; about 0 to 1."""
+    place: int
+    """Which sentence of its record it is, from 0."""
+    private: int
+    """How many names are in it that nobody else in the segment mentions."""
+
+
+class _Split(Struct, frozen=True):
+    record: Record
+    text: str
+    place: int
+    stems: frozenset[str]
 
 
 class Claim(Struct, frozen=True):
@@ -55,20 +69,29 @@ def choose(segment: Segment, language: str) -> Chosen:
 def passages(segment: Segment, language: str) -> list[Passage]:
     """The segment's sentences that somebody said and that are neither questions nor redacted."""
     stop = stopwords(language)
-    split: list[tuple[Record, str, frozenset[str]]] = []
+    split: list[_Split] = []
     for record in segment.records:
         if record.kind != "speech":
             continue
-        for sentence in sentences(record.text):
+        for place, sentence in enumerate(sentences(record.text)):
             if refusal(sentence) is None and words_in(sentence) >= 3:
                 stems = frozenset(found for found, _ in terms(sentence, stop, language))
-                split.append((record, sentence, stems))
+                split.append(_Split(record, sentence, place, stems))
         if len(split) >= MOST_PASSAGES:
             break
-    weights = _weights(split, segment, language)
+    users = _users(split)
+    weights = _weights(users, segment, language)
+    shared = frozenset(one for one, by in users.items() if len(by) > 1)
     return [
-        Passage(record, sentence, stems, _relevance(stems, weights))
-        for record, sentence, stems in split
+        Passage(
+            one.record,
+            one.text,
+            one.stems,
+            _relevance(one.stems, weights),
+            one.place,
+            private_names(one.text, shared, language),
+        )
+        for one in split
     ]
 
 
@@ -79,14 +102,17 @@ def words_in(text: str) -> int:
     return max(spaced, unspaced)
 
 
-def _weights(
-    split: Iterable[tuple[Record, str, frozenset[str]]], segment: Segment, language: str
-) -> dict[str, float]:
-    """The segment's terms weigh most, then what several of its participants speak of."""
+def _users(split: Iterable[_Split]) -> dict[str, set[str]]:
+    """Who uses each stem."""
     users: dict[str, set[str]] = defaultdict(set)
-    for record, _, stems in split:
-        for one in stems:
-            users[one].add(record.participant)
+    for sentence in split:
+        for one in sentence.stems:
+            users[one].add(sentence.record.participant)
+    return users
+
+
+def _weights(users: dict[str, set[str]], segment: Segment, language: str) -> dict[str, float]:
+    """The segment's terms weigh most, then what several of its participants speak of."""
     size = len(segment.participants)
     weights = {
         one: 0.5 * float(np.log(len(by)) / np.log(size)) if size > 1 else 0.0
@@ -110,15 +136,35 @@ def _candidates(found: Sequence[Passage], field: Field, language: str) -> list[t
         if language not in CUES:
             worth, text = passage.relevance, _as_said(passage, language)
         else:
-            cues = strength(passage.text, field, language)
+            cues = _cues(passage, field, language)
             if not cues:
                 continue
-            others = sum(strength(passage.text, other, language) for other in FIELDS) - cues
-            worth = passage.relevance + 0.22 * cues - 0.07 * others
+            others = max(_cues(passage, other, language) for other in FIELDS if other != field)
+            worth = 1.5 * passage.relevance + 0.2 * min(cues, 3) - 0.1 * others
             text = claim(passage.text, field) if language == "en" else _as_said(passage, language)
+            worth -= _cost(passage, field, language)
         if text is not None:
             result.append((worth - _awkwardness(text), Claim(text, passage)))
     return result
+
+
+def _cues(passage: Passage, field: Field, language: str) -> float:
+    """The strength of a passage's own words, and of having been asked for just this.
+
+    What someone wants is often said without saying so (“A second lift at Central.”); for the
+    other kinds an answer needs words of its own too, since talk soon leaves its question.
+    """
+    own = strength(passage.text, field, language)
+    asked = passage.place < ANSWERING and asked_for(passage.record.question, field)
+    if not asked or (not own and field != "goals"):
+        return own
+    return own + 1.0
+
+
+def _cost(passage: Passage, field: Field | None, language: str) -> float:
+    if language != "en":
+        return 0.1 * passage.private
+    return 0.1 * passage.private + dependence(plain(passage.text), field)
 
 
 def _as_said(passage: Passage, language: str) -> str | None:
@@ -147,7 +193,7 @@ def _claims(
             (passage.relevance, Claim(quoted(plain(passage.text), language), passage))
             for passage in found
             if id(passage) not in taken
-            and strength(passage.text, field, language)
+            and _cues(passage, field, language)
             and 4 <= words_in(passage.text) <= 30
             and plain(passage.text) in " ".join(passage.text.split())
         ]
@@ -211,13 +257,10 @@ def _quotes(
 
 def _worth_quoting(passage: Passage, language: str) -> float:
     count = words_in(passage.text)
-    worth = passage.relevance - 0.02 * max(0, 10 - count) - 0.01 * max(0, count - 25)
+    worth = 1.5 * passage.relevance - 0.02 * max(0, 10 - count) - 0.01 * max(0, count - 25)
     cues = sum(min(1, strength(passage.text, field, language)) for field in FIELDS)
     if language == "en":
-        trimmed = plain(passage.text)
-        worth -= 0.02 * (len(passage.text) - len(trimmed)) / 4
-        first = f" {passage.text} "
-        worth += 0.1 if any(mark in first for mark in (" I ", " I'", " I’", " my ", " me ")) else 0
-        worth -= 0.25 if not passage.text[0].isupper() else 0
-        worth -= 0.2 if claim(passage.text, "motivations") is None else 0
+        worth -= _cost(passage, None, language)
+        worth -= 0.005 * (len(passage.text) - len(plain(passage.text)))
+        worth -= 0.25 if claim(passage.text, "motivations") is None else 0.0
     return worth + 0.08 * min(cues, 2)

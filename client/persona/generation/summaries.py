@@ -1,5 +1,6 @@
 """A persona's summary in two or three plain sentences: whom it stands for and what they say."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -12,11 +13,9 @@ class Phrases(Struct, frozen=True):
     """The fixed words of one language's summary."""
 
     stands_for: str
-    typically: str
-    aged: str
-    living_in: str
-    speak_of: str
+    talk_of: str
     both: str
+    traits: dict[Trait, str]
     complaint: str
     wish: str | None = None
     """How an infinitive goal is introduced, where goals are put so."""
@@ -24,11 +23,13 @@ class Phrases(Struct, frozen=True):
 
 _ENGLISH = Phrases(
     stands_for="{name} stands for {size} of the {total} participants ({share}%)",
-    typically=", typically {traits}",
-    aged="aged {age}",
-    living_in="living in {location}",
-    speak_of="What sets the group apart is talk of {terms}.",
+    talk_of=", who talk most of {terms}",
     both=" and ",
+    traits={
+        "age": "most are aged {value}",
+        "occupation": "the most common occupation is {value}",
+        "location": "the most common place is {value}",
+    },
     complaint="A typical complaint: {complaint}",
     wish="Above all, they want to {goal}",
 )
@@ -36,35 +37,41 @@ PHRASES: dict[str, Phrases] = {
     "en": _ENGLISH,
     "de": Phrases(
         stands_for="{name} steht für {size} von {total} Befragten ({share} %)",
-        typically=", typischerweise: {traits}",
-        aged="Alter {age}",
-        living_in="Wohnort {location}",
-        speak_of="Die Gruppe spricht öfter als andere von {terms}.",
+        talk_of=", die vor allem über {terms} sprechen",
         both=" und ",
+        traits={
+            "age": "häufigstes Alter: {value}",
+            "occupation": "häufigste Tätigkeit: {value}",
+            "location": "häufigster Ort: {value}",
+        },
         complaint="Eine typische Klage: {complaint}",
     ),
     "fr": Phrases(
         stands_for="{name} représente {size} des {total} participants ({share} %)",
-        typically=", en général : {traits}",
-        aged="âge {age}",
-        living_in="lieu {location}",
-        speak_of="Le groupe se distingue par ces mots : {terms}.",
+        talk_of=", qui parlent surtout de {terms}",
         both=" et ",
+        traits={
+            "age": "âge le plus courant : {value}",
+            "occupation": "activité la plus courante : {value}",
+            "location": "lieu le plus courant : {value}",
+        },
         complaint="Une plainte typique : {complaint}",
     ),
     "es": Phrases(
         stands_for="{name} representa a {size} de los {total} participantes ({share} %)",
-        typically=", normalmente: {traits}",
-        aged="edad {age}",
-        living_in="lugar {location}",
-        speak_of="El grupo se distingue por estas palabras: {terms}.",
+        talk_of=", que hablan sobre todo de {terms}",
         both=" y ",
+        traits={
+            "age": "edad más común: {value}",
+            "occupation": "ocupación más común: {value}",
+            "location": "lugar más común: {value}",
+        },
         complaint="Una queja típica: {complaint}",
     ),
 }
-_LOWERED = frozenset(
-    "They They're They've Their The There There's Nobody It It's Every If When A An No On At In By "
-    "For To Not".split()
+_LOWERED = re.compile(
+    r"(?:They|They're|They've|Their|The|There|There's|Nobody|It|It's|Every|If|When|A|An|No|On|At|"
+    r"In|By|For|To|Not) "
 )
 
 
@@ -79,20 +86,13 @@ def summary(
     """The summary; `goal` is an infinitive, `complaints` are sentences, the best first."""
     phrases = PHRASES.get(language, _ENGLISH)
     size = len(segment.participants)
-    parts = [
-        phrases.stands_for.format(
-            name=name,
-            size=size,
-            total=max(size, round(size / segment.share)) if segment.share else size,
-            share=round(100 * segment.share) or "<1",
-        )
-        + _traits(phrases, stated)
-        + "."
-    ]
-    marks = [f"“{term}”" for term in segment.terms[:3]]
-    if marks:
-        listed = phrases.both.join([", ".join(marks[:-1]), marks[-1]] if marks[1:] else marks)
-        parts.append(phrases.speak_of.format(terms=listed))
+    opening = phrases.stands_for.format(
+        name=name,
+        size=size,
+        total=max(size, round(size / segment.share)) if segment.share else size,
+        share=round(100 * segment.share) or "<1",
+    )
+    parts = [f"{opening}{_marks(phrases, segment)}.", *_traits(phrases, segment, stated)]
     if goal and phrases.wish:
         parts.append(phrases.wish.format(goal=goal[0].lower() + goal[1:]))
     elif complaints:
@@ -101,15 +101,26 @@ def summary(
     return " ".join(parts)
 
 
-def _traits(phrases: Phrases, stated: Mapping[Trait, Stated]) -> str:
-    traits = []
-    if "age" in stated:
-        traits.append(phrases.aged.format(age=stated["age"].value))
-    if "occupation" in stated:
-        traits.append(_occupation(stated["occupation"].value))
-    if "location" in stated:
-        traits.append(phrases.living_in.format(location=stated["location"].value))
-    return phrases.typically.format(traits=", ".join(traits)) if traits else ""
+def _marks(phrases: Phrases, segment: Segment) -> str:
+    marks = [f"“{term}”" for term in segment.terms[:3]]
+    if not marks:
+        return ""
+    listed = phrases.both.join([", ".join(marks[:-1]), marks[-1]] if marks[1:] else marks)
+    return phrases.talk_of.format(terms=listed)
+
+
+def _traits(phrases: Phrases, segment: Segment, stated: Mapping[Trait, Stated]) -> list[str]:
+    """One sentence with what more than one of several participants has in common."""
+    few = len(segment.participants) == 1
+    shared = {trait: one for trait, one in stated.items() if few or one.participants > 1}
+    traits = [
+        phrases.traits[trait].format(
+            value=_occupation(one.value) if trait == "occupation" else one.value
+        )
+        for trait, one in shared.items()
+    ]
+    joined = "; ".join(traits)
+    return [f"{joined[0].upper()}{joined[1:]}."] if traits else []
 
 
 def _occupation(value: str) -> str:
@@ -117,5 +128,4 @@ def _occupation(value: str) -> str:
 
 
 def _lowered(sentence: str) -> str:
-    first = sentence.partition(" ")[0]
-    return sentence[0].lower() + sentence[1:] if first in _LOWERED else sentence
+    return sentence[0].lower() + sentence[1:] if _LOWERED.match(sentence) else sentence

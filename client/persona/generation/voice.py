@@ -17,8 +17,8 @@ _OPENING = re.compile(
     r"luckily|sadly|first|firstly|secondly|god|gosh|however|though|of course|for example|fine|"
     r"exactly|same here|personally|mind you|i think|i feel|i find|in the end|the thing is|"
     r"what happens is|as i said|like i said|funnily enough|oddly enough)[,:]|"
-    r"(?:so|i (?:just |really )?think(?: that)?|i feel like|i find that|i'd say that|"
-    r"i guess(?: that)?|i suppose(?: that)?)(?= (?:i|i'm|i've|i'll|my|the|we|there|it|you|a|an)\b))"
+    r"(?:so|i (?:just |really )?think(?: that)?|i feel like|i find that|i'd say that|secondly|"
+    r"i guess(?: that)?|i suppose(?: that)?)(?= (?!far\b|much\b|many\b|long\b|about\b|of\b)\w))"
     r"\s*",
     re.IGNORECASE,
 )

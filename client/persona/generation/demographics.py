@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from persona.generation.model import Record, Segment
+from persona.generation.text import normal, words
 
 Trait = Literal["age", "occupation", "location"]
 TRAITS: tuple[Trait, ...] = ("age", "occupation", "location")
@@ -107,14 +108,27 @@ def _statements(segment: Segment, trait: Trait) -> Iterator[tuple[Record, str]]:
 
 
 def _commonest(statements: Sequence[tuple[Record, str]]) -> Stated | None:
-    """The commonest value; of equally common ones, the most typical participant's."""
+    """The commonest value; where values are worded freely, the one with the commonest words.
+
+    Of equally common ones it is the most typical participant's.
+    """
     if not statements:
         return None
     counts = Counter(_same(value) for _, value in statements)
-    best = max(counts, key=counts.__getitem__)
+    used = Counter(word for value in counts for word in set(_content(value)))
+
+    def commonness(value: str) -> tuple[int, float]:
+        found = _content(value)
+        return counts[value], sum(used[word] for word in found) / (1 + len(found))
+
+    best = max(counts, key=commonness)
     supporting = [(record, value) for record, value in statements if _same(value) == best]
     value = supporting[0][1]
     return Stated(value[0].upper() + value[1:], (supporting[0],), len(supporting))
+
+
+def _content(value: str) -> list[str]:
+    return [normal(word) for word in words(value) if len(word) > 2]
 
 
 def _same(value: str) -> str:

@@ -7,8 +7,8 @@ from persona.generation.text import normal, stem
 
 _POINTS_ELSEWHERE = re.compile(
     r"\b(?:he|she|him|he's|she's|he'd|she'd|that's|that one|this one|those ones|it's because|"
-    r"the same thing|like that|like this|such a|do (?:it|that|this|so)|does (?:it|that)|did (?:it|that)|"
-    r"about (?:it|that)|of (?:it|that)|with (?:it|that)|for (?:it|that)|use it|got it|want it|"
+    r"the same thing|like that|like this|such a|do (?:it|that|this|so)|"
+    r"(?:does|did|about|of|with|for) (?:it|that)|use it|got it|want it|"
     r"have it|had it|put it|took it|take it|see it|see is|in there|over there|either|the other|"
     r"the former|long story|whatever|to be fair|fine|anyway|actually|thing is)\b"
     r"|^(?:I|We|They) (?:do|did|don't|can|can't|have|haven't|am|was|would|could|will|might)\b[,.]",

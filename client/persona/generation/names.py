@@ -1,48 +1,48 @@
 """Lists of words that decide whether a capitalised word is a person's name."""
 
 _GIVEN = """
-    aaron abdul abigail adam adrian agnes ahmed aisha alan albert alejandro alessandra
-    alessandro alex alexander alexandra alfred ali alice alicia alina alison amanda amelia amir
-    amy ana andre andrea andreas andreea andrew andré angela angelika anita anja anke ann anna
-    anne anneke annette antje anton antonia antonio anya arjun arne arthur aylin ayşe barbara
-    beate beatrice ben benjamin bernd bernhard beth bettina birgit björn bob boris brenda brian
-    britta bruno camille carla carlos carmen carol carolin caroline catherine cem charlotte
-    chiara chloe chloé chris christa christian christiane christina christine christoph
-    christopher claire clara claudia claus clément cornelia craig cristina daniel daniela david
-    deborah debra denise dennis derek diana diego dieter dirk dmitri dominik donald doris
-    dorothea dorothy edith eduardo edward eileen elaine elena eleni elif elisa elisabeth
-    elizabeth elke ella ellen elsa emil emily emine emma eric erik erika erwin esra esther eva
-    evelyn fabian fatima fatma felix fernando fiona florian francesca francesco francis frank
-    franz franziska françois freya frida friedrich fritz gabriel gabriela gabriele gareth gemma
-    georg george gerald gerd gerhard gisela giulia giuseppe graham greta guido gustav günter
-    günther hanna hannah hannes hans harald harry hassan heike heiko heinrich heinz helen helena
-    helga henning henri henrik henry herbert hildegard hiroshi holger horst hugo ian ibrahim
-    igor ines inga inge ingo ingrid irene irina isabel isabella isabelle ivan jakob james jamal
-    jan jana jane janet janice jasmin jason javier jean jeff jennifer jens jessica jim joachim
-    joan joana joanna jochen joe johan johann johanna johannes john jonas jonathan joost jorge
-    josef joseph josé joyce joão juan judith judy julia julian julie jutta jörg jürgen kai karen
-    karin karina karl karla karsten katarina kate katharina katherine kathleen kathrin katja
-    katrin keith kelly kemal ken kenneth kerstin kevin kim klara klaus kofi konrad kristin kurt
-    kwame lara lars laura lauren lea leah leila lena leo leon leonie leyla liam lina linda lisa
-    louis louise luca lucas lucia lucy luigi luis luise lukas luke lynn léa magdalena maik malte
-    manfred manuel manuela marc marcel marco marcus mareike margaret margarete margit maria
-    marie mariam marina mario marion marius marlene marta martha martin martina mary maría
-    maryam mateo mathias mats matteo matthew matthias maximilian mehmet mei melanie melissa
-    michael michaela michelle miguel mika mike milena miriam mohamed mohammed monica monika
-    moritz murat mustafa nadia nadine nadja nancy natalie natasha nathan nele niamh nicholas
-    nicola nicolas nicole niels nikita nikolai nils nina noah nora norbert olaf oleg olga oliver
-    olivia omar oskar otto pablo paolo pascal patricia patrick paul paula pauline paulo pedro
-    peter petra philip philipp philippe pierre pieter priya rachel rafael ralf ralph ravi
-    rebecca regina reinhard renate rené richard rita robert roberto robin roger roland rolf
-    ronald rosa rosemary rudolf ruth ryan sabine sabrina saida samira samuel sandra sanjay sara
-    sarah sascha scott sean sebastian selin sergio sharon sibylle siegfried sigrid silke silvia
-    simon simone siobhan sofia sofie sonia sonja sophia sophie stefan stefanie steffen stella
-    stephan stephanie stephen steve steven stuart susan susanna susanne sven svenja svetlana
-    sylvia sönke tamara tanja tanya tatjana teresa thea theo theresa thomas thorsten tim timo
-    tina tobias tom tomás toni tony torsten ulf ulrich ulrike ursula ute uwe valentina valerie
-    vanessa vera verena veronika victor victoria viktor viktoria vincent viola vladimir volker
-    walter waltraud werner wiebke wilhelm william wolfgang xavier yasemin yasmin yusuf yuki
-    yvonne zainab zoe zoë élodie émilie
+    aaron abdul mia milan dana nadja abigail adam adrian agnes ahmed aisha alan albert alejandro
+    alessandra alessandro alex alexander alexandra alfred ali alice alicia alina alison amanda
+    amelia amir amy ana andre andrea andreas andreea andrew andré angela angelika anita anja
+    anke ann anna anne anneke annette antje anton antonia antonio anya arjun arne arthur aylin
+    ayşe barbara beate beatrice ben benjamin bernd bernhard beth bettina birgit björn bob boris
+    brenda brian britta bruno camille carla carlos carmen carol carolin caroline catherine cem
+    charlotte chiara chloe chloé chris christa christian christiane christina christine
+    christoph christopher claire clara claudia claus clément cornelia craig cristina daniel
+    daniela david deborah debra denise dennis derek diana diego dieter dirk dmitri dominik
+    donald doris dorothea dorothy edith eduardo edward eileen elaine elena eleni elif elisa
+    elisabeth elizabeth elke ella ellen elsa emil emily emine emma eric erik erika erwin esra
+    esther eva evelyn fabian fatima fatma felix fernando fiona florian francesca francesco
+    francis frank franz franziska françois freya frida friedrich fritz gabriel gabriela gabriele
+    gareth gemma georg george gerald gerd gerhard gisela giulia giuseppe graham greta guido
+    gustav günter günther hanna hannah hannes hans harald harry hassan heike heiko heinrich
+    heinz helen helena helga henning henri henrik henry herbert hildegard hiroshi holger horst
+    hugo ian ibrahim igor ines inga inge ingo ingrid irene irina isabel isabella isabelle ivan
+    jakob james jamal jan jana jane janet janice jasmin jason javier jean jeff jennifer jens
+    jessica jim joachim joan joana joanna jochen joe johan johann johanna johannes john jonas
+    jonathan joost jorge josef joseph josé joyce joão juan judith judy julia julian julie jutta
+    jörg jürgen kai karen karin karina karl karla karsten katarina kate katharina katherine
+    kathleen kathrin katja katrin keith kelly kemal ken kenneth kerstin kevin kim klara klaus
+    kofi konrad kristin kurt kwame lara lars laura lauren lea leah leila lena leo leon leonie
+    leyla liam lina linda lisa louis louise luca lucas lucia lucy luigi luis luise lukas luke
+    lynn léa magdalena maik malte manfred manuel manuela marc marcel marco marcus mareike
+    margaret margarete margit maria marie mariam marina mario marion marius marlene marta martha
+    martin martina mary maría maryam mateo mathias mats matteo matthew matthias maximilian
+    mehmet mei melanie melissa michael michaela michelle miguel mika mike milena miriam mohamed
+    mohammed monica monika moritz murat mustafa nadia nadine nadja nancy natalie natasha nathan
+    nele niamh nicholas nicola nicolas nicole niels nikita nikolai nils nina noah nora norbert
+    olaf oleg olga oliver olivia omar oskar otto pablo paolo pascal patricia patrick paul paula
+    pauline paulo pedro peter petra philip philipp philippe pierre pieter priya rachel rafael
+    ralf ralph ravi rebecca regina reinhard renate rené richard rita robert roberto robin roger
+    roland rolf ronald rosa rosemary rudolf ruth ryan sabine sabrina saida samira samuel sandra
+    sanjay sara sarah sascha scott sean sebastian selin sergio sharon sibylle siegfried sigrid
+    silke silvia simon simone siobhan sofia sofie sonia sonja sophia sophie stefan stefanie
+    steffen stella stephan stephanie stephen steve steven stuart susan susanna susanne sven
+    svenja svetlana sylvia sönke tamara tanja tanya tatjana teresa thea theo theresa thomas
+    thorsten tim timo tina tobias tom tomás toni tony torsten ulf ulrich ulrike ursula ute uwe
+    valentina valerie vanessa vera verena veronika victor victoria viktor viktoria vincent viola
+    vladimir volker walter waltraud werner wiebke wilhelm william wolfgang xavier yasemin yasmin
+    yusuf yuki yvonne zainab zoe zoë élodie émilie
 """
 
 _ALSO_WORDS = """
@@ -78,9 +78,10 @@ _NOT_AFTER_I_AM = """
     gen head director manager senior junior chief lead mum mom dad doctor nurse teacher sorry
     fine glad happy sure afraid monday tuesday wednesday thursday friday saturday sunday january
     february march april may june july august september october november december christmas
-    easter god google facebook amazon apple microsoft instagram whatsapp tiktok netflix excel
-    hallo hello hi hey thanks thank good welcome great danke bonjour merci hola gracias ciao
-    grazie sure right yes ja nein oui non sí
+    easter god google facebook amazon apple microsoft product project marketing software account
+    sales data hr it ux customer support instagram whatsapp tiktok netflix excel hallo hello hi
+    hey thanks thank good welcome great danke bonjour merci hola gracias ciao grazie sure right
+    yes ja nein oui non sí
 """
 
 _NOT_IN_FILE_NAMES = """

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from persona.generation.reading import headers
-from persona.generation.reading.found import Found, Layout, Named, Said, Wishes, clean
+from persona.generation.reading.found import Found, Layout, Named, Said, Wishes, clean, unnamed
 from persona.generation.reading.speakers import Role, name_in, speaker_of
 
 _SAMPLE_ROWS = 500
@@ -20,6 +20,8 @@ _MAX_ID_WORDS = 5.0
 _MAX_FACT_CHARACTERS = 300
 _EMPTY = frozenset({"", "-", "–", "—", "n/a", "na", "null", "none", "nan", "~", "k.a.", "k. a."})
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_NAMESAKES_DISTINCT = 0.6
+_PART_OF_NAME = frozenset(headers.NAME) - {"name", "full name", "fullname", "participant name"}
 _SPEAKING = frozenset({"speaker", "sprecher", "sprecherin", "who", "role", "person"})
 
 
@@ -68,7 +70,7 @@ def read_rows(
 
 def _records(row: Row, roles: Roles, asked: str | None, place: str) -> Iterator[Found]:
     identity = _cell(row, roles.participant) if roles.participant else ""
-    who = identity if identity.casefold() not in _EMPTY else row.locator
+    who = identity if identity.casefold() not in _EMPTY else unnamed(row.locator)
     declared = who == identity and not roles.speaking
     yield from _names(row, roles, who, declared)
     given_question = _cell(row, roles.question) if roles.question else ""
@@ -178,7 +180,20 @@ def _participant(
         and 2 * len(values[column]) >= rows > 0
         and _words(values[column]) <= _MAX_ID_WORDS
     )
-    return candidates[0][2] if candidates else None
+    if not candidates:
+        return None
+    column = candidates[0][2]
+    return column if _identifies(plain[column], plain, values[column]) else None
+
+
+def _identifies(heading: str, plain: Mapping[str, str], values: list[str]) -> bool:
+    """A name column says who a row is by, unless its few repetitions are mere namesakes."""
+    if heading not in headers.NAME:
+        return True
+    if heading in _PART_OF_NAME and sum(other in headers.NAME for other in plain.values()) > 1:
+        return False
+    distinct = len(set(values))
+    return distinct == len(values) or distinct <= _NAMESAKES_DISTINCT * len(values)
 
 
 def _text_columns(

@@ -6,7 +6,7 @@ Every transcript format ends here: a reader yields turns, this room decides who 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from persona.generation.names import GIVEN
 from persona.generation.reading.found import Found, Named, Said
@@ -33,12 +33,22 @@ class Cast(Struct, frozen=True):
     """What each label that belongs to a speaker stands for."""
     person: str | None = None
     """The participant that the file itself names (`Participant: P03`)."""
+    declared: bool = True
+    """`person` is an id that holds in other files too."""
 
 
-def cast(turns: Iterable[Turn], person: str | None = None, trusted: bool = True) -> Cast:
+def cast(
+    turns: Iterable[Turn],
+    person: str | None = None,
+    *,
+    about: Iterable[Found] = (),
+    trusted: bool = True,
+    declared: bool = True,
+) -> Cast:
     """Find the speakers among the labels.
 
-    Where labels are only guessed from a colon (`trusted` False), one that occurs once and names
+    `about` is what the file says before them: whom it names as the interviewer asks. Where labels
+    are only guessed from a colon (`trusted` False), one that occurs once and names
     no role counts only beside other speakers. Where nobody is said to be the interviewer, it is
     the one of several speakers most of whose turns are questions.
     """
@@ -55,15 +65,16 @@ def cast(turns: Iterable[Turn], person: str | None = None, trusted: bool = True)
     else:
         heard = {label: who for label in counts if (who := speaker_of(label)) is not None}
         speakers = _without_chance_labels(heard, counts)
+    speakers |= _named_as_asking(speakers, about)
     if not any(who.role is Role.ASKS for who in speakers.values()):
         speakers |= _asking(speakers, counts, questions)
-    return Cast(speakers, person)
+    return Cast(speakers, person, declared)
 
 
 def converse(turns: Iterable[Turn], known: Cast) -> Iterator[Found]:
     """Answers with their questions, and the names that the labels hold."""
     yield from _names(known)
-    persons = {who.key.casefold() for who in known.speakers.values() if who.role is Role.PERSON}
+    persons = _persons(known)
     # One label beside a header that names the participant: the label is that participant.
     alias = known.person if len(persons) == 1 else None
     speaker: Speaker | None = None
@@ -83,7 +94,34 @@ def converse(turns: Iterable[Turn], known: Cast) -> Iterator[Found]:
         asking = False
         # What stands before the first turn of a transcript is nobody's answer.
         if text and (speaker is not None or not known.speakers):
-            yield _said(turn.locator, text, speaker, asked or heading, known.person, alias)
+            yield _said(turn.locator, text, speaker, asked or heading, known, alias)
+
+
+def owned(about: Iterable[Found], known: Cast) -> Iterator[Found]:
+    """What a file says about its participant (facts, his name), given to him.
+
+    A group's facts are nobody's in particular and are left out.
+    """
+    persons = _persons(known)
+    one = next(iter(persons)) if len(persons) == 1 else None
+    who = known.person or one
+    declared = known.declared and known.person is not None
+    for each in about:
+        match each:
+            case Said(speaker=None):
+                if who is not None or not persons:
+                    yield structs.replace(each, speaker=who, declared=declared)
+            case Named(of_file=True) if who is not None:
+                yield Named(each.name, who, declared)
+            case Named(of_file=True) if persons:
+                yield Named(each.name)
+            case _:
+                yield each
+
+
+def _persons(known: Cast) -> dict[str, None]:
+    people = [who for who in known.speakers.values() if who.role is Role.PERSON]
+    return {who.key: None for who in {each.key.casefold(): each for each in people}.values()}
 
 
 def _said(
@@ -91,25 +129,39 @@ def _said(
     text: str,
     speaker: Speaker | None,
     question: str | None,
-    person: str | None,
+    known: Cast,
     alias: str | None,
 ) -> Said:
     named = speaker.key if speaker is not None and speaker.role is Role.PERSON else None
-    who = person if named is None else alias or named
-    return Said(locator, text, who, question, declared=who is not None and who == person)
+    who = known.person if named is None else alias or named
+    declared = known.declared and who is not None and who == known.person
+    return Said(locator, text, who, question, declared=declared)
 
 
 def _names(known: Cast) -> Iterator[Named]:
-    persons = {who.key.casefold() for who in known.speakers.values() if who.role is Role.PERSON}
+    persons = _persons(known)
     for who in known.speakers.values():
         if who.name is None:
             continue
         if who.role is Role.ASKS:
             yield Named(who.name)
         elif known.person is not None and len(persons) == 1:
-            yield Named(who.name, known.person, declared=True)
+            yield Named(who.name, known.person, known.declared)
         else:
             yield Named(who.name, who.key)
+
+
+def _named_as_asking(speakers: dict[str, Speaker], about: Iterable[Found]) -> dict[str, Speaker]:
+    names = [
+        set(each.name.casefold().split())
+        for each in about
+        if isinstance(each, Named) and each.speaker is None and not each.of_file
+    ]
+    return {
+        label: Speaker(Role.ASKS, "", who.name)
+        for label, who in speakers.items()
+        if who.name is not None and any(set(who.name.casefold().split()) <= name for name in names)
+    }
 
 
 def _without_chance_labels(

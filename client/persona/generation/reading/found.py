@@ -71,6 +71,11 @@ class ReadProblem(Exception):
         self.line = line
 
 
+def unnamed(locator: str) -> str:
+    """A speaker who is known by his place in the file only; never the same as any id."""
+    return f"@{locator}"
+
+
 _INVISIBLE = re.compile(
     # Controls (tab, line feed and carriage return are white space, below), soft hyphens,
     # zero-width and direction marks: they could hide a name or drive a terminal.

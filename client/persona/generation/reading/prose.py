@@ -10,7 +10,7 @@ from persona.generation.language import stopwords
 from persona.generation.names import NOT_AFTER_I_AM, PARTICLES
 from persona.generation.reading import headers
 from persona.generation.reading.decoding import TextFile
-from persona.generation.reading.dialogue import Cast, Turn, cast, converse
+from persona.generation.reading.dialogue import Turn, cast, converse, owned
 from persona.generation.reading.found import Found, Named, Said, Wishes, clean
 from persona.generation.reading.speakers import (
     MAX_LABEL_CHARACTERS,
@@ -76,12 +76,9 @@ def read_markdown(file: TextFile, wishes: Wishes) -> Iterator[Found]:
 def read_lines(lines: Callable[[], Iterator[Line]]) -> Iterator[Found]:
     """Records from lines; `lines` is called three times and must yield the same each time."""
     head = _head(lines())
-    known = cast(_turns(lines(), head.last_line), head.person, trusted=False)
-    yield from head.found
-    if not known.speakers:
-        known = Cast({}, head.person)
-        yield from converse(_turns(lines(), head.last_line, labels=frozenset()), known)
-        return
+    turns = _turns(lines(), head.last_line)
+    known = cast(turns, head.person, about=head.found, trusted=False)
+    yield from owned(head.found, known)
     labels = frozenset(known.speakers)
     yield from converse(_turns(lines(), head.last_line, labels=labels), known)
 
@@ -169,7 +166,7 @@ def _head(lines: Iterator[Line]) -> Head:
         said, who = _header_line(line.number, *field)
         person = person or who
         found.extend(said)
-    return Head(tuple(_owned(found, person)), person, last)
+    return Head(tuple(found), person, last)
 
 
 def _field(text: str) -> tuple[str, str] | None:
@@ -216,18 +213,6 @@ def _header_line(number: int, heading: str, value: str) -> tuple[list[Found], st
     if what in headers.CONTACT or what in headers.CLERICAL:
         return [], None
     return [Said(f"line {number}", value, None, heading, "fact")], None
-
-
-def _owned(found: list[Found], person: str | None) -> Iterator[Found]:
-    """Facts and names belong to the participant that the head names, wherever it does so."""
-    for each in found:
-        match each:
-            case Said() if person is not None:
-                yield Said(each.locator, each.text, person, each.question, each.kind, True)
-            case Named(of_file=True) if person is not None:
-                yield Named(each.name, person, declared=True)
-            case _:
-                yield each
 
 
 def _person_in_heading(text: str) -> str | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SYSTEM_FILE = "/etc/personad/config.toml"
 PROJECT_FILE = "persona.toml"
-MAX_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = 64 << 10
 
 NOT_SETTINGS = ("PERSONA_LEDGER", "PERSONA_AUTOSTART", "PERSONA_SIMULATED_")
 """Variables that are no settings though they are named like some; one with `_` is a beginning."""
@@ -208,8 +208,12 @@ def from_toml(path: str, text: str, *, is_project: bool = False) -> Source:
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).rpartition(" (at ")
         line = place.removeprefix("line ").partition(",")[0]
-        where = f"{path}:{line if line.isdigit() else text.count(chr(10)) + 1}"
-        raise ConfigurationError(f"this is no valid TOML: {reason}", where=where) from error
+        if not line.isdigit():
+            from .toml_text import unfinished_line
+
+            line = str(unfinished_line(text))
+        message = f"this is no valid TOML: {reason}"
+        raise ConfigurationError(message, where=f"{path}:{line}") from error
     except RecursionError as error:
         raise ConfigurationError("lists or tables are nested too deeply", where=path) from error
     return Source(path, tuple(_said(parsed, DEFAULTS)), text, is_project)
@@ -282,7 +286,7 @@ def _accepted(source: Source, path: tuple[str, ...], raw: object) -> tuple[str, 
             key=key,
             hint=f"did you mean {near}?" if near else "`persona config list` shows every key",
         )
-    if source.is_project and not _is_for_projects(key):
+    if source.is_project and not _is_among(key, PROJECT_KEYS, "."):
         raise ConfigurationError(
             f"{PROJECT_FILE} may not set {key}: a file that came with somebody's data must not",
             key=key,
@@ -291,10 +295,9 @@ def _accepted(source: Source, path: tuple[str, ...], raw: object) -> tuple[str, 
     return key, converted(key, raw, is_text=source.text is None)
 
 
-def _is_for_projects(key: str) -> bool:
-    return any(
-        key.startswith(known) if known.endswith(".") else key == known for known in PROJECT_KEYS
-    )
+def _is_among(name: str, known: Iterable[str], mark: str) -> bool:
+    """Whether `known` has the name, or a beginning of it that ends with `mark`."""
+    return any(name.startswith(k) if k.endswith(mark) else name == k for k in known)
 
 
 def _said(table: Mapping[str, object], struct: Struct) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -314,7 +317,9 @@ def _from_environment(
     named = [
         name
         for name, text in environ.items()
-        if text and name.startswith(("PERSONAD_", "PERSONA_")) and not _is_no_setting(name)
+        if text
+        and name.startswith(("PERSONAD_", "PERSONA_"))
+        and not _is_among(name, NOT_SETTINGS, "_")
     ]
     if not named:
         return [], []
@@ -326,12 +331,6 @@ def _from_environment(
     ]
     unknown = [error for name in named if name not in known if (error := _misspelt(name, known))]
     return sources, unknown
-
-
-def _is_no_setting(name: str) -> bool:
-    return any(
-        name.startswith(known) if known.endswith("_") else name == known for known in NOT_SETTINGS
-    )
 
 
 def _misspelt(name: str, known: Iterable[str]) -> ConfigurationError | None:

@@ -43,6 +43,9 @@ def statements(text: str) -> Iterator[Statement]:
     *lines, last = text.split("\n")
     for number, line in enumerate([*(f"{line}\n" for line in lines), last], 1):
         chunk += line
+        # A long list or string ends where one of these stands: other lines need no attempt.
+        if number > first and not any(mark in line for mark in ("]", '"""', "'''")):
+            continue
         if (parsed := _parsed(chunk)) is None:
             continue
         if parsed and chunk.lstrip().startswith("["):
@@ -65,6 +68,11 @@ def line_of(text: str, path: KeyPath) -> int | None:
             return statement.line
     holders = [s for s in found if s.path is not None and path[: len(s.path)] == s.path]
     return holders[0].line if holders else None
+
+
+def unfinished_line(text: str) -> int:
+    """Where the statement begins that is not complete when the text ends."""
+    return 1 + sum(statement.text.count("\n") for statement in statements(text))
 
 
 def with_value(text: str, path: KeyPath, value: object) -> str:

@@ -113,7 +113,8 @@ def get(app: App, *, key: str, output: Output) -> None:
 def set_(app: App, *, pairs: tuple[str, ...]) -> None:
     """Set KEY to VALUE in your own file.
 
-    Several at once where they depend on each other, as the weights of quality do. Lists are written with commas: 50,80,100. Comments and order of the file stay as they are.
+    Several at once where they depend on each other, as the weights of quality do. Lists are
+    written with commas: 50,80,100. Comments and order of the file stay as they are.
     """
     if len(pairs) % 2:
         raise click.UsageError(f"{pairs[-1]} has no value: write KEY VALUE [KEY VALUE]...")

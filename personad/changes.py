@@ -98,6 +98,10 @@ def claim(txn: Transaction, request: b.Claim, context: Context) -> Answer:
     return lambda: b.Claimed(fence=fence, status=row.status)
 
 
+def status_of(txn: Transaction, batch: str) -> b.BatchStatus:
+    return _batch(txn, batch).status
+
+
 def renew(txn: Transaction, request: b.Renew, context: Context) -> Answer:
     row = _batch(txn, request.batch)
     _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
@@ -108,10 +112,24 @@ def renew(txn: Transaction, request: b.Renew, context: Context) -> Answer:
 def resign(txn: Transaction, request: b.Resign, context: Context) -> Answer:
     row = _batch(txn, request.batch)
     _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
+    if row.status in ("queued", "running"):
+        # Decided here, where nothing can come between: a pause that was taken back is none.
+        raise LedgerError(
+            "conflict", f"{row.batch} is {row.status}: its runner has to go on or pause it first"
+        )
     _release(txn, context, row.batch)
-    if row.status in states.RUNNING:
-        _interrupt(txn, row, "resigned")
-    return lambda: b.Claimed(fence=request.fence, status=row.status)
+    if row.status == "pausing":
+        txn.add(
+            [
+                b.BatchPaused(
+                    id=derived_id("batch.paused", row.batch, row.seq),
+                    at=txn.now,
+                    batch=row.batch,
+                    reason=row.reason or "user",
+                )
+            ]
+        )
+    return lambda: b.Claimed(fence=request.fence, status=status_of(txn, row.batch))
 
 
 def expire(txn: Transaction, batch: str, context: Context) -> None:

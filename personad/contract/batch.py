@@ -343,6 +343,11 @@ class Renew(Request[Claimed], frozen=True, tag="renew"):
 
 
 class Resign(Request[Claimed], frozen=True, tag="resign"):
+    """The runner is done: a batch that was `pausing` is `paused` by this, in one step.
+
+    Refused as a conflict while the batch is to go on: a pause may have been taken back.
+    """
+
     batch: BatchId
     runner: Name
     fence: Positive

@@ -243,7 +243,12 @@ def test_a_long_value_is_shown_in_part(layers: Layers) -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("[generate]\nmodel = 'x\n", 2), ("a = 1\nb = [1,\n2\n\n# c", 2), ("a = 1\nb = [1\nc = 2", 3), ("a = 1\na = 2\n", 2)],
+    [
+        ("[generate]\nmodel = 'x\n", 2),
+        ("a = 1\nb = [1,\n2\n\n# c", 2),
+        ("a = 1\nb = [1\nc = 2", 3),
+        ("a = 1\na = 2\n", 2),
+    ],
 )
 def test_broken_toml_is_a_mistake_at_its_line(layers: Layers, text: str, line: int) -> None:
     layers.user.write_text(text)
@@ -553,9 +558,9 @@ def test_the_page_can_be_made_from_the_command_line() -> None:
 @pytest.mark.parametrize("module", ["tomllib", "difflib", "zoneinfo", "hashlib"])
 def test_loading_defaults_imports_nothing_that_only_files_or_mistakes_need(module: str) -> None:
     code = (
-        "import sys; from personad.contract.settings import load; "
+        "import sys; before = set(sys.modules); from personad.contract.settings import load; "
         "load(environ={}, cwd='/nowhere', home='/nowhere', system_file='/nowhere/c'); "
-        f"sys.exit({module!r} in sys.modules)"
+        f"sys.exit({module!r} in set(sys.modules) - before)"
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -202,7 +202,9 @@ def _wanted(key: str, text: str) -> object:
         raise click.UsageError(f"the value for {key} is not UTF-8") from error
     except ConfigurationError as error:
         raise click.UsageError("; ".join(filter(None, (error.message, error.hint)))) from error
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _own_file() -> tuple[str, str]:
@@ -276,6 +278,8 @@ def _text(value: object) -> str:
     """As `set` takes it again."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -79,6 +79,6 @@ def persona_id(batch: str, index: int) -> str:
 
 
 def call_id() -> str:
-    """A new call's id, sortable by when it was made."""
+    """A new call's id, sortable by when it was made: 60 bits of time, 32 of chance."""
     made = event_id().hex
-    return f"call-{made[:12]}{made[-10:]}"
+    return f"call-{made[:12]}{made[13:16]}{made[-8:]}"

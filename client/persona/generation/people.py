@@ -72,21 +72,23 @@ class NameBook:
     """Whose each name and part of a name is, by file and over all files."""
 
     def __init__(self) -> None:
-        self._owners: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
+        self._words: set[str] = set()
+        self._owners: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
     def add(self, name: str, file: str, pseudonym: str) -> None:
         """Note a name in a file; `pseudonym` is empty for somebody who is no participant."""
         for part in name_parts(name):
-            self._owners[part][(file, pseudonym)] = None
+            self._words.add(part)
+            self._owners[file, part].add(pseudonym)
 
     def words(self) -> frozenset[str]:
         """Every form of every part of a name, as it would stand in a text."""
-        return frozenset(self._owners)
+        return frozenset(self._words)
 
     def stands_for(self, word: str, file: str, pseudonym: str = "") -> str:
         """What replaces a name: the speaker's own pseudonym, else that of the only person so
         called in the file, else nothing (`[name]`)."""
-        owners = {who for where, who in self._owners.get(word, {}) if where == file}
+        owners = self._owners.get((file, word), frozenset[str]())
         if pseudonym and pseudonym in owners:
             return pseudonym
         return next(iter(owners)) if len(owners) == 1 else ""

@@ -151,8 +151,10 @@ def _head(lines: Iterator[Line]) -> Head:
     """Front matter or header lines such as `Age: 34`, up to the first line of another kind."""
     found: list[Found] = []
     person: str | None = None
-    last = 0
+    last, odd = 0, False
     for line in islice(lines, _MAX_HEAD_LINES):
+        if line.blank and odd:
+            break
         if line.blank:
             continue
         field = None if line.heading else _field(line.text)
@@ -160,8 +162,13 @@ def _head(lines: Iterator[Line]) -> Head:
             person = person or _person_in_heading(line.text)
             found.extend(_name_in_heading(line.text))
             continue
+        if field is None and _is_odd_field(line.text):
+            # `Transcript: 1` is a header line where a known one follows it without a gap.
+            odd = True
+            continue
         if field is None:
             break
+        odd = False
         last = line.number
         said, who = _header_line(line.number, *field)
         person = person or who
@@ -194,12 +201,19 @@ def _looks_like_name(value: str) -> bool:
         and not greets
         and not value.endswith((".", ","))
         and all(word[0].isupper() or word[0].lower() == word[0].upper() for word in words)
-        and not any(word.casefold() in stopwords("en") | stopwords("de") for word in words)
+        and not any(word.casefold() in stopwords(code) for word in words for code in ("en", "de"))
     )
 
 
 def _is_title(text: str) -> bool:
     return len(text.split()) <= _MAX_TITLE_WORDS and text[-1] not in ".!?…:" and ": " not in text
+
+
+def _is_odd_field(text: str) -> bool:
+    heading, colon, value = text.partition(": ")
+    who = speaker_of(heading)
+    role = who is not None and who.role is not Role.PERSON
+    return bool(colon) and not role and len(heading.split()) <= 3 and len(value.split()) <= 12
 
 
 def _header_line(number: int, heading: str, value: str) -> tuple[list[Found], str | None]:

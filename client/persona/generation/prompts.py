@@ -137,7 +137,7 @@ def estimate_tokens(text: str) -> int:
     tokenisers count for prose, and meant for estimates and limits only.
     """
     encoded = text.encode("utf-8", "surrogatepass")
-    ascii_bytes = sum(map(str.isascii, text)) if len(encoded) != len(text) else len(encoded)
+    ascii_bytes = len(text.encode("ascii", "ignore"))
     return -(-(3 * ascii_bytes + 4 * (len(encoded) - ascii_bytes)) // 12)
 
 

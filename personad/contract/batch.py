@@ -216,6 +216,12 @@ class BatchCost(Struct, frozen=True, kw_only=True):
     unresolved_nanousd: NanoUsd
     projected_nanousd: NanoUsd | None
     budget_nanousd: NanoUsd | None
+    calls: Count
+    """Calls that were answered, or failed."""
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
 
 
 class PersonaRow(Struct, frozen=True, kw_only=True):

@@ -229,15 +229,14 @@ def _eta(
 
 
 def _cost(db: apsw.Connection, row: BatchRow) -> b.BatchCost:
-    spent, reserved, unresolved = costs.of_batch(db, row.batch)
+    sums = costs.of_batch(db, row.batch)
+    spent = sums.spent_nanousd
     if row.completed:
         projected: int | None = round(spent * row.total / row.completed)
     else:
         projected = row.estimate_nanousd
     return b.BatchCost(
-        spent_nanousd=spent,
-        reserved_nanousd=reserved,
-        unresolved_nanousd=unresolved,
+        **sums._asdict(),
         projected_nanousd=projected if row.status in b.OPEN else spent,
         budget_nanousd=row.budget_nanousd,
     )

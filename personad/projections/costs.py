@@ -6,6 +6,7 @@ was reserved for it.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import apsw
 
@@ -23,8 +24,11 @@ CREATE TABLE call (
   state TEXT NOT NULL CHECK (state IN ('open', 'unresolved', 'settled', 'abandoned')),
   reserved_nanousd INTEGER NOT NULL,
   cost_nanousd INTEGER,               -- NULL: not settled, or no price is known
-  tokens INTEGER NOT NULL,
+  tokens INTEGER NOT NULL,            -- the sum of the four kinds
+  input_tokens INTEGER NOT NULL,
   output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
   event_id BLOB                       -- of the `cost.recorded` that counts
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX call_of_batch ON call (batch, persona) WHERE batch IS NOT NULL;
@@ -32,23 +36,28 @@ CREATE INDEX call_in_flight ON call (batch) WHERE state IN ('open', 'unresolved'
 """
 
 _STARTED = """
-INSERT INTO call (call, batch, persona, state, reserved_nanousd, tokens, output_tokens)
-VALUES (?, ?, ?, 'open', ?, 0, 0)
+INSERT INTO call (call, batch, persona, state, reserved_nanousd, tokens, input_tokens,
+  output_tokens, cache_read_tokens, cache_write_tokens)
+VALUES (?, ?, ?, 'open', ?, 0, 0, 0, 0, 0)
 ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd
 """
 _ABANDONED = """
-INSERT INTO call (call, state, reserved_nanousd, tokens, output_tokens)
-VALUES (?, 'abandoned', 0, 0, 0)
+INSERT INTO call (call, state, reserved_nanousd, tokens, input_tokens,
+  output_tokens, cache_read_tokens, cache_write_tokens)
+VALUES (?, 'abandoned', 0, 0, 0, 0, 0, 0)
 ON CONFLICT DO UPDATE SET state = 'abandoned' WHERE state IN ('open', 'unresolved')
 """
 _RECORDED = """
-INSERT INTO call
-  (call, batch, persona, state, reserved_nanousd, cost_nanousd, tokens, output_tokens, event_id)
-VALUES (:call, :batch, :persona, :state, 0, :cost, :tokens, :output, :id)
+INSERT INTO call (call, batch, persona, state, reserved_nanousd, cost_nanousd, tokens,
+  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, event_id)
+VALUES (:call, :batch, :persona, :state, 0, :cost, :tokens,
+  :input, :output, :cache_read, :cache_write, :id)
 ON CONFLICT DO UPDATE SET
   batch = excluded.batch, persona = excluded.persona, state = excluded.state,
   cost_nanousd = excluded.cost_nanousd, tokens = excluded.tokens,
-  output_tokens = excluded.output_tokens, event_id = excluded.event_id
+  input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+  cache_read_tokens = excluded.cache_read_tokens,
+  cache_write_tokens = excluded.cache_write_tokens, event_id = excluded.event_id
 WHERE event_id IS NULL
    OR (excluded.tokens, excluded.output_tokens, excluded.event_id)
       > (tokens, output_tokens, event_id)
@@ -58,7 +67,12 @@ _LEASE_LOST = "UPDATE call SET state = 'unresolved' WHERE batch = ? AND state = 
 _OF_BATCH = """
 SELECT coalesce(sum(cost_nanousd), 0),
        coalesce(sum(iif(state = 'open', reserved_nanousd, 0)), 0),
-       coalesce(sum(iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)), 0)
+       coalesce(sum(iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)), 0),
+       coalesce(sum(event_id IS NOT NULL), 0),
+       coalesce(sum(input_tokens), 0),
+       coalesce(sum(output_tokens), 0),
+       coalesce(sum(cache_read_tokens), 0),
+       coalesce(sum(cache_write_tokens), 0)
 FROM call WHERE batch = ?
 """
 _OF_PERSONAS = """
@@ -93,7 +107,10 @@ def apply(db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, 
                         "state": "unresolved" if event.outcome == "unknown" else "settled",
                         "cost": event.cost_nanousd,
                         "tokens": tokens,
+                        "input": event.input_tokens,
                         "output": event.output_tokens,
+                        "cache_read": event.cache_read_tokens,
+                        "cache_write": event.cache_write_tokens,
                         "id": event.id.bytes,
                     },
                 )
@@ -113,10 +130,22 @@ def total_tokens(event: c.CostRecorded) -> int:
     )
 
 
-def of_batch(db: apsw.Connection, batch: str) -> tuple[int, int, int]:
-    """Spent, reserved and unresolved, each in nano-dollars."""
-    spent, reserved, unresolved = db.execute(_OF_BATCH, (batch,)).fetchone() or (0, 0, 0)
-    return spent, reserved, unresolved
+class OfBatch(NamedTuple):
+    """What the calls of one batch add up to."""
+
+    spent_nanousd: int = 0
+    reserved_nanousd: int = 0
+    unresolved_nanousd: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+def of_batch(db: apsw.Connection, batch: str) -> OfBatch:
+    found = db.execute(_OF_BATCH, (batch,)).fetchone()
+    return OfBatch(*found) if found else OfBatch()
 
 
 def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:

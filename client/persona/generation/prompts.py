@@ -72,6 +72,12 @@ class Prompt(Struct, frozen=True):
         return _digest(self.instructions, _canonical(self.schema))
 
     @property
+    def size_bytes(self) -> int:
+        """UTF-8 bytes of all that is sent: no tokeniser makes more tokens of it than that."""
+        parts = (self.instructions, self.source, _canonical(self.schema))
+        return sum(len(part.encode()) for part in parts)
+
+    @property
     def tokens(self) -> int:
         """Roughly how many tokens are sent; see `estimate_tokens`."""
         return sum(map(estimate_tokens, (self.instructions, self.source, _canonical(self.schema))))

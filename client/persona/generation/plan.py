@@ -1,0 +1,86 @@
+"""What a batch will be made from: the source read, split into segments, and named.
+
+The command line plans so that a mistake in the data is shown at once; a runner plans again from the
+same bytes, and comes to the same segments, so nothing but the batch's id passes between them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from persona.generation.model import Reading, Segment
+from persona.generation.segments import segment
+from persona.generation.sources import read_sources
+from persona.identity import persona_id
+from personad.contract.base import derived_id
+from personad.contract.batch import BatchStarted, PersonaQueued, SegmentRef
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What to read, and how."""
+
+    path: Path
+    count: int
+    """How many personas are asked for."""
+    seed: int | None = None
+    language: str = "auto"
+    text_columns: tuple[str, ...] = ()
+    participant_column: str | None = None
+    redact: bool = True
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The source and the segments, one a persona."""
+
+    reading: Reading
+    segments: tuple[Segment, ...]
+
+    @property
+    def total(self) -> int:
+        return len(self.segments)
+
+
+def make_plan(wanted: Wanted, progress: Callable[[int, int], None] | None = None) -> Plan:
+    """Reads and segments.
+
+    Raises:
+        SourceError: nothing in there can be read.
+    """
+    reading = read_sources(
+        wanted.path,
+        text_columns=wanted.text_columns,
+        participant_column=wanted.participant_column,
+        redact=wanted.redact,
+        language=wanted.language,
+        progress=progress,
+    )
+    return Plan(reading=reading, segments=segment(reading, wanted.count, seed=wanted.seed))
+
+
+def wanted_by(started: BatchStarted) -> Wanted:
+    """What the batch was planned from."""
+    return Wanted(
+        path=Path(started.source.path),
+        count=started.total,
+        seed=started.seed,
+        language=started.language,
+        text_columns=tuple(started.text_columns),
+        participant_column=started.participant_column,
+        redact=started.redact,
+    )
+
+
+def queue_of(started: BatchStarted, segments: tuple[Segment, ...]) -> list[PersonaQueued]:
+    """The batch's personas, in order; planning twice gives the same events, so they count once."""
+    return [
+        PersonaQueued(
+            id=derived_id("persona.queued", started.batch, index),
+            at=started.at,
+            batch=started.batch,
+            persona=persona_id(started.batch, index),
+            index=index,
+            segment=SegmentRef(digest=each.digest, record_ids=[r.id for r in each.records]),
+        )
+        for index, each in enumerate(segments, 1)
+    ]

@@ -1,0 +1,56 @@
+"""Responses that were received, kept until the persona made from them is finished.
+
+A response is paid for, so its bytes reach the disk before anything else is done with them. A runner
+that follows a dead one finds them here, and asks nobody twice.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from persona.files import write_whole
+from persona.generation.providers.base import Usage
+
+_ENDING = ".response"
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """One response, with all that its `cost.recorded` says."""
+
+    call: str
+    persona: str
+    attempt: int
+    body: bytes
+    usage: Usage
+    duration_ms: int
+    request_id: str | None = None
+    ttft_ms: int | None = None
+
+
+_decoder = msgspec.msgpack.Decoder(Saved)
+
+
+def save(folder: Path, saved: Saved) -> None:
+    """On the disk, whole, when it returns. Raises OSError."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    write_whole(folder / f"{saved.call}{_ENDING}", _encoder.encode(saved), mode=0o600)
+
+
+def load(folder: Path) -> Iterator[Saved]:
+    """All that lie there, in the order of their calls; one that can't be read is passed over.
+
+    A damaged one can only come from a disk error: its call then counts as one without an answer.
+    """
+    for path in sorted(folder.glob(f"*{_ENDING}")):
+        try:
+            yield _decoder.decode(path.read_bytes())
+        except msgspec.DecodeError:
+            path.rename(path.with_suffix(".damaged"))
+
+
+def forget(folder: Path, call: str) -> None:
+    """The persona is finished: its response is no longer needed."""
+    (folder / f"{call}{_ENDING}").unlink(missing_ok=True)

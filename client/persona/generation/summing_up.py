@@ -1,0 +1,69 @@
+"""What a run leaves in the output folder beside the personas: the index and the batch's document."""
+
+from pathlib import Path
+
+from persona.generation.making import Shop
+from persona.generation.output import (
+    BatchCosts,
+    BatchFile,
+    BatchSettings,
+    usd,
+    write_batch,
+    write_index,
+    written_personas,
+)
+from persona.generation.quality import SCORER
+from personad.contract.base import VERSION
+from personad.contract.batch import BatchState
+
+
+def sum_up(shop: Shop, state: BatchState) -> None:
+    """Writes `index.md` and `batch.json` of the batch as it now is. Raises OSError."""
+    started = shop.started
+    folder = Path(started.output)
+    write_index(
+        folder,
+        written_personas(folder, total=started.total),
+        batch=started.batch,
+        total=started.total,
+    )
+    write_batch(
+        folder,
+        BatchFile(
+            batch=started.batch,
+            status=state.status,
+            started_at=state.started_at,
+            finished_at=state.finished_at,
+            completed=state.counts.completed,
+            failed=state.counts.failed,
+            settings=_settings(shop),
+            versions={"persona": VERSION, "scorer": SCORER},
+            digests={"source": started.source.digest, "prompt": started.prompt_digest},
+            costs=BatchCosts(
+                cost_usd=usd(state.cost.spent_nanousd),
+                calls=state.cost.calls,
+                input_tokens=state.cost.input_tokens,
+                output_tokens=state.cost.output_tokens,
+                cache_read_tokens=state.cost.cache_read_tokens,
+                cache_write_tokens=state.cost.cache_write_tokens,
+            ),
+        ),
+    )
+
+
+def _settings(shop: Shop) -> BatchSettings:
+    started = shop.started
+    return BatchSettings(
+        provider=started.provider,
+        model=started.model,
+        total=started.total,
+        concurrency=started.concurrency,
+        language=shop.language,
+        redact=started.redact,
+        source=started.source.path,
+        base_url=started.base_url,
+        experiment=started.experiment,
+        seed=started.seed,
+        text_columns=tuple(started.text_columns),
+        participant_column=started.participant_column,
+    )

@@ -117,9 +117,10 @@ def _commonest(statements: Sequence[tuple[Record, str]]) -> Stated | None:
     counts = Counter(_same(value) for _, value in statements)
     used = Counter(word for value in counts for word in set(_content(value)))
 
-    def commonness(value: str) -> tuple[int, float]:
-        found = _content(value)
-        return counts[value], sum(used[word] for word in found) / (1 + len(found))
+    def commonness(value: str) -> tuple[int, int, int]:
+        """Free wording is told by its commonest word, and the plainest value that has it."""
+        often = counts[value] if counts[value] > 2 else 0
+        return often, max((used[word] for word in _content(value)), default=0), -len(value)
 
     best = max(counts, key=commonness)
     supporting = [(record, value) for record, value in statements if _same(value) == best]

@@ -17,6 +17,8 @@ MOST_PASSAGES = 4_000
 """Of a larger segment the most typical participants' sentences are considered."""
 WANTED = 4
 ENOUGH = 2
+ASIDE = 0.1
+"""Below this relevance a sentence is about something else than its segment."""
 ANSWERING = 3
 """How many sentences of an answer are taken to answer its question."""
 
@@ -164,7 +166,8 @@ def _cues(passage: Passage, field: Field, language: str) -> float:
 def _cost(passage: Passage, field: Field | None, language: str) -> float:
     if language != "en":
         return 0.1 * passage.private
-    return 0.1 * passage.private + dependence(plain(passage.text), field)
+    aside = 0.2 if passage.relevance < ASIDE else 0.0
+    return aside + 0.1 * passage.private + dependence(plain(passage.text), field)
 
 
 def _as_said(passage: Passage, language: str) -> str | None:
@@ -248,7 +251,7 @@ def _quotes(
     taken = {id(passage) for passage in used}
     readable = [passage for passage in found if 6 <= words_in(passage.text) <= 40]
     weighed = [
-        (_worth_quoting(passage, language) - (0.3 if id(passage) in taken else 0.0),
+        (_worth_quoting(passage, language) - (0.6 if id(passage) in taken else 0.0),
          Claim(passage.text, passage))
         for passage in readable or found
     ]  # fmt: skip
@@ -262,5 +265,6 @@ def _worth_quoting(passage: Passage, language: str) -> float:
     if language == "en":
         worth -= _cost(passage, None, language)
         worth -= 0.005 * (len(passage.text) - len(plain(passage.text)))
+        worth -= 0.0 if passage.text[0].isupper() else 0.2
         worth -= 0.25 if claim(passage.text, "motivations") is None else 0.0
     return worth + 0.08 * min(cues, 2)

@@ -6,9 +6,9 @@ from persona.generation.cues import Field
 from persona.generation.text import normal, stem
 
 _POINTS_ELSEWHERE = re.compile(
-    r"\b(?:he|she|him|he's|she's|he'd|she'd|that's|that one|this one|those ones|it's because|"
-    r"the same thing|like that|like this|such a|do (?:it|that|this|so)|"
-    r"(?:does|did|about|of|with|for) (?:it|that)|use it|got it|want it|"
+    r"\b(?:he|she|him|he's|she's|he'd|she'd|that's|that(?=[,.;]| first| too)|that one|this one|"
+    r"those ones|it's because|the same thing|like that|like this|such a|do (?:it|that|this|so)|"
+    r"(?:does|did|about|of|with|for|on|in) (?:it|that)\b|use it|got it|want it|"
     r"have it|had it|put it|took it|take it|see it|see is|in there|over there|either|the other|"
     r"the former|long story|whatever|to be fair|fine|anyway|actually|thing is)\b"
     r"|^(?:I|We|They) (?:do|did|don't|can|can't|have|haven't|am|was|would|could|will|might)\b[,.]",
@@ -57,7 +57,7 @@ def dependence(sentence: str, field: Field | None) -> float:
     cost += 0.07 * max(0, sentence.count(",") - 1)
     cost += 0.06 * max(0, len(re.findall(r"\d+", sentence)) - 1)
     cost += 0.12 if _SECOND_PERSON.search(sentence) else 0
-    cost += 0.1 if _COARSE.search(sentence) else 0
+    cost += 0.2 if _COARSE.search(sentence) else 0
     cost += 0.2 if not _FINITE.search(sentence) else 0
     cost += 0.15 if _FRAGMENT_START.match(sentence) else 0
     return round(cost + _out_of_place(sentence, field), 6)

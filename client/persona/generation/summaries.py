@@ -71,7 +71,7 @@ PHRASES: dict[str, Phrases] = {
 }
 _LOWERED = re.compile(
     r"(?:They|They're|They've|Their|The|There|There's|Nobody|It|It's|Every|If|When|A|An|No|On|At|"
-    r"In|By|For|To|Not) "
+    r"In|By|For|To|Not|Since|With|Without|After|Before|Because|They'd|Some|Most) "
 )
 
 

@@ -135,9 +135,14 @@ def sentences(text: str) -> list[str]:
 
 
 def _goes_on(piece: str, follows: str) -> bool:
-    return follows[0].islower() or (
-        _ABBREVIATION.search(piece) is not None and not piece.endswith(("I.", "etc."))
-    )
+    """A full stop after an abbreviation, or another mark before a small letter, ends nothing.
+
+    A single full stop before a small letter does: many people type without capitals.
+    """
+    if _ABBREVIATION.search(piece) and not piece.endswith("I."):
+        return follows[0].islower() or not piece.endswith("etc.")
+    stop = piece.endswith(".") and not piece.endswith("..")
+    return follows[0].islower() and not stop
 
 
 class Matrix(Struct, frozen=True):

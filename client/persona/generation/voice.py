@@ -59,7 +59,9 @@ _UNCLEAR = re.compile(
 _SECOND_PERSON = re.compile(r"\b(?:you|you're|you've|you'd|you'll|your|yours|yourself)\b", re.I)
 _FIRST_PERSON = re.compile(r"\b(?:I|I'm|I've|I'd|I'll|my|me|we|our|us|mine|myself|we're|we've)\b")
 _THIRD_PERSON = re.compile(r"\b(?:they|they're|they've|they'd|they'll|them|their|theirs)\b", re.I)
-_GARBLED = re.compile(r"\b(?:am|me and|and me|I and|let us|(?:my|the|a|you) ?\w* and (?:I|me))\b")
+_GARBLED = re.compile(
+    r"\b(?:am|me and my|and me|I and|let us|you and I)\b|^(?:My|Our|The|A) \w+ and (?:I|me)\b"
+)
 _CONJOINED_WAS = re.compile(
     r"\bthey\b[^,;]*(?:,| and| but| or| so)(?: \w+ly| then| just| still)? (?:was|wasn't|am)\b", re.I
 )
@@ -120,13 +122,18 @@ def is_wish(sentence: str) -> bool:
 def plain(sentence: str) -> str:
     """The sentence without what people say while they think: openings and fillers."""
     text = " ".join(sentence.replace("’", "'").replace("‘", "'").split())
-    text = _INNER.sub("", text)
+    text = _INNER.sub("", _opened(re.sub(r"\bI(ve|m)\b", r"I'\1", text)))
+    text = _opened(text)
+    text = re.sub(r"\b(\w+)(,? \1)+\b", r"\1", text, flags=re.IGNORECASE)
+    return text[:1].upper() + text[1:]
+
+
+def _opened(text: str) -> str:
     before = None
     while before != text:
         before = text
         text = _LEAD.sub("", _OPENING.sub("", text))
-    text = re.sub(r"\b(\w+)(,? \1)+\b", r"\1", text, flags=re.IGNORECASE)
-    return text[:1].upper() + text[1:]
+    return text
 
 
 def _usable(text: str) -> bool:

@@ -39,6 +39,13 @@ _BAD_PATH = frozenset(
         errno.EROFS,
     }
 )
+_STATUSES = {
+    "persona.generation.sources.SourceError": 65,
+    "persona.generation.output.OutputError": 64,
+    "persona.generation.providers.base.UnknownProviderError": 64,
+}
+"""Of exceptions that know nothing of commands; by name, so that nothing is loaded for it."""
+
 _SECRET_NAME = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SECRET_LEAST = 4
 """Values shorter than this are no secrets, and replacing them would make the log unreadable."""
@@ -85,13 +92,22 @@ def _of_ours(error: BaseException) -> Told | None:
     """Exceptions of ours carry their own status, or the code that the daemon answered with."""
     status = getattr(error, "EXIT_CODE", None)
     if status is None:
+        status = _STATUSES.get(f"{type(error).__module__}.{type(error).__qualname__}")
+    if status is None:
         from personad.contract.errors import LedgerError, exit_code
 
         if not isinstance(error, LedgerError):
             return None
         status = exit_code(error.code)
-    where, hint = getattr(error, "where", None), getattr(error, "hint", None)
-    return Told(status, str(error), None if where is None else str(where), hint)
+    return Told(status, str(error), _place(error), getattr(error, "hint", None))
+
+
+def _place(error: BaseException) -> str | None:
+    where, source = getattr(error, "where", None), getattr(error, "source", None)
+    if where is None and source is not None:
+        line = getattr(error, "line", None)
+        where = source if line is None else f"{source}:{line}"
+    return None if where is None else str(where)
 
 
 def _of_system(error: OSError) -> Told | None:

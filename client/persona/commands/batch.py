@@ -1,7 +1,6 @@
 """`persona batch`: look at batches, wait for them, and steer them."""
 
 import os
-import select
 from collections import deque
 from typing import get_args
 
@@ -18,9 +17,6 @@ from personad.contract.batch import (
     Pause,
     Resume,
 )
-
-_LOOK_AGAIN_S = 5.0
-"""How long a wait trusts that what is published reaches it."""
 
 
 @click.group(cls=Group)
@@ -76,10 +72,10 @@ def watch(app: App, batch: str, mode: str | None) -> int:
 
     `q` and Ctrl-C leave the view; the batch goes on.
     """
+    name = _resolved(app, batch)
     from persona.render.live import watch as watch_live
 
-    state = app.ledger.ask(BatchShow(batch=batch))
-    return watch_live(app, state.batch, mode or app.settings.generate.progress.mode)
+    return watch_live(app, name, mode or app.settings.generate.progress.mode)
 
 
 @command.command("wait")
@@ -108,10 +104,12 @@ def _ended(app: App, state: BatchState) -> tuple[BatchState, int]:
     from persona.watch import Watch
 
     with Watch(app.ledger, app.paths, state.batch) as watched:
-        while (status := exit_status(watched.state)) is None:
-            select.select([watched.fileno()], [], [], _LOOK_AGAIN_S)
-            watched.poll()
-        return watched.state, status
+        for seen in watched.states():
+            if (status := exit_status(seen)) is not None:
+                return seen, status
+            if watched.problem is not None:
+                app.note(f"still waiting: {watched.problem}")
+    raise AssertionError("a closed batch has an exit status")
 
 
 @command.command("pause")
@@ -138,9 +136,10 @@ def resume(app: App, batch: str, output: Output) -> None:
 
     A new runner does so, with this shell's keys.
     """
+    name = _resolved(app, batch)
     from persona.generation.launch import spawn_runner
 
-    state = app.ledger.ask(Resume(batch=_resolved(app, batch)))
+    state = app.ledger.ask(Resume(batch=name))
     spawn_runner(app.paths, state.batch)
     _steered(app, output, state, f"{state.batch}: resumed")
 

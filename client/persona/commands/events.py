@@ -1,6 +1,5 @@
 """`persona events`: the ledger's events themselves, seen, exported and imported."""
 
-import select
 import sys
 import time
 from collections import deque
@@ -15,15 +14,12 @@ import msgspec
 from persona.app import App, Group, Stopped, pass_app
 from persona.interchange import Bad, Importer, Taken, exported
 from persona.render import events as shown
-from persona.render.values import clean, count
+from persona.render.values import clean, count, plural
 from personad.contract.admin import Hello
 from personad.contract.events import Recorded
 
 SHOWN_BAD_LINES = 20
 """So many bad lines are named one by one, the rest counted."""
-
-LOOK_AGAIN_S = 5.0
-"""How long a watch trusts that what is published reaches it."""
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -74,9 +70,12 @@ def tail(
             app.note("no events yet; `persona generate --from PATH` makes the first")
         return
     sys.stdout.flush()
-    for recorded in _following(app, seq, types, batch_id):
-        _print(recorded, as_json=as_json)
-        sys.stdout.flush()
+    from persona.watch import EventWatch
+
+    with EventWatch(app.ledger, app.paths, seq, types, batch_id) as watched:
+        for recorded in watched:
+            _print(recorded, as_json=as_json)
+            sys.stdout.flush()
 
 
 @command.command("export")
@@ -96,7 +95,7 @@ def export(app: App, path: str | None) -> None:
             stream.write(exported(recorded))
             done += 1
         stream.flush()
-    app.note(f"{count(done)} events exported")
+    app.note(f"{plural(done, 'event')} exported")
 
 
 @command.command("import")
@@ -129,7 +128,8 @@ def import_(app: App, path: str, strict: bool, as_json: bool) -> int:
         taken = importer.run(lines)
     progress.clear()
     if len(bad) > SHOWN_BAD_LINES:
-        click.echo(f"… and {count(len(bad) - SHOWN_BAD_LINES)} more bad lines", err=True)
+        more = plural(len(bad) - SHOWN_BAD_LINES, "more bad line")
+        click.echo(f"… and {more}", err=True)
     _say(taken, as_json=as_json)
     if not taken.bad:
         return 0
@@ -144,10 +144,11 @@ def _say(taken: Taken, *, as_json: bool) -> None:
         "already there": taken.duplicates,
         "kept but not counted (`personad doctor` says why)": taken.anomalies,
         "older than what the ledger keeps, in quarantine": taken.quarantined,
-        "bad lines": taken.bad,
     }
-    parts = [f"{count(taken.imported)} events imported"]
-    click.echo(", ".join(parts + [f"{count(n)} {what}" for what, n in others.items() if n]))
+    parts = [f"{plural(taken.imported, 'event')} imported"]
+    parts += [f"{count(number)} {what}" for what, number in others.items() if number]
+    parts += [plural(taken.bad, "bad line")] if taken.bad else []
+    click.echo(", ".join(parts))
 
 
 def _opened(path: str) -> IO[bytes]:
@@ -160,18 +161,6 @@ def _opened(path: str) -> IO[bytes]:
         raise Stopped(
             reason, code=65, where=path, hint="name a file of JSON lines, or -"
         ) from error
-
-
-def _following(
-    app: App, after_seq: int, types: tuple[str, ...], batch: str | None
-) -> Iterator[Recorded]:
-    """What comes in from now on, without end."""
-    from persona.watch import EventWatch
-
-    with EventWatch(app.ledger, app.paths, after_seq, types, batch) as watched:
-        while True:
-            select.select([watched.fileno()], [], [], LOOK_AGAIN_S)
-            yield from watched.poll()
 
 
 def _print(recorded: Recorded, *, as_json: bool) -> None:

@@ -133,6 +133,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def plural(number: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def score(value: float) -> str:
     """From 0 to 1, to two decimals."""
     return f"{value:.2f}"

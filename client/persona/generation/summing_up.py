@@ -1,4 +1,4 @@
-"""What a run leaves in the output folder beside the personas: the index and the batch's document."""
+"""What a run leaves in the output folder beside the personas: the index and `batch.json`."""
 
 from pathlib import Path
 

@@ -1,0 +1,318 @@
+"""`persona generate`: plan, record the batch, start a runner, and from then on only watch."""
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import Struct
+
+from persona.app import App, Stopped, pass_app
+from persona.outcome import exit_status
+
+if TYPE_CHECKING:
+    from persona.generation.plan import Plan
+    from personad.contract.batch import BatchStarted, BatchState
+
+MODES = ["detailed", "compact", "quiet", "json"]
+PERSONAS_MAX = 9_999
+"""A batch and its queue are one append."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The command's options, as they were given."""
+
+    source: str | None
+    count: int
+    mode: str | None
+    experiment: str | None
+    provider: str | None
+    model: str | None
+    base_url: str | None
+    concurrency: int | None
+    output: str | None
+    seed: int | None
+    language: str | None
+    text_columns: str | None
+    participant_column: str | None
+    no_redact: bool
+    retry_count: int | None
+    retry_delay: float | None
+    timeout: float | None
+    call_timeout: float | None
+    resume: str | None
+    detach: bool
+    dry_run: bool
+    show_prompts: bool
+    as_json: bool
+
+
+@click.command()
+@click.option(
+    "--from", "source", metavar="PATH", help="A file or folder of interviews, surveys, transcripts."
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, PERSONAS_MAX),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many personas.",
+)
+@click.option("--progress", "mode", type=click.Choice(MODES), help="What to show while it goes on.")
+@click.option("--experiment", metavar="NAME", help="A name to find its costs and quality under.")
+@click.option("--provider", metavar="NAME", help="Who writes them; `local` needs no key, no net.")
+@click.option("--model", metavar="NAME", help="Which model; the provider's usual, if not given.")
+@click.option("--base-url", metavar="URL", help="Another server that speaks the same API.")
+@click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="How many at a time.")
+@click.option("--output", metavar="DIR", help="Where to write; a new or empty folder.")
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same personas.")
+@click.option("--language", metavar="CODE", help="Of the source; found out, if not given.")
+@click.option("--text-columns", metavar="A,B", help="Which columns of a table hold free text.")
+@click.option("--participant-column", metavar="P", help="Which column says who it was.")
+@click.option("--no-redact", is_flag=True, help="Leave names, e-mail addresses and numbers in.")
+@click.option("--retry-count", type=click.IntRange(0, 100), metavar="N", help="Retries a persona.")
+@click.option(
+    "--retry-delay", type=click.FloatRange(0, 3600), metavar="SECONDS", help="Before the first."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For the whole."
+)
+@click.option(
+    "--call-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For a call."
+)
+@click.option("--resume", metavar="BATCH", help="Go on with a batch; `last` is the newest.")
+@click.option("--detach", is_flag=True, help="Start it, and return at once.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and make no call.")
+@click.option("--show-prompts", is_flag=True, help="With --dry-run: all that would be sent.")
+@click.option("--json", "as_json", is_flag=True, help="One document at the end, as `batch show`.")
+@pass_app
+def command(app: App, /, **given: object) -> int:
+    """Make personas from research data.
+
+    Each is written from one segment of the participants; every quote is theirs, word for word.
+    Ctrl-C pauses: nothing that was paid for is lost, and the command that resumes is printed.
+    """
+    import msgspec
+
+    options = msgspec.convert(given, Options)
+    if options.resume is not None:
+        return _resume(app, options)
+    if options.source is None:
+        raise click.UsageError("--from PATH is needed: a file or folder of research data")
+    if options.show_prompts and not options.dry_run:
+        raise click.UsageError("--show-prompts goes with --dry-run")
+    plan = _plan(app, options)
+    started = _describe(app, options, plan)
+    if options.dry_run:
+        return _dry_run(app, options, plan, started)
+    _record(app, plan, started)
+    return _run(app, options, started.batch)
+
+
+def _plan(app: App, options: Options) -> "Plan":
+    from persona.generation.plan import Wanted, make_plan
+
+    settings = app.settings.generate
+    _provider(app, options)
+    assert options.source is not None
+    plan = make_plan(
+        Wanted(
+            path=Path(options.source),
+            count=options.count,
+            seed=options.seed,
+            language=options.language or settings.language,
+            text_columns=_columns(options.text_columns),
+            participant_column=options.participant_column,
+            redact=settings.redact and not options.no_redact,
+        )
+    )
+    for each in plan.reading.unreadable:
+        where = each.source if each.line is None else f"{each.source}:{each.line}"
+        app.note(f"not read: {where}: {each.reason}")
+    if not plan.total:
+        raise Stopped(
+            "nobody says anything in there that a persona could be written from",
+            code=65,
+            where=options.source,
+            hint="name the columns with free text: --text-columns A,B",
+        )
+    if plan.total < options.count:
+        app.note(
+            f"{plan.total} participants speak in there, so {plan.total} personas are made "
+            f"rather than {options.count}"
+        )
+    return plan
+
+
+def _columns(given: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
+
+
+def _provider(app: App, options: Options) -> tuple[str, str]:
+    """The provider's and the model's names.
+
+    Raises:
+        Stopped: there is no such provider.
+    """
+    from persona.generation.providers import provider
+    from persona.generation.providers.base import UnknownProviderError
+
+    settings = app.settings.generate
+    name = options.provider or settings.provider
+    try:
+        found = provider(name, model=options.model, base_url=options.base_url)
+    except UnknownProviderError as error:
+        raise Stopped(str(error), code=64) from None
+    same = name == settings.provider
+    return name, options.model or (settings.model if same else None) or found.models[0]
+
+
+def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
+    """The batch as it will be recorded: all that a resume needs."""
+    from persona.generation.prompts import build_prompt
+    from persona.identity import batch_id, event_id, now
+    from personad.contract.batch import BatchStarted, Retry, Source
+
+    settings, reading = app.settings.generate, plan.reading
+    moment = now()
+    batch = batch_id(moment, random.SystemRandom())
+    provider, model = _provider(app, options)
+    retry = settings.retry
+    delay_s = options.retry_delay if options.retry_delay is not None else retry.delay_s
+    timeout_s = options.timeout or settings.timeout_s
+    call_timeout_s = options.call_timeout or settings.call_timeout_s
+    prompt = build_prompt(plan.segments[0], language=reading.language)
+    return BatchStarted(
+        id=event_id(),
+        at=moment,
+        batch=batch,
+        source=Source(
+            path=str(Path(reading.path).absolute()),
+            digest=reading.digest,
+            files=len(reading.files),
+            bytes=reading.size_bytes,
+            records=len(reading.records),
+        ),
+        total=plan.total,
+        provider=provider,
+        model=model,
+        base_url=options.base_url,
+        concurrency=options.concurrency or settings.concurrency,
+        output=str(Path(options.output or os.path.join(settings.output, batch)).absolute()),
+        prompt_digest=prompt.template_digest,
+        experiment=options.experiment,
+        seed=options.seed,
+        retry=Retry(
+            retries=options.retry_count if options.retry_count is not None else retry.retries,
+            delay_ms=round(delay_s * 1_000),
+            multiplier=retry.multiplier,
+            jitter=retry.jitter,
+            breaker_failures=retry.breaker_failures,
+        ),
+        timeout_ms=round(timeout_s * 1_000) if timeout_s else None,
+        call_timeout_ms=round(call_timeout_s * 1_000),
+        redact=settings.redact and not options.no_redact,
+        language=options.language or settings.language,
+        text_columns=list(_columns(options.text_columns)),
+        participant_column=options.participant_column,
+    )
+
+
+def _dry_run(app: App, options: Options, plan: "Plan", started: "BatchStarted") -> int:
+    from persona.render.plan import dry_run
+
+    click.echo(dry_run(plan, started, show_prompts=options.show_prompts, as_json=options.as_json))
+    return 0
+
+
+def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
+    """Takes the output folder, then puts the batch and its queue into the ledger."""
+    from persona.generation.output import prepare_folder
+    from persona.generation.plan import queue_of
+
+    prepare_folder(Path(started.output), started.batch)
+    app.ledger.append([started, *queue_of(started, plan.segments)])
+
+
+def _run(app: App, options: Options, batch: str) -> int:
+    """Starts the runner and watches; gives the exit status."""
+    from persona.generation.launch import spawn_runner
+
+    tied = not options.detach and not app.errors.is_terminal
+    tie = spawn_runner(app.paths, batch, tied=tied)
+    if options.detach:
+        click.echo(batch)
+        app.note(f"  `persona batch watch {batch}` shows how it goes on")
+        return 0
+    from persona.render.live import watch
+
+    mode = "quiet" if options.as_json else options.mode or app.settings.generate.progress.mode
+    status = watch(
+        app,
+        batch,
+        mode,
+        owner=True,
+        resume=lambda name: _go_on(app, name),
+        on_detach=tie.detach if tie is not None else None,
+        result_line=not options.as_json,
+    )
+    if options.as_json:
+        _document(app, batch)
+    return status
+
+
+def _go_on(app: App, batch: str) -> None:
+    """A new runner for a batch that was paused from the live view."""
+    from persona.generation.launch import spawn_runner
+    from persona.identity import event_id
+    from personad.contract.batch import Resume
+
+    app.ledger.ask(Resume(batch=batch, id=event_id()))
+    spawn_runner(app.paths, batch)
+
+
+def _document(app: App, batch: str) -> "BatchState":
+    from persona.app import Output
+    from persona.render.batches import batch_show
+    from personad.contract.batch import BatchShow
+
+    state = app.ledger.ask(BatchShow(batch=batch))
+    app.emit(Output(format="json"), state, lambda: batch_show(state))
+    return state
+
+
+def _resume(app: App, options: Options) -> int:
+    """Goes on with a paused or interrupted batch; one that has ended is shown as it is."""
+    from persona.generation.plan import make_plan, wanted_by
+    from persona.identity import event_id
+    from personad.contract.batch import BatchShow, BatchStarted, Resume
+    from personad.contract.events import Read
+
+    if options.source is not None:
+        raise click.UsageError("--resume goes without --from: the batch knows its source")
+    assert options.resume is not None
+    state = app.ledger.ask(BatchShow(batch=options.resume))
+    status = exit_status(state)
+    if status in (0, 1):
+        app.note(f"{state.batch} has ended: it is {state.status}")
+        if options.as_json:
+            _document(app, state.batch)
+        return status
+    (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=state.batch, limit=1)).events
+    assert isinstance(recorded.event, BatchStarted)
+    source = recorded.event.source
+    plan = make_plan(wanted_by(recorded.event))
+    if plan.reading.digest != source.digest:
+        raise Stopped(
+            f"the source has changed since {state.batch} was started: "
+            f"{source.files} files of {source.bytes:,} bytes then, "
+            f"{len(plan.reading.files)} of {plan.reading.size_bytes:,} now",
+            code=65,
+            where=source.path,
+            hint="put the old files back, or start a new batch",
+        )
+    app.ledger.ask(Resume(batch=state.batch, id=event_id()))
+    return _run(app, options, state.batch)

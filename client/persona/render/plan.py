@@ -1,0 +1,131 @@
+"""What `generate --dry-run` shows: what was read, the segments, and what would be asked."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from persona.generation.cleaning import clean_line, clean_text
+from persona.generation.model import FileRead, Unreadable
+from persona.generation.plan import Plan
+from persona.generation.prompts import Prompt, build_prompt
+from personad.contract.batch import BatchStarted
+
+_TERMS = 6
+
+
+class SegmentPlan(Struct, frozen=True, kw_only=True):
+    index: int
+    participants: int
+    records: int
+    share: float
+    terms: list[str]
+    prompt_tokens: int
+    prompt: Prompt | None = None
+
+
+class DryRun(Struct, frozen=True, kw_only=True):
+    """The document of `generate --dry-run --json`."""
+
+    source: str
+    language: str
+    provider: str
+    model: str
+    files: list[FileRead]
+    unreadable: list[Unreadable]
+    records: int
+    participants: int
+    redactions: dict[str, int]
+    calls: int
+    prompt_tokens: int
+    segments: list[SegmentPlan]
+
+
+def dry_run(plan: Plan, started: BatchStarted, *, show_prompts: bool, as_json: bool) -> str:
+    """The whole text, without a line break at its end."""
+    found = _found(plan, started, show_prompts=show_prompts)
+    if as_json:
+        return msgspec.json.encode(found).decode()
+    return "\n".join(_lines(found))
+
+
+def _found(plan: Plan, started: BatchStarted, *, show_prompts: bool) -> DryRun:
+    prompts = [build_prompt(each, language=plan.reading.language) for each in plan.segments]
+    segments = [
+        SegmentPlan(
+            index=index,
+            participants=len(each.participants),
+            records=len(each.records),
+            share=round(each.share, 4),
+            terms=list(each.terms),
+            prompt_tokens=prompt.tokens,
+            prompt=prompt if show_prompts else None,
+        )
+        for index, (each, prompt) in enumerate(zip(plan.segments, prompts, strict=True), 1)
+    ]
+    return DryRun(
+        source=plan.reading.path,
+        language=plan.reading.language,
+        provider=started.provider,
+        model=started.model,
+        files=list(plan.reading.files),
+        unreadable=list(plan.reading.unreadable),
+        records=len(plan.reading.records),
+        participants=sum(each.participants for each in segments),
+        redactions=plan.reading.redactions,
+        calls=len(segments),
+        prompt_tokens=sum(each.prompt_tokens for each in segments),
+        segments=segments,
+    )
+
+
+def _lines(found: DryRun) -> Iterator[str]:
+    yield f"Source      {clean_line(found.source)}"
+    yield (
+        f"Read        {len(found.files)} files, {found.records:,} records, "
+        f"{found.participants:,} participants, language {found.language}"
+    )
+    redacted = ", ".join(f"{n} {kind}" for kind, n in found.redactions.items() if n)
+    yield f"Redacted    {redacted or 'nothing'}"
+    yield f"Provider    {found.provider}, model {found.model}"
+    yield f"Calls       {found.calls}, about {found.prompt_tokens:,} tokens in"
+    yield from ("", "Files")
+    for file in found.files:
+        yield f"  {clean_line(file.source)}: {_about(file)}"
+    for each in found.unreadable:
+        line = f", line {each.line}" if each.line is not None else ""
+        yield f"  {clean_line(each.source)}{line}: not read: {clean_line(each.reason)}"
+    yield from ("", "Segments")
+    for segment in found.segments:
+        terms = ", ".join(map(clean_line, segment.terms[:_TERMS]))
+        yield (
+            f"  {segment.index:>3}  {segment.share:>4.0%}  {segment.participants:>5} participants  "
+            f"{segment.records:>6} records  {terms}"
+        )
+    for segment in found.segments:
+        if segment.prompt is not None:
+            yield from _prompt(segment.index, segment.prompt)
+
+
+def _about(file: FileRead) -> str:
+    parts: list[Any] = [
+        file.format,
+        file.encoding,
+        f"delimiter {file.delimiter!r}" if file.delimiter else None,
+        f"{file.records} records",
+        f"{file.participants} participants",
+        f"text in {', '.join(file.text_columns)}" if file.text_columns else None,
+        f"participant in {file.participant_column}" if file.participant_column else None,
+        *file.notes,
+    ]
+    return clean_line("; ".join(part for part in parts if part))
+
+
+def _prompt(index: int, prompt: Prompt) -> Iterator[str]:
+    yield from ("", f"Prompt of persona {index}, {prompt.tokens:,} tokens, {prompt.digest}")
+    for title, text in (("instructions", prompt.instructions), ("source", prompt.source)):
+        yield f"--- {title}"
+        yield clean_text(text)
+    yield "--- schema"
+    yield msgspec.json.encode(prompt.schema).decode()

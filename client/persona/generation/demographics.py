@@ -39,8 +39,8 @@ _SAID: dict[Trait, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "occupation": re.compile(
-        r"\b(?:I work|I'm working|I’m working|ich arbeite|je travaille|trabajo|my job is|"
-        r"I'm employed) (?:as|als|comme|como|de|being) (?:an? |eine? |une? |una )?"
+        r"\b(?:I work as an? |I['’]m working as an? |my job is being an? |"
+        r"ich arbeite als (?:eine? )?|je travaille comme (?:une? )?|trabajo (?:como|de) (?:una? )?)"
         r"(?P<value>[^\W\d_][\w'’-]*(?: (?!(?:and|in|at|for|on|so|which|but|with|und|et|y|i|the|"
         r"because|from|near|when|since|here|full|part|there)\b)[^\W\d_][\w'’-]*){0,2})",
         re.IGNORECASE,

@@ -239,9 +239,11 @@ def _repetition(passage: Passage, shown: Sequence[Passage], people: Counter[str]
 
 
 def _likeness(left: frozenset[str], right: frozenset[str]) -> float:
-    """Shared stems over the smaller set; two sets of no stems are not alike."""
+    """Shared stems over the smaller set, so that a part of a sentence is like the whole; over
+    both together where there are too few stems to tell."""
     smaller = min(len(left), len(right))
-    return len(left & right) / smaller if smaller else 0.0
+    over = smaller if smaller >= 4 else len(left | right)
+    return len(left & right) / over if over else 0.0
 
 
 def _quotes(

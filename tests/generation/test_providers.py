@@ -1,0 +1,67 @@
+import re
+from importlib.metadata import EntryPoint
+
+import pytest
+from persona.generation import providers
+from persona.generation.providers.base import (
+    InvalidOutput,
+    ProviderError,
+    UnknownProviderError,
+    draft_from_json,
+)
+
+
+def test_every_registered_provider_can_be_made() -> None:
+    for name in providers.PROVIDERS:
+        made = providers.provider(name, environment={})
+        assert made.name == name
+        assert made.models
+    assert set(providers.PROVIDERS) <= set(providers.names())
+
+
+def test_an_installed_provider_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("other", providers.PROVIDERS["local"], providers.ENTRY_POINTS)
+    monkeypatch.setattr(providers, "entry_points", lambda group: [point])
+    assert providers.provider("other", environment={}).name == "local"
+    assert "other" in providers.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("locale", "There is no provider `locale`. Did you mean `local`? There are: `local`"),
+        ("zzz", "There is no provider `zzz`. There are: `local`, `simulated`."),
+    ],
+)
+def test_an_unknown_provider_is_answered_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(UnknownProviderError, match=re.escape(message)):
+        providers.provider(name)
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"name": "Mara"}', b'{"name": "Mara"}', '```json\n{"name": "Mara"}\n```\n']
+)
+def test_a_draft_is_read_bare_or_from_a_code_fence(answer: str | bytes) -> None:
+    assert draft_from_json(answer).name == "Mara"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("", "empty"),
+        ("```\n```", "empty"),
+        ('{"name": "Ma', "truncated"),
+        ('{"name": 3}', "Expected `str`, got `int` - at `$.name`"),
+        ('{"name": " "}', "no name"),
+        (b"\xff", "not a persona"),
+    ],
+)
+def test_what_is_no_draft_is_refused_with_the_place(answer: str | bytes, message: str) -> None:
+    with pytest.raises(InvalidOutput, match=re.escape(message)) as caught:
+        draft_from_json(answer)
+    assert caught.value.kind == "invalid_output"
+
+
+def test_an_error_says_its_kind_and_how_long_to_wait() -> None:
+    error = ProviderError("rate_limit", "slow down", 2.5)
+    assert (str(error), error.kind, error.retry_after_s) == ("slow down", "rate_limit", 2.5)

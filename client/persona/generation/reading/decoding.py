@@ -66,8 +66,7 @@ class TextFile(Struct, frozen=True):
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends, `\\r\\n` and `\\r` included. Raises ReadProblem."""
-        with _open(self.path) as raw:
-            text = io.TextIOWrapper(raw, encoding=self.encoding, errors="strict", newline="")
+        with _open(self.path) as raw, _decoded(raw, self.encoding, newline="") as text:
             number = 0
             while line := text.readline(MAX_LINE_CHARACTERS):
                 number += 1
@@ -81,8 +80,12 @@ class TextFile(Struct, frozen=True):
 
     def text(self) -> str:
         """The whole text with `\\n` as the end of a line; at most MAX_FILE_BYTES of it."""
-        with _open(self.path) as raw:
-            return io.TextIOWrapper(raw, encoding=self.encoding, errors="strict").read()
+        with _open(self.path) as raw, _decoded(raw, self.encoding, newline=None) as text:
+            return text.read()
+
+
+def _decoded(raw: io.BufferedReader, encoding: str, newline: str | None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline=newline)
 
 
 def inspect(path: Path, *, streams: bool) -> TextFile:

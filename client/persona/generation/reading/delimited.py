@@ -19,7 +19,6 @@ _NO_DELIMITER = "\x1f"
 """Splits nothing: a table of one column may hold commas."""
 _SAMPLE_LINES = 400
 _MAX_ROW_LINES = 1_000
-_MAX_UNCLOSED = 20
 _CONSISTENT = 0.7
 _SEP_LINE = re.compile(r"^sep=(.)\s*$", re.IGNORECASE)
 
@@ -63,7 +62,7 @@ def sniff(lines: list[str], preferred: str | None = None) -> tuple[str, int]:
         counts = [
             len(row.fields)
             for row in parse(iter(lines), delimiter)
-            if isinstance(row, _Parsed) and any(map(str.strip, row.fields))
+            if isinstance(row, _Parsed) and not _is_blank(row.fields)
         ]
         usual = Counter(counts).most_common()
         columns = max((n for n, times in usual if times == usual[0][1]), default=1)
@@ -79,10 +78,7 @@ def sniff(lines: list[str], preferred: str | None = None) -> tuple[str, int]:
 
 
 def parse(lines: Iterator[str], delimiter: str) -> Iterator[_Parsed | Broken]:
-    """Rows with the line that each begins at. An unclosed quotation mark costs its own line only.
-
-    Raises ReadProblem after too many of those.
-    """
+    """Rows with the line that each begins at; an unclosed quotation mark costs its line only."""
     csv.field_size_limit(MAX_LINE_CHARACTERS)
     waiting: deque[str] = deque()
     taken: list[str] = []
@@ -95,7 +91,7 @@ def parse(lines: Iterator[str], delimiter: str) -> Iterator[_Parsed | Broken]:
             taken.append(line)
             yield line
 
-    at, unclosed = 1, 0
+    at = 1
     while True:
         taken.clear()
         problem: str | None = None
@@ -108,15 +104,13 @@ def parse(lines: Iterator[str], delimiter: str) -> Iterator[_Parsed | Broken]:
             return
         if len(taken) > 1 and "".join(taken).count('"') % 2:
             problem = "a quotation mark is opened and never closed"
+        if problem:
+            # Only the first line is given up: the others may be rows of their own.
             waiting.extendleft(reversed(taken[1:]))
             del taken[1:]
-            unclosed += 1
-        if problem:
             yield Broken(problem, at)
         elif fields:
             yield _Parsed(at, fields)
-        if unclosed > _MAX_UNCLOSED:
-            raise ReadProblem("too many quotation marks are opened and never closed", at)
         at += len(taken)
 
 
@@ -128,10 +122,10 @@ def _table(
     for each in parsed:
         if isinstance(each, Broken):
             ignored.append(each)
-        elif len(_trimmed(each.fields, width)) == width:
+        elif len(_trimmed(each.fields, width)) == width and not _is_blank(each.fields):
             header = each
             break
-        elif any(map(str.strip, each.fields)):
+        elif not _is_blank(each.fields):
             ignored.append(_ragged(each, width))
     yield from ignored
     if header is None:
@@ -164,7 +158,7 @@ def _rows(
             broken.append(each)
             continue
         fields = _trimmed(each.fields, len(columns))
-        if not any(map(str.strip, fields)):
+        if _is_blank(fields):
             continue
         if len(fields) != len(columns):
             broken.append(_ragged(each, len(columns)))
@@ -175,6 +169,10 @@ def _rows(
 def _ragged(row: _Parsed, width: int) -> Broken:
     fields = "1 field" if len(row.fields) == 1 else f"{len(row.fields)} fields"
     return Broken(f"the row has {fields} where the table has {width}; it was left out", row.line)
+
+
+def _is_blank(fields: list[str]) -> bool:
+    return not any(character.isalnum() for field in fields for character in field)
 
 
 def _trimmed(fields: list[str], width: int) -> list[str]:

@@ -52,7 +52,7 @@ _ID = re.compile(r"[A-Za-z]{0,5}[-_ .#]?\d{1,9}")
 _NUMBERED = re.compile(r"(?P<role>[^\W\d_]+)\s*[-_#.]?\s*(?P<number>\d{1,4})")
 _BRACKETS = re.compile(r"\s*[(\[](?P<inside>[^()\[\]]{1,40})[)\]]\s*")
 _CLOCK = re.compile(r"[\d:.,\s]+")
-_ARTICLE = re.compile(r"(?:the|der|die|le|la|l'|el|il|de|het|o|a) (?=\w{2})", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:the|der|die|le|la|l'|el|il|de|het|o|a) (?=\w{2})", re.IGNORECASE)
 _TITLE = re.compile(
     r"(?:dr|prof|mr|mrs|ms|miss|mx|herr|frau|m|mme|mlle|sr|sra|sig|dhr|mevr)\.?\s+", re.IGNORECASE
 )

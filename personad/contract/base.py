@@ -16,20 +16,26 @@ VERSION = "1.12.0"
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_APPEND_EVENTS = 10_000
 MAX_READ_EVENTS = 10_000
+MAX_EVENT_BYTES = 1 << 20
+"""Of one event as msgpack: in JSON a byte may become six, and must still fit a message."""
 
 _INTEGER_MAX = 2**63 - 1
+_FLOAT_MAX = 1.7976931348623157e308
 
 Count = Annotated[int, Meta(ge=0, le=_INTEGER_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=_INTEGER_MAX)]
 NanoUsd = Annotated[int, Meta(ge=0, le=_INTEGER_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=_INTEGER_MAX)]
 Score = Annotated[float, Meta(ge=0, le=1)]
+Finite = Annotated[float, Meta(ge=-_FLOAT_MAX, le=_FLOAT_MAX)]
+"""Neither infinite nor NaN, which no comparison holds for and JSON can't say."""
+Integer = Annotated[int, Meta(ge=-_INTEGER_MAX, le=_INTEGER_MAX)]
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time with its zone; a naive one is refused."""
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """A provider, model, experiment, metric, or an id that others made."""
-BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-"""Stands in topics and file names, so it is plain."""
+BatchId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)")]
+"""Stands in topics and file names, so it is plain; `$` alone would let a last newline through."""
 Text = Annotated[str, Meta(max_length=10_000)]
 Path = Annotated[str, Meta(min_length=1, max_length=4_096)]
 

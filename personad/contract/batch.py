@@ -10,6 +10,8 @@ from .base import (
     Count,
     ErrorInfo,
     Event,
+    Finite,
+    Integer,
     Milliseconds,
     Moment,
     Name,
@@ -58,7 +60,7 @@ class Retry(Struct, frozen=True, kw_only=True):
 
     retries: Count = 3
     delay_ms: Milliseconds = 5_000
-    multiplier: float = 2.0
+    multiplier: Finite = 2.0
     jitter: bool = True
     breaker_failures: Positive = 5
 
@@ -87,7 +89,7 @@ class BatchStarted(Event, frozen=True, kw_only=True, tag="batch.started"):
     prompt_digest: Name
     experiment: Name | None = None
     base_url: Text | None = None
-    seed: int | None = None
+    seed: Integer | None = None
     retry: Retry = Retry()
     timeout_ms: Milliseconds | None = None
     call_timeout_ms: Milliseconds | None = None

@@ -2,19 +2,19 @@
 
 from msgspec import Struct
 
-from .base import Count, Event, Name, Text
+from .base import Count, Event, Finite, Name, Text
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
     """Of one metric, in the metric's own unit."""
 
-    p50: float
-    p95: float | None
+    p50: Finite
+    p95: Finite | None
     """None under 59 samples."""
-    p99: float | None
+    p99: Finite | None
     """None under 299 samples."""
-    mean: float
-    std: float
+    mean: Finite
+    std: Finite
     n: Count
 
 
@@ -25,7 +25,7 @@ class BenchmarkFinished(Event, frozen=True, kw_only=True, tag="benchmark.finishe
     provider: Name
     model: Name
     environment: dict[str, Text]
-    runs: list[dict[str, list[float]]]
+    runs: list[dict[str, list[Finite]]]
     """Raw samples by metric, one map a process."""
     summary: dict[str, Statistics]
     commit: Name | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .base import Count, Event, Moment, Name, NanoUsd, Positive, Text
+from .base import Count, Event, Finite, Moment, Name, NanoUsd, Positive, Text
 
 Percent = Annotated[int, Meta(ge=1, le=1_000)]
 
@@ -42,7 +42,7 @@ class AlertConfigured(Event, frozen=True, kw_only=True, tag="alert.configured"):
     kind: Name
     enabled: bool
     metric: Name | None = None
-    threshold: float | None = None
+    threshold: Finite | None = None
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
@@ -52,8 +52,8 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
     kind: Name
     scope: Name
     level: Name
-    value: float
-    threshold: float
+    value: Finite
+    threshold: Finite
     message: Text
 
 
@@ -66,7 +66,7 @@ class ForecastRecorded(Event, frozen=True, kw_only=True, tag="forecast.recorded"
 
     DAEMON_ONLY = True
 
-    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$(?!\n)")]
     filters: dict[str, list[str]]
     horizon_days: Positive
     level: Annotated[int, Meta(ge=1, le=99)]

@@ -4,7 +4,7 @@
 events that follow, and gives a function that makes the reply once they are folded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,10 +13,12 @@ from personad import leases
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Reply, derived_id
+from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Append, Fence, Import
 from personad.contract.schema import tag
 from personad.leases import UNCLAIMED_MS, Lease, Leases
+from personad.log import TooLarge
 from personad.projections import batch_questions, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
@@ -44,18 +46,44 @@ def append(txn: Transaction, request: Append, context: Context) -> Answer:
             )
     if request.fence is not None:
         _check_fence(txn, request.fence)
-    return txn.add(request.events)
+    return _add(txn, request.events, "$.events[{}]")
 
 
 def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
-    return txn.add([item.event for item in request.items])
+    return _add(txn, [item.event for item in request.items], "$.items[{}].event")
+
+
+def _add(txn: Transaction, events: Sequence[AnyEvent], where: str) -> Answer:
+    """Adds what a client sent.
+
+    Raises:
+        LedgerError: an event that could be kept but never be read again.
+    """
+    for index, event in enumerate(events):
+        # With their zones, the first and the last of years reach past what UTC can say.
+        if not 1 < event.at.year < 9999:
+            raise _strange_time(where.format(index) + ".at")
+        if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
+            raise _strange_time(where.format(index) + ".effective_from")
+    try:
+        return txn.add(events)
+    except TooLarge as error:
+        raise LedgerError(
+            "too-large", str(error), field=where.format(error.index), hint="send less in it"
+        ) from None
+
+
+def _strange_time(field: str) -> LedgerError:
+    return LedgerError("invalid", "a time must lie between the years 2 and 9998", field=field)
 
 
 def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answer:
     """Grants a call. No budget stands in the way yet, so none is refused."""
+    cause = derived_id("call.started", request.call)
     if request.batch is not None:
         row = _batch(txn, request.batch)
-        if row.status not in ("queued", "running"):
+        # One that was granted before stays so: its answer may have been lost on the way.
+        if row.status not in ("queued", "running") and not txn.knows(cause):
             raise LedgerError(
                 "conflict", f"{row.batch} is {row.status}: no new call may start", field="$.batch"
             )
@@ -65,7 +93,7 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
     txn.add(
         [
             c.CallStarted(
-                id=derived_id("call.started", request.call),
+                id=cause,
                 at=txn.now,
                 call=request.call,
                 provider=request.provider,

@@ -30,8 +30,9 @@ def read(db: apsw.Connection, request: Read, now: datetime) -> ReadReply:
             hint=f"the types are {', '.join(KINDS)}",
         )
     last_seq = log.last_seq(db)
-    if request.batch is not None:
-        batch_questions.find(db, request.batch)
+    batch = request.batch
+    if batch is not None and not log.has_batch(db, batch):
+        batch = batch_questions.find(db, batch)
     page: list[Recorded] = []
     room = MAX_MESSAGE_BYTES // 2
     more = False
@@ -39,7 +40,7 @@ def read(db: apsw.Connection, request: Read, now: datetime) -> ReadReply:
         db,
         after=request.after_seq,
         kinds=request.types,
-        batch=request.batch,
+        batch=batch,
         limit=request.limit + 1,
     ):
         room -= len(encode(each, "json"))

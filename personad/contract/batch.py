@@ -218,8 +218,12 @@ class BatchCost(Struct, frozen=True, kw_only=True):
     unresolved_nanousd: NanoUsd
     projected_nanousd: NanoUsd | None
     budget_nanousd: NanoUsd | None
+
+
+class BatchUsage(Struct, frozen=True, kw_only=True):
+    """What the calls of a batch used, over all that were answered or failed."""
+
     calls: Count
-    """Calls that were answered, or failed."""
     input_tokens: Count
     output_tokens: Count
     cache_read_tokens: Count
@@ -278,6 +282,7 @@ class BatchState(Reply, frozen=True, tag="batch"):
     slept_ms: Milliseconds
     eta_ms: Eta | None
     cost: BatchCost
+    usage: BatchUsage
     quality: Score | None
     """Mean composite of the completed personas."""
     concurrency: Positive

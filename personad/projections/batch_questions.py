@@ -131,6 +131,7 @@ def show(
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
     spent_on = costs.of_personas(db, batch)
+    sums = costs.of_batch(db, batch)
     held = row.status in ("paused", "interrupted")
     found = list(db.execute(_PERSONAS, (batch,)))
     personas = [_persona(values, spent_on, held=held) for values in found]
@@ -153,7 +154,8 @@ def show(
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=0,
         eta_ms=_eta(db, row, personas, now),
-        cost=_cost(db, row),
+        cost=_cost(row, sums),
+        usage=_usage(sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
         concurrency=row.concurrency,
         output=row.output,
@@ -228,15 +230,26 @@ def _eta(
     return eta(durations, ages, pending=max(0, pending), slots=row.concurrency, history_ms=history)
 
 
-def _cost(db: apsw.Connection, row: BatchRow) -> b.BatchCost:
-    sums = costs.of_batch(db, row.batch)
+def _cost(row: BatchRow, sums: costs.OfBatch) -> b.BatchCost:
     spent = sums.spent_nanousd
     if row.completed:
         projected: int | None = round(spent * row.total / row.completed)
     else:
         projected = row.estimate_nanousd
     return b.BatchCost(
-        **sums._asdict(),
+        spent_nanousd=spent,
+        reserved_nanousd=sums.reserved_nanousd,
+        unresolved_nanousd=sums.unresolved_nanousd,
         projected_nanousd=projected if row.status in b.OPEN else spent,
         budget_nanousd=row.budget_nanousd,
+    )
+
+
+def _usage(sums: costs.OfBatch) -> b.BatchUsage:
+    return b.BatchUsage(
+        calls=sums.calls,
+        input_tokens=sums.input_tokens,
+        output_tokens=sums.output_tokens,
+        cache_read_tokens=sums.cache_read_tokens,
+        cache_write_tokens=sums.cache_write_tokens,
     )

@@ -41,11 +41,11 @@ def sum_up(shop: Shop, state: BatchState) -> None:
             digests={"source": started.source.digest, "prompt": started.prompt_digest},
             costs=BatchCosts(
                 cost_usd=usd(state.cost.spent_nanousd),
-                calls=state.cost.calls,
-                input_tokens=state.cost.input_tokens,
-                output_tokens=state.cost.output_tokens,
-                cache_read_tokens=state.cost.cache_read_tokens,
-                cache_write_tokens=state.cost.cache_write_tokens,
+                calls=state.usage.calls,
+                input_tokens=state.usage.input_tokens,
+                output_tokens=state.usage.output_tokens,
+                cache_read_tokens=state.usage.cache_read_tokens,
+                cache_write_tokens=state.usage.cache_write_tokens,
             ),
         ),
     )

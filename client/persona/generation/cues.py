@@ -4,6 +4,7 @@ One table a language, each a list of regular expressions; a language without a t
 relevance alone. Matching ignores case.
 """
 
+import functools
 import re
 from typing import Literal
 
@@ -173,6 +174,7 @@ CUES: dict[str, dict[Field, tuple[re.Pattern[str], ...]]] = {
 }
 
 
+@functools.lru_cache(maxsize=8_192)
 def strength(sentence: str, field: Field, language: str) -> int:
     """How many of the language's cues for `field` the sentence holds; 0 in other languages."""
     plain = sentence.replace("’", "'")

@@ -15,6 +15,8 @@ from persona.generation.voice import claim, plain, quoted, refusal
 
 MOST_PASSAGES = 4_000
 """Of a larger segment the most typical participants' sentences are considered."""
+WEIGHED = 400
+"""Of those, the most relevant ones are weighed closely, which bounds the time a persona takes."""
 WANTED = 4
 ENOUGH = 2
 ASIDE = 0.1
@@ -58,7 +60,10 @@ class Chosen(Struct, frozen=True):
 
 def choose(segment: Segment, language: str) -> Chosen:
     """The passages for a persona's four lists and its quotes; none is used for two lists."""
-    found = passages(segment, language)
+    everything = passages(segment, language)
+    closest = sorted(everything, key=lambda passage: -passage.relevance)[:WEIGHED]
+    weighed = {id(passage) for passage in closest}
+    found = [passage for passage in everything if id(passage) in weighed]
     used: list[Passage] = []
     claims: dict[Field, tuple[Claim, ...]] = dict.fromkeys(FIELDS, ())
     candidates = {field: _candidates(found, field, language) for field in FIELDS}

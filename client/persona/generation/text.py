@@ -4,6 +4,7 @@ Everything here is a pure function of its arguments, and iterates over nothing u
 text gives the same numbers in every process.
 """
 
+import functools
 import re
 from array import array
 from collections import Counter
@@ -105,10 +106,17 @@ def _english_stem(word: str) -> str:
 def terms(text: str, stop: frozenset[str], language: str) -> Iterator[tuple[str, str]]:
     """The (stem, spelling) of every word of `text` that says something."""
     for word in words(text):
-        plain = normal(word)
+        plain, root = _read(word, language)
         if (len(plain) < 2 and plain.isascii()) or plain in stop or plain[0].isdigit():
             continue
-        yield stem(plain, language), word
+        yield root, word
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _read(word: str, language: str) -> tuple[str, str]:
+    """A word's normal form and stem, remembered, since the same few thousand words recur."""
+    plain = normal(word)
+    return plain, stem(plain, language)
 
 
 _SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？।॥؟]+[」』”]*|\n+)")

@@ -4,6 +4,7 @@
 verb has to be conjugated. A sentence that this would garble is refused, and is then quoted.
 """
 
+import functools
 import re
 from typing import Literal
 
@@ -119,6 +120,7 @@ def is_wish(sentence: str) -> bool:
     return _WISH.match(_PRONOUN.sub(_third_person, _shortened(plain(sentence)))) is not None
 
 
+@functools.lru_cache(maxsize=2_048)
 def plain(sentence: str) -> str:
     """The sentence without what people say while they think: openings and fillers."""
     text = " ".join(sentence.replace("’", "'").replace("‘", "'").split())

@@ -103,10 +103,11 @@ def test_an_unclosed_quotation_mark_costs_its_own_row(tmp_path: Path) -> None:
 
 
 def test_a_field_without_end_costs_a_row(tmp_path: Path) -> None:
-    rows = 'id,why\n1,"' + ("x" * 2_000 + "\n") * 600 + "2,I like it so much\n"
-    reading = read(tmp_path, "a.csv", rows)
-    assert [text for *_, text in said(reading)] == ["I like it so much"]
-    assert broken(reading)[0][0] == 2
+    good = "".join(f"{n},I like number {n}\n" for n in range(500))
+    endless = '1,"' + ("x" * 2_000 + "\n") * 600
+    reading = read(tmp_path, "a.csv", f"id,why\n{good}{endless}7,Not for me at all\n")
+    assert len(said(reading)) == 501
+    assert broken(reading)[0][0] == 502
 
 
 def test_many_broken_rows_are_summed_up(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class Cast(Struct, frozen=True):
             return self.book.stands_for(word, file, pseudonym)
 
         text = redact_contacts(text, counts)
-        return redact_contacts(redact_names(text, self.names, stands_for, counts), counts)
+        named = redact_names(text, self.names, stands_for, counts)
+        return text if named == text else redact_contacts(named, counts)
 
     def without_names(self, file: str) -> str:
         """A file's name with the names of people in it replaced, whatever their case."""

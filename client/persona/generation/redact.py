@@ -18,17 +18,18 @@ _EMAIL = re.compile(
     rf"(?<![\w.+%'-])(?P<lead>[.'-]*)[\w.+%'-]+{_AT}[\w-]+(?:{_DOT}[\w-]+)+", re.IGNORECASE
 )
 
-_CURRENCY = r"(?:[€$£¥₹]|\b(?:EUR|USD|CHF|GBP)\b)"
 _UNIT = r"(?:[€$£¥₹%]|(?:EUR|USD|CHF|GBP|euros?|dollars?|pounds?|million)\b)"
 _AMOUNT = r"(?!0\d)(?:\d{1,3}(?:[.,' ]\d{3})+|\d+)(?:[.,]\d{1,2})?(?!\d)"
 _DATE = (
     r"(?<![\d.,/-])(?:\d{4}[-./]\d{1,2}[-./]\d{1,2}"
     r"|\d{1,2}[-./]\s?\d{1,2}[-./]\s?(?:\d{4}|\d{2}))(?!\d|[-./]\d)"
 )
-_PRICE = rf"{_CURRENCY}\s?{_AMOUNT}|(?<![\d+(])(?<!\d[ .,-]){_AMOUNT}\s?{_UNIT}"
-_KEPT = rf"{_DATE}|{_PRICE}"
+_AFTER_CURRENCY = r"(?:(?<=[€$£¥₹])|(?<=[€$£¥₹]\s)|(?<=(?:EUR|USD|CHF|GBP)\s))"
+_PRICE = rf"{_AFTER_CURRENCY}{_AMOUNT}|(?<!\d)(?<!\d[ .,-]){_AMOUNT}\s?{_UNIT}"
 _NUMBER = r"(?<!\w)(?:\+\s?|\(\+?)?\d(?:[ ().\-–/]{0,3}\d)*(?!\w)"
-_NUMBERS = re.compile(rf"(?P<kept>{_KEPT})|(?P<number>{_NUMBER})")
+_NUMBERS = re.compile(rf"(?P<kept>{_DATE}|{_PRICE})|(?P<number>{_NUMBER})")
+_NUMBER_START = re.compile(r"[\d+(]")
+_DIGIT = re.compile(r"\d")
 _MIN_DIGITS, _LOCAL_DIGITS, _LONG_DIGITS = 6, 7, 9
 _ANNOUNCED = re.compile(
     r"(?<!\[)\b(?:phone|telephone|call|tel|mobile|cell|fax|handy|handynummer|mobil|telefon"
@@ -52,6 +53,38 @@ _I_AM_GIVEN = re.compile(
     r"|(?:io )?sono|ik ben|(?:eu )?sou) " + _A_NAME
 )
 
+_INTRODUCTIONS = (
+    (
+        _INTRODUCED,
+        (
+            "name",
+            "call",
+            "heiße",
+            "heisse",
+            "nenn",
+            "appelle",
+            "nom ",
+            "llamo",
+            "nombre",
+            "chiamo",
+            "nome",
+            "heet",
+            "naam",
+            "chamo",
+        ),
+        False,
+        False,
+    ),
+    (_I_AM, ("i'm", "i’m", "i am"), True, False),
+    (
+        _I_AM_GIVEN,
+        ("this is", "hier ", "ich bin", "je suis", "soy", "sono", "ik ben", "sou "),
+        True,
+        True,
+    ),
+)
+"""Pattern, what must be in a text (in lower case) for it to match, strict, common names only."""
+
 _TOKEN = re.compile(r"\[(?:email|phone|name)\]|[^\W_]+(?:[-'’][^\W\d_]+)*")
 _BETWEEN = re.compile(rf"(?:[ -]|\. )(?:(?:{'|'.join(sorted(PARTICLES))}) )*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“”„‘’«»(\[–—-]*$")
@@ -70,7 +103,7 @@ def redact_contacts(text: str, counts: Counter[str] | None = None) -> str:
     counts = Counter() if counts is None else counts
     if "@" in text or "(" in text or "[" in text:
         text = _until_still(text, lambda each: _sub_emails(each, counts))
-    if any(map(str.isdigit, text)):
+    if _DIGIT.search(text):
         text = _until_still(text, lambda each: _sub_phones(each, counts))
     return text
 
@@ -89,15 +122,21 @@ def _sub_emails(text: str, counts: Counter[str]) -> str:
 
 
 def _sub_phones(text: str, counts: Counter[str]) -> str:
-    def replaced(match: re.Match[str]) -> str:
-        number = match["number"]
-        if number is None or not is_phone(number, text[: match.start()][-_ANNOUNCED_CHARACTERS:]):
-            return match[0]
-        counts["phone"] += 1
-        # `(030) 1234` takes its bracket along, `(030 1234)` leaves both.
-        return PHONE if ")" in number or number[0] != "(" else f"({PHONE}"
-
-    return _NUMBERS.sub(replaced, text)
+    parts: list[str] = []
+    copied = at = 0
+    # Looking for a first character beforehand is ten times as fast as trying at every place.
+    while start := _NUMBER_START.search(text, at):
+        found = _NUMBERS.match(text, start.start())
+        at = found.end() if found else start.end()
+        number = found["number"] if found else None
+        before = text[max(0, start.start() - _ANNOUNCED_CHARACTERS) : start.start()]
+        if number is not None and is_phone(number, before):
+            counts["phone"] += 1
+            # `(030) 1234` takes its bracket along, `(030 1234)` leaves both.
+            opened = "(" if number[0] == "(" and ")" not in number else ""
+            parts += (text[copied : start.start()], opened, PHONE)
+            copied = at
+    return "".join((*parts, text[copied:])) if parts else text
 
 
 def is_phone(number: str, before: str = "") -> bool:
@@ -140,9 +179,12 @@ def _are_years(groups: list[str]) -> bool:
 
 def introduced_names(text: str) -> Iterator[str]:
     """The names by which people introduce themselves: `my name is X`, `ich heiße X`, `I'm X`."""
-    for pattern, only_given in ((_INTRODUCED, False), (_I_AM, False), (_I_AM_GIVEN, True)):
+    small = text.lower()
+    for pattern, cues, strict, only_given in _INTRODUCTIONS:
+        if not any(cue in small for cue in cues):
+            continue
         for found in pattern.finditer(text):
-            words = _leading_name(found["name"].split(), strict=pattern is not _INTRODUCED)
+            words = _leading_name(found["name"].split(), strict=strict)
             if words and (not only_given or words[0].casefold() in GIVEN):
                 yield " ".join(words)
 
@@ -186,9 +228,12 @@ def redact_names(
             else:
                 spans.append((start, end, stands))
                 counts["name"] += 1
-    for start, end, stands in reversed(spans):
-        text = text[:start] + stands + text[end:]
-    return text
+    parts: list[str] = []
+    copied = 0
+    for start, end, stands in spans:
+        parts += (text[copied:start], stands)
+        copied = end
+    return "".join((*parts, text[copied:]))
 
 
 def _pieces(token: re.Match[str], names: frozenset[str]) -> Iterator[tuple[int, int, str]]:

@@ -117,7 +117,7 @@ class Transaction:
     def __init__(self, db: apsw.Connection, last_seq: int, now: datetime) -> None:
         self.db = db
         self.now = now
-        self.last_seq = last_seq
+        self.last_seq = self._since = last_seq
         self.recorded: list[Recorded] = []
         """Everything that was added, anomalies marked."""
         self._unfolded: list[Recorded] = []
@@ -158,7 +158,8 @@ class Transaction:
             if each.event.at > limit
         ]
         misfits = {seq for seq, _ in early}
-        found = early + fold(self.db, [e for e in self._unfolded if e.seq not in misfits])
+        fit = [each for each in self._unfolded if each.seq not in misfits]
+        found = early + fold(self.db, fit, since=self._since)
         if found:
             log.mark(self.db, found)
             self._anomalies.update(found)

@@ -15,6 +15,11 @@ _YOUNG = 5
 _Z_90 = 1.645
 
 
+def _whole(duration_ms: float) -> int:
+    """Rounded, and no larger than the wire can carry."""
+    return round(min(duration_ms, 2**63 - 1))
+
+
 def eta(
     durations_ms: Sequence[int],
     ages_ms: Sequence[int],
@@ -48,7 +53,7 @@ def eta(
     jobs = max(1, pending + len(left))
     error = _Z_90 * spread * sqrt(jobs / parallel + (jobs / parallel) ** 2 / n)
     return Eta(
-        low=round(max(max(left, default=0) / 2, expected - error, 0)),
-        expected=round(expected),
-        high=round(expected + error),
+        low=_whole(max(max(left, default=0) / 2, expected - error, 0)),
+        expected=_whole(expected),
+        high=_whole(expected + error),
     )

@@ -20,20 +20,25 @@ class Projection(Protocol):
     VERSION: int
     SCHEMA: str
 
-    def apply(self, db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, str]]:
-        """Folds events in, in order; gives those that don't fit, by seq, with the reason."""
+    def apply(
+        self, db: apsw.Connection, recorded: Sequence[Recorded], *, since: int
+    ) -> list[tuple[int, str]]:
+        """Folds events in, in order; gives those that don't fit, by seq, with the reason.
+
+        `since` is the newest seq before this commit, of which these may be a part only.
+        """
         ...
 
 
 PROJECTIONS: tuple[Projection, ...] = (batches, costs)
 
 
-def fold(db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, str]]:
+def fold(db: apsw.Connection, recorded: Sequence[Recorded], *, since: int) -> list[tuple[int, str]]:
     """Folds the events into every projection; gives those that don't fit, by seq."""
     anomalies: list[tuple[int, str]] = []
     left = recorded
     for projection in PROJECTIONS:
-        found = projection.apply(db, left)
+        found = projection.apply(db, left, since=since)
         if found:
             anomalies += found
             misfits = {seq for seq, _ in found}

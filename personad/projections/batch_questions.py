@@ -1,6 +1,6 @@
 """What is asked about batches, answered from their rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -15,17 +15,33 @@ from personad.projections import costs, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import elapsed_us
 
-_LIST = """
+_LIST = f"""
 SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
-  (SELECT coalesce(sum(cost_nanousd), 0) FROM call WHERE call.batch = batch.batch)
+  (SELECT {costs.exact_sum("cost_nanousd")} FROM call WHERE call.batch = batch.batch)
 FROM batch
 WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
+"""  # noqa: S608 - an expression of ours
+_COLUMNS = """"index", persona, name, status, attempts, duration_ms, quality, accepted,
+  error_kind, error_message, started_at, retry_at, path"""
+_PERSONAS = f'SELECT {_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  # noqa: S608
+# All states are named so that the index on (batch, status, seq) finds the few that changed. Those
+# in flight are shown by the state of the batch as well.
+_CHANGED = f"""
+SELECT {_COLUMNS} FROM persona WHERE batch = :batch AND seq > :after
+  AND status IN ('pending', 'generating', 'validating', 'retrying', 'completed', 'failed')
+UNION
+SELECT {_COLUMNS} FROM persona WHERE :moved AND batch = :batch
+  AND status IN ('generating', 'validating', 'retrying')
+ORDER BY 1
+"""  # noqa: S608 - columns are a constant of ours
+_COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
+_BEGUN = """
+SELECT started_at FROM persona
+WHERE batch = ? AND status IN ('generating', 'validating', 'retrying') AND started_at IS NOT NULL
 """
-_PERSONAS = """
-SELECT "index", persona, name, status, attempts, duration_ms, quality, accepted,
-  error_kind, error_message, started_at, retry_at, path, seq
-FROM persona WHERE batch = ? ORDER BY "index"
+_DURATIONS = """
+SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed' ORDER BY seq DESC LIMIT 200
 """
 _HISTORY = """
 SELECT duration_ms FROM persona WHERE duration_ms IS NOT NULL AND batch IN (
@@ -44,6 +60,8 @@ _COUNT_OPEN = """
 SELECT count(*) FROM batch WHERE status IN
   ('queued', 'running', 'pausing', 'paused', 'interrupted')
 """
+
+_NANOUSD_MAX = 2**63 - 1
 
 
 def open_batches(db: apsw.Connection) -> dict[str, int]:
@@ -130,16 +148,15 @@ def show(
     row = load(db, batch)
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
-    spent_on = costs.of_personas(db, batch)
     sums = costs.of_batch(db, batch)
     held = row.status in ("paused", "interrupted")
-    found = list(db.execute(_PERSONAS, (batch,)))
-    personas = [_persona(values, spent_on, held=held) for values in found]
-    changed = (
-        personas
-        if after_seq is None
-        else [p for p, values in zip(personas, found, strict=True) if values[-1] > after_seq]
-    )
+    if after_seq is None:
+        found = list(db.execute(_PERSONAS, (batch,)))
+        spent_on = costs.of_personas(db, batch)
+    else:
+        moved = row.moved_seq > after_seq
+        found = list(db.execute(_CHANGED, {"batch": batch, "after": after_seq, "moved": moved}))
+        spent_on = costs.of_some(db, batch, [str(values[1]) for values in found])
     return b.BatchState(
         batch=row.batch,
         experiment=row.experiment,
@@ -148,19 +165,19 @@ def show(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(row, personas),
+        counts=_counts(db, row, held=held),
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=0,
-        eta_ms=_eta(db, row, personas, now),
+        eta_ms=_eta(db, row, now),
         cost=_cost(row, sums),
         usage=_usage(sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=changed,
+        personas=[_persona(values, spent_on, held=held) for values in found],
         seq=row.seq,
         as_of=now,
     )
@@ -181,7 +198,6 @@ def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) 
         started_at,
         retry_at,
         path,
-        _,
     ) = values
     error = ErrorInfo(kind=str(error_kind), message=str(error_message)) if error_kind else None
     return b.PersonaRow(
@@ -201,26 +217,21 @@ def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) 
     )
 
 
-def _counts(row: BatchRow, personas: Collection[b.PersonaRow]) -> b.Counts:
-    found: dict[str, int] = {}
-    for each in personas:
-        found[each.status] = found.get(each.status, 0) + 1
+def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
+    found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
     # Personas that are planned but not queued yet wait as well.
-    found["pending"] = found.get("pending", 0) + max(0, row.total - len(personas))
+    found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
+    if held:
+        found["paused"] = sum(found.pop(status, 0) for status in states.IN_FLIGHT)
     return b.Counts(**found)
 
 
-def _eta(
-    db: apsw.Connection, row: BatchRow, personas: Sequence[b.PersonaRow], now: datetime
-) -> b.Eta | None:
+def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None
-    durations = [p.duration_ms for p in personas if p.duration_ms is not None]
-    ages = [
-        max(0, (microseconds(now) - microseconds(p.started_at)) // 1_000)
-        for p in personas
-        if p.status in states.IN_FLIGHT and p.started_at is not None
-    ]
+    durations = [duration_ms for (duration_ms,) in db.execute(_DURATIONS, (row.batch,))]
+    now_us = microseconds(now)
+    ages = [max(0, now_us - begun) // 1_000 for (begun,) in db.execute(_BEGUN, (row.batch,))]
     history = (
         [r[0] for r in db.execute(_HISTORY, (row.provider, row.model, row.batch))]
         if len(durations) < 5
@@ -233,7 +244,7 @@ def _eta(
 def _cost(row: BatchRow, sums: costs.OfBatch) -> b.BatchCost:
     spent = sums.spent_nanousd
     if row.completed:
-        projected: int | None = round(spent * row.total / row.completed)
+        projected: int | None = min(spent * row.total // row.completed, _NANOUSD_MAX)
     else:
         projected = row.estimate_nanousd
     return b.BatchCost(

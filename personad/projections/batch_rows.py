@@ -30,7 +30,8 @@ CREATE TABLE batch (
   running_since INTEGER,
   active_us INTEGER NOT NULL,         -- time spent running before `running_since`
   seq INTEGER NOT NULL,               -- the newest event that changed this batch
-  previous_seq INTEGER NOT NULL       -- what `seq` was before that commit
+  previous_seq INTEGER NOT NULL,      -- what `seq` was before that commit
+  moved_seq INTEGER NOT NULL          -- the newest event that changed its status
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batch_by_status ON batch (status) WHERE status IN
   ('queued', 'running', 'pausing', 'paused', 'interrupted');
@@ -56,6 +57,7 @@ CREATE TABLE persona (
   PRIMARY KEY (batch, "index")
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX persona_by_id ON persona (batch, persona);
+CREATE INDEX persona_by_status ON persona (batch, status, seq);
 """
 
 
@@ -85,6 +87,7 @@ class BatchRow:
     active_us: int = 0
     seq: int = 0
     previous_seq: int = 0
+    moved_seq: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,6 +137,8 @@ class Fold:
     """The rows that one group of events touches: loaded once, saved once."""
 
     db: apsw.Connection
+    since: int
+    """The newest seq before this commit, which may have been folded in several parts."""
     batches: dict[str, BatchRow | None] = field(default_factory=dict)
     personas: dict[tuple[str, str], PersonaRow | None] = field(default_factory=dict)
     indices: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -167,7 +172,8 @@ class Fold:
     def save(self) -> None:
         batches = [row for name in self.changed_batches if (row := self.batches[name])]
         for batch in batches:
-            batch.previous_seq = self.seq_before[batch.batch]
+            if self.seq_before[batch.batch] <= self.since:
+                batch.previous_seq = self.seq_before[batch.batch]
         self.db.executemany(_SAVE_BATCH, map(_values, batches))
         personas = [found for key in self.changed_personas if (found := self.personas[key])]
         self.db.executemany(_SAVE_PERSONA, map(_values, personas))

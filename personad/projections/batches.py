@@ -1,11 +1,12 @@
 """The batches rollup: one row a batch, one row a persona, kept when their raw events are gone."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 import apsw
 
 from personad.contract import batch as b
+from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent, Recorded
 from personad.contract.schema import tag
 from personad.kinds import microseconds
@@ -14,12 +15,16 @@ from personad.projections.batch_rows import SCHEMA, BatchRow, Fold, PersonaRow
 
 NAME = "batches"
 VERSION = 1
+_LAST_US = microseconds(datetime(9999, 1, 1, tzinfo=UTC))
+"""No time is later and no duration longer, whatever a producer says."""
 __all__ = ["NAME", "SCHEMA", "VERSION", "apply", "elapsed_us", "touched", "transition"]
 
 
-def apply(db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, str]]:
+def apply(
+    db: apsw.Connection, recorded: Sequence[Recorded], *, since: int
+) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
-    fold = Fold(db)
+    fold = Fold(db, since)
     anomalies = [
         (each.seq, reason)
         for each in recorded
@@ -65,9 +70,15 @@ def _one(fold: Fold, seq: int, event: AnyEvent) -> str | None:
 def _notice(fold: Fold, seq: int, event: AnyEvent) -> None:
     """Another table's event changes what the batch shows (its cost), so its seq moves on."""
     name: str | None = getattr(event, "batch", None)
-    if name is not None and (row := fold.batch(name)) is not None:
-        row.seq = seq
-        fold.changed_batches.add(name)
+    if name is None or (row := fold.batch(name)) is None:
+        return
+    row.seq = seq
+    fold.changed_batches.add(name)
+    if isinstance(event, CostRecorded) and event.persona is not None:
+        persona = fold.persona(name, event.persona)
+        if persona is not None:
+            persona.seq = seq
+            fold.changed_personas.add((name, event.persona))
 
 
 def _start(fold: Fold, seq: int, event: b.BatchStarted) -> str | None:
@@ -87,6 +98,7 @@ def _start(fold: Fold, seq: int, event: b.BatchStarted) -> str | None:
         estimate_nanousd=event.estimate_nanousd,
         started_at=microseconds(event.at),
         seq=seq,
+        moved_seq=seq,
     )
     fold.changed_batches.add(event.batch)
     return None
@@ -124,13 +136,14 @@ def _move(row: BatchRow, seq: int, event: AnyEvent, status: b.BatchStatus) -> No
     """Takes the batch to `status` at the event's time, and keeps its running time."""
     at = microseconds(event.at)
     if row.status in states.RUNNING and status not in states.RUNNING:
-        row.active_us += max(0, at - (row.running_since or at))
+        since = row.running_since if row.running_since is not None else at
+        row.active_us = min(row.active_us + max(0, at - since), _LAST_US)
         row.running_since = None
     elif row.status not in states.RUNNING and status in states.RUNNING:
         row.running_since = at
     row.finished_at = at if status not in b.OPEN else None
     row.status = status
-    row.seq = seq
+    row.seq = row.moved_seq = seq
 
 
 def _steer(
@@ -193,7 +206,7 @@ def _fill(row: BatchRow, persona: PersonaRow, event: AnyEvent) -> None:
             persona.started_at = microseconds(event.at)
         case b.PersonaRetrying():
             persona.error_kind, persona.error_message = event.error.kind, event.error.message
-            persona.retry_at = microseconds(event.at + timedelta(milliseconds=event.delay_ms))
+            persona.retry_at = min(microseconds(event.at) + event.delay_ms * 1_000, _LAST_US)
         case b.PersonaCompleted():
             quality = round(event.composite * 10_000)
             persona.name, persona.path = event.name, event.path

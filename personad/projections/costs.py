@@ -31,7 +31,10 @@ CREATE TABLE call (
   cache_write_tokens INTEGER NOT NULL,
   event_id BLOB                       -- of the `cost.recorded` that counts
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX call_of_batch ON call (batch, persona) WHERE batch IS NOT NULL;
+-- With all that is summed in it, so that a batch of many calls is summed without looking each up.
+CREATE INDEX call_of_batch ON call (batch, persona, state, cost_nanousd, reserved_nanousd,
+  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, event_id)
+  WHERE batch IS NOT NULL;
 CREATE INDEX call_in_flight ON call (batch) WHERE state IN ('open', 'unresolved');
 """
 
@@ -39,13 +42,14 @@ _STARTED = """
 INSERT INTO call (call, batch, persona, state, reserved_nanousd, tokens, input_tokens,
   output_tokens, cache_read_tokens, cache_write_tokens)
 VALUES (?, ?, ?, 'open', ?, 0, 0, 0, 0, 0)
-ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd
+ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd,
+  batch = coalesce(batch, excluded.batch), persona = coalesce(persona, excluded.persona)
 """
 _ABANDONED = """
 INSERT INTO call (call, state, reserved_nanousd, tokens, input_tokens,
   output_tokens, cache_read_tokens, cache_write_tokens)
 VALUES (?, 'abandoned', 0, 0, 0, 0, 0, 0)
-ON CONFLICT DO UPDATE SET state = 'abandoned' WHERE state IN ('open', 'unresolved')
+ON CONFLICT DO UPDATE SET state = 'abandoned' WHERE event_id IS NULL
 """
 _RECORDED = """
 INSERT INTO call (call, batch, persona, state, reserved_nanousd, cost_nanousd, tokens,
@@ -64,26 +68,39 @@ WHERE event_id IS NULL
 """
 _LEASE_LOST = "UPDATE call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
 
-_OF_BATCH = """
-SELECT coalesce(sum(cost_nanousd), 0),
-       coalesce(sum(iif(state = 'open', reserved_nanousd, 0)), 0),
-       coalesce(sum(iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)), 0),
-       coalesce(sum(event_id IS NOT NULL), 0),
-       coalesce(sum(input_tokens), 0),
-       coalesce(sum(output_tokens), 0),
-       coalesce(sum(cache_read_tokens), 0),
-       coalesce(sum(cache_write_tokens), 0)
+
+def exact_sum(value: str) -> str:
+    """SQL for a sum that is exact up to 63 bits and stays at their end, where `sum` would fail."""
+    high, low = f"sum(({value}) >> 32)", f"sum(({value}) & 4294967295)"
+    return (
+        f"iif({high} + ({low} >> 32) > 2147483647, 9223372036854775807, "
+        f"coalesce({high} * 4294967296 + {low}, 0))"
+    )
+
+
+_OF_BATCH = f"""
+SELECT {exact_sum("iif(state = 'unresolved', 0, cost_nanousd)")},
+       {exact_sum("iif(state = 'open', reserved_nanousd, 0)")},
+       {exact_sum("iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)")},
+       count(event_id),
+       {exact_sum("input_tokens")},
+       {exact_sum("output_tokens")},
+       {exact_sum("cache_read_tokens")},
+       {exact_sum("cache_write_tokens")}
 FROM call WHERE batch = ?
-"""
-_OF_PERSONAS = """
-SELECT persona, sum(cost_nanousd) FROM call
+"""  # noqa: S608 - expressions of ours
+_OF_PERSONAS = f"""
+SELECT persona, {exact_sum("cost_nanousd")} FROM call
 WHERE batch = ? AND persona IS NOT NULL AND cost_nanousd IS NOT NULL GROUP BY persona
-"""
+"""  # noqa: S608 - expressions of ours
+_OF_PERSONA = f"SELECT {exact_sum('cost_nanousd')} FROM call WHERE batch = ? AND persona = ?"  # noqa: S608
 
 _SUM_MAX = 2**62
 
 
-def apply(db: apsw.Connection, recorded: Sequence[Recorded]) -> list[tuple[int, str]]:
+def apply(
+    db: apsw.Connection, recorded: Sequence[Recorded], *, since: int
+) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
     anomalies = []
     for each in recorded:
@@ -151,3 +168,8 @@ def of_batch(db: apsw.Connection, batch: str) -> OfBatch:
 def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:
     """Spent on each persona of a batch, in nano-dollars."""
     return dict(db.execute(_OF_PERSONAS, (batch,)))
+
+
+def of_some(db: apsw.Connection, batch: str, personas: Sequence[str]) -> dict[str, int]:
+    """Spent on some personas of a batch, in nano-dollars."""
+    return {each: db.execute(_OF_PERSONA, (batch, each)).get for each in personas}

@@ -72,18 +72,22 @@ def _print(app: "App", view: View) -> None:
     else:
         from .plain import render as render_plain
 
-        text = render_plain(view, _columns() if app.is_terminal else None)
-    if app.is_terminal and sys.stdin.isatty() and text.count("\n") >= _lines():
+        text = render_plain(view, _screen()[0] if app.is_terminal else None)
+    if app.is_terminal and sys.stdin.isatty() and text.count("\n") >= _screen()[1]:
         click.echo_via_pager(text, color=app.is_coloured)
     else:
         sys.stdout.write(text)
 
 
-def _columns() -> int:
-    given = os.environ.get("COLUMNS", "")
-    return int(given) if given.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).columns
+def _screen() -> tuple[int, int]:
+    """Columns and lines; 80 and unlimited where the terminal doesn't know."""
+    found = os.get_terminal_size(sys.stdout.fileno())
+    return (
+        _given("COLUMNS") or found.columns or 80,
+        _given("LINES") or found.lines or sys.maxsize,
+    )
 
 
-def _lines() -> int:
-    given = os.environ.get("LINES", "")
-    return int(given) if given.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).lines
+def _given(variable: str) -> int:
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() else 0

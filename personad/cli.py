@@ -11,7 +11,7 @@ import click
 
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError, exit_code
-from personad.contract.paths import Paths, resolve_paths
+from personad.contract.paths import Paths, in_use, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
 UNREACHABLE = 69
@@ -22,10 +22,10 @@ class Context:
     """What every command needs to know: which ledger, and with which settings."""
 
     def __init__(self, ledger: str | None) -> None:
-        self.ledger = ledger
         loaded = load(environ=os.environ, cwd=Path.cwd(), home=Path.home())
         self.settings: Settings = loaded.settings
-        self.paths: Paths = resolve_paths(self.settings, ledger=ledger, environ=os.environ)
+        own = resolve_paths(self.settings, ledger=ledger, environ=os.environ)
+        self.paths: Paths = in_use(own)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,9 +49,7 @@ def start(context: Context, foreground: bool, autostarted: bool, ready_fd: int |
         return
     from personad import launch
 
-    welcome, is_new = launch.start(
-        context.paths, context.ledger, autostarted=autostarted, environ=os.environ
-    )
+    welcome, is_new = launch.start(context.paths, autostarted=autostarted, environ=os.environ)
     click.echo("started" if is_new else "already running")
     click.echo(f"  version   {welcome.version}")
     click.echo(f"  pid       {welcome.pid}")

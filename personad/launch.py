@@ -62,9 +62,7 @@ def running(paths: Paths) -> Welcome | None:
         raise
 
 
-def start(
-    paths: Paths, ledger: str | None, *, autostarted: bool, environ: Mapping[str, str]
-) -> tuple[Welcome, bool]:
+def start(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> tuple[Welcome, bool]:
     """The daemon that answers, and whether it was started now; two starts at once start one.
 
     Raises:
@@ -77,17 +75,14 @@ def start(
     with lock(paths.start_lock, wait=True):
         if (welcome := running(paths)) is not None:
             return welcome, False
-        _spawn(paths, ledger, autostarted=autostarted, environ=environ)
+        _spawn(paths, autostarted=autostarted, environ=environ)
         return ask(paths, Hello()), True
 
 
-def _spawn(
-    paths: Paths, ledger: str | None, *, autostarted: bool, environ: Mapping[str, str]
-) -> None:
+def _spawn(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> None:
     """Returns once the daemon says that it is ready."""
     told, tell = os.pipe()
-    command = [sys.executable, "-m", "personad"]
-    command += ["--ledger", ledger] if ledger else []
+    command = [sys.executable, "-P", "-m", "personad"]
     command += ["start", "--foreground", "--ready-fd", str(tell)]
     command += ["--autostarted"] if autostarted else []
     try:
@@ -102,7 +97,7 @@ def _spawn(
                 start_new_session=True,
                 pass_fds=(tell,),
                 cwd="/",
-                env=daemon_environment(environ),
+                env=daemon_environment(environ, paths),
             )
         os.close(tell)
         said = _hear(told)

@@ -12,8 +12,10 @@ class Held(Exception):
 
 
 @contextmanager
-def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+def lock(path: Path, *, wait: bool = False, says: bytes | None = None) -> Iterator[None]:
     """Holds `path`'s lock; the file stays, because removing it would let two hold it.
+
+    `says` is written into it, for others to read while it is held.
 
     Raises:
         Held: another process has it, and `wait` is off.
@@ -24,6 +26,9 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise Held(str(path)) from None
+        if says is not None:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, says, 0)
         yield
     finally:
         os.close(descriptor)

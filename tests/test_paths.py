@@ -1,5 +1,6 @@
 """Where a ledger's files and sockets are."""
 
+import fcntl
 import os
 import pwd
 import stat
@@ -15,6 +16,7 @@ from personad.contract.paths import (
     MAX_SOCKET_PATH_BYTES,
     Paths,
     check_socket_path,
+    in_use,
     private_directory,
     resolve_paths,
 )
@@ -238,3 +240,34 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_reason(house: Path) -> N
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_living_daemon_is_found_where_it_listens_whatever_this_environment_says(
+    tmp_path: Path,
+) -> None:
+    paths = resolve(ledger=str(tmp_path), HOME="/home/anna")
+    elsewhere = tmp_path / "elsewhere"
+    with paths.life_lock.open("w+b") as held:
+        held.write(bytes(elsewhere))
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        found = in_use(paths)
+
+    assert found.api_socket == elsewhere / "api.sock"
+    assert found.live_socket == elsewhere / "live.sock"
+    assert found.database == paths.database
+
+
+@pytest.mark.parametrize("says", [b"", b"not absolute", b"/elsewhere"])
+def test_what_a_dead_daemon_wrote_counts_for_nothing(tmp_path: Path, says: bytes) -> None:
+    paths = resolve(ledger=str(tmp_path), HOME="/home/anna")
+    paths.life_lock.write_bytes(says)
+
+    assert in_use(paths) == paths
+
+
+def test_a_ledger_without_a_daemon_is_where_the_settings_say(tmp_path: Path) -> None:
+    paths = resolve(ledger=str(tmp_path / "new"), HOME="/home/anna")
+
+    assert in_use(paths) == paths

@@ -90,9 +90,9 @@ class App:
 
     @cached_property
     def paths(self) -> "Paths":
-        from personad.contract.paths import resolve_paths
+        from personad.contract.paths import in_use, resolve_paths
 
-        return resolve_paths(self.settings, ledger=self.flags.ledger, environ=os.environ)
+        return in_use(resolve_paths(self.settings, ledger=self.flags.ledger, environ=os.environ))
 
     @property
     def autostart(self) -> bool:

@@ -25,11 +25,10 @@ class DaemonUnreachable(LedgerError):
         self.EXIT_CODE = exit_code
 
 
-def command(paths: Paths) -> list[str]:
-    """What starts the daemon of this ledger and returns once it answers."""
+def command() -> list[str]:
+    """What starts a daemon and returns once it answers; its environment says of which ledger."""
     # -P: a folder with somebody's data may hold a msgspec.py.
-    program = [sys.executable, "-P", "-m", "personad", "--ledger", str(paths.data_dir)]
-    return [*program, "start", "--autostarted"]
+    return [sys.executable, "-P", "-m", "personad", "start", "--autostarted"]
 
 
 def command_for_people(paths: Paths, verb: str = "start") -> str:
@@ -45,8 +44,8 @@ def start(paths: Paths, environ: Mapping[str, str], wait_s: float) -> None:
     # A file and no pipe: whoever inherits the end of a pipe keeps its reader waiting.
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(
-            command(paths),
-            env=daemon_environment(environ),
+            command(),
+            env=daemon_environment(environ, paths),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -2,15 +2,33 @@
 
 from collections.abc import Mapping
 
+from .paths import Paths
+
 _NAMES = frozenset({"HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TMPDIR", "TZ", "TZDIR", "USER"})
-_PREFIXES = ("LC_", "XDG_", "PERSONAD_", "PYTHON", "COVERAGE_")
-_SPECIAL = frozenset({"PERSONA_LEDGER", "VIRTUAL_ENV"})
+_PREFIXES = (
+    "LC_",
+    "XDG_",
+    "PERSONAD_",
+    "PERSONA_RETENTION_",
+    "PERSONA_COST_",
+    "PERSONA_QUALITY_",
+    "PYTHON",
+    "COVERAGE_",
+)
+_SPECIAL = frozenset({"VIRTUAL_ENV"})
 
 
-def daemon_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a daemon is started with; all others stay behind."""
-    return {
+def daemon_environment(environ: Mapping[str, str], paths: Paths) -> dict[str, str]:
+    """The variables that a daemon of this ledger is started with; all others stay behind.
+
+    Its folders are named outright, so that it listens where the one who starts it will look.
+    """
+    kept = {
         name: value
         for name, value in environ.items()
         if name in _NAMES or name in _SPECIAL or name.startswith(_PREFIXES)
+    }
+    return kept | {
+        "PERSONAD_DATA_DIR": str(paths.data_dir),
+        "PERSONAD_RUNTIME_DIR": str(paths.runtime_dir),
     }

@@ -1,5 +1,6 @@
 """Where a ledger's files and sockets are: both programs must come to the same answer."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Mapping
@@ -58,6 +59,27 @@ def resolve_paths(settings: Settings, *, ledger: str | None, environ: Mapping[st
     else:
         runtime_dir = _runtime_dir(environ, "" if data_dir == usual else f"-{_digest(data_dir)}")
     return _laid_out(data_dir, runtime_dir)
+
+
+def in_use(paths: Paths) -> Paths:
+    """The same paths, with the sockets where the ledger's living daemon listens.
+
+    A daemon started in a desktop session and a command run by cron or over ssh may have different
+    runtime directories. So the daemon writes its own into the lock that it holds while it lives.
+    """
+    try:
+        with paths.life_lock.open("rb") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                named = Path(os.fsdecode(held.read(4_096)))
+            else:
+                return paths
+    except OSError:
+        return paths
+    if not named.is_absolute() or named == paths.runtime_dir:
+        return paths
+    return _laid_out(paths.data_dir, named)
 
 
 def check_socket_path(path: Path) -> None:

@@ -74,7 +74,7 @@ def _print(app: "App", view: View) -> None:
 
         text = render_plain(view, _screen()[0] if app.is_terminal else None)
     if app.is_terminal and sys.stdin.isatty() and text.count("\n") >= _screen()[1]:
-        click.echo_via_pager(text, color=app.is_coloured)
+        click.echo_via_pager(text.rstrip("\n"), color=app.is_coloured)
     else:
         sys.stdout.write(text)
 

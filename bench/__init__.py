@@ -1,0 +1,1 @@
+"""Measures what the project promises to be fast and small: `python -m bench`."""

@@ -1,0 +1,50 @@
+"""How much memory a daemon takes: at rest, and after it has taken much in."""
+
+import subprocess
+import sys
+
+from .events import costs
+from .figure import Figure, beside
+from .house import House, daemon, house
+from .process import peak_mb, resident_mb
+
+EVENTS = 100_000
+LIMIT_MB = 80.0
+_NEEDS = "import anyio, apsw, click, msgspec, personad.contract.nng, sys"
+
+
+def measure() -> list[Figure]:
+    with house() as here, daemon(here) as it:
+        peer = _bare(here)
+        idle, idle_peak = resident_mb(it.process.pid), peak_mb(it.process.pid)
+        with here.ledger() as ledger:
+            ledger.append(list(costs(EVENTS, seed=1)))
+        full, full_peak = resident_mb(it.process.pid), peak_mb(it.process.pid)
+    return [
+        _figure("daemon's memory, idle", idle, idle_peak, peer, "new ledger"),
+        _figure(f"daemon's memory, {EVENTS:,} events", full, full_peak, peer, "1,000s appended"),
+    ]
+
+
+def _bare(here: House) -> float:
+    """What a process holds that has only loaded what a daemon needs."""
+    waiting = here.spawn(
+        [sys.executable, "-c", f"{_NEEDS}; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        return resident_mb(waiting.pid)
+
+
+def _figure(name: str, value: float, peak: float, peer: float, detail: str) -> Figure:
+    return Figure(
+        name=name,
+        value=value,
+        limit=LIMIT_MB,
+        unit="MB",
+        peer=beside("python with its libraries", peer, value, "MB"),
+        detail=f"{detail}; peak so far {peak:.1f} MB",
+    )

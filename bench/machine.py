@@ -1,0 +1,73 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import apsw
+from msgspec import Struct
+
+_GB = 1_000_000_000
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    cpu: str
+    cores: int
+    memory_gb: float
+    system: str
+    python: str
+    sqlite: str
+    disk: str
+    """The file system and device that the ledgers lie on."""
+    load: float
+    """Processes that wanted a core, over the last minute before the run: above 0.5, don't trust."""
+    commit: str | None
+    """With `+` where files differ from it."""
+
+
+def machine() -> Machine:
+    return Machine(
+        cpu=_line("/proc/cpuinfo", "model name") or platform.processor() or "unknown",
+        cores=len(os.sched_getaffinity(0)),
+        memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GB, 1),
+        system=f"{platform.system()} {platform.release()}",
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        sqlite=apsw.sqlite_lib_version(),
+        disk=_disk(Path(tempfile.gettempdir())),
+        load=os.getloadavg()[0],
+        commit=_commit(),
+    )
+
+
+def _line(path: str, name: str) -> str | None:
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None
+
+
+def _disk(folder: Path) -> str:
+    """The mount that holds `folder`: the longest of the mount points above it."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    above = [each for each in mounts if folder.resolve().is_relative_to(each[1])]
+    device, _, kind, *_ = max(above, key=lambda each: len(each[1]))
+    return f"{kind} on {device}"
+
+
+def _commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    here = Path(__file__).parent
+    said = subprocess.run(
+        [git, "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or None

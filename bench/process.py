@@ -1,0 +1,91 @@
+"""What Linux tells of a process: its memory and its time on a core."""
+
+import os
+import threading
+from pathlib import Path
+
+_KB = 1_024
+_MB = 1_000_000
+SAMPLE_EVERY_S = 0.01
+
+
+def resident_mb(pid: int) -> float:
+    """Memory that it holds now."""
+    return _status(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that it ever held."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, name: str) -> float:
+    """A size from /proc; raises ProcessLookupError where the process has ended."""
+    for line in _proc(pid, "status").splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * _KB / _MB
+    raise ProcessLookupError(f"process {pid} has no memory any more")
+
+
+def _proc(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise ProcessLookupError(f"process {pid} has ended") from None
+
+
+def cpu_s(pid: int) -> float:
+    """Time on a core, user and system, all threads: to the nanosecond where the kernel counts so.
+
+    `stat` counts in hundredths of a second and may miss a thread that sleeps at every tick.
+    """
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+        return sum(int(_proc(pid, f"task/{task}/schedstat").split()[0]) for task in tasks) / 1e9
+    except ProcessLookupError:
+        fields = _proc(pid, "stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def process_with(argument: str, variable: str) -> int | None:
+    """Our process whose command line has `argument` and whose environment has `variable`."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdecimal():
+            continue
+        try:
+            command = _proc(int(entry), "cmdline").split("\0")
+            if argument in command and variable in _proc(int(entry), "environ").split("\0"):
+                return int(entry)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return None
+
+
+class Peaks:
+    """Looks at the peak memory of processes until they end; a thread of its own."""
+
+    def __init__(self) -> None:
+        self.mb: dict[str, float] = {}
+        self._wanted: dict[str, int] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def follow(self, name: str, pid: int) -> None:
+        self._wanted[name] = pid
+
+    def __enter__(self) -> "Peaks":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(SAMPLE_EVERY_S):
+            for name, pid in list(self._wanted.items()):
+                try:
+                    self.mb[name] = peak_mb(pid)
+                except ProcessLookupError:
+                    del self._wanted[name]

@@ -1,0 +1,25 @@
+"""What can be measured, in the order in which it is."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from . import daemon_idle, daemon_ready, daemon_size, ingest, reading, running, startup, watching
+from .figure import Figure
+
+
+class Measurement(Struct, frozen=True):
+    measure: Callable[[], list[Figure]]
+    question: str
+
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "startup": Measurement(startup.measure, "How long does a command take?"),
+    "watching": Measurement(watching.measure, "How soon does a watcher know?"),
+    "reading": Measurement(reading.measure, "What do 10,000 records take?"),
+    "running": Measurement(running.measure, "What does the runner add to the provider's time?"),
+    "ready": Measurement(daemon_ready.measure, "How soon does a daemon answer?"),
+    "size": Measurement(daemon_size.measure, "How much memory does a daemon take?"),
+    "idle": Measurement(daemon_idle.measure, "What does a daemon cost while nothing happens?"),
+    "ingest": Measurement(ingest.measure, "How many events a second are taken in?"),
+}

@@ -19,6 +19,9 @@ _WIDEST = 160
 """Cells beyond which a wider screen would only draw things apart."""
 _ROWS_LEAST = 4
 """Lines of rows worth giving up blank lines, titles and money for."""
+_BESIDE = 76
+"""Cells of a screen on which the figures stand beside the bar."""
+_TIME_CELLS, _LEFT_CELLS = 7, 21
 _RANGE_FROM = 1.5
 """An ETA is shown as a range when its high end is more than so many times its low one."""
 
@@ -127,22 +130,22 @@ def status_text(state: BatchState) -> str:
 def _progress(state: BatchState, look: Look) -> list[Text]:
     done = done_of(state)
     share = done / state.total if state.total else 0.0
+    whole = values.count(state.total)
     failed = f", {values.count(state.counts.failed)} failed" if state.counts.failed else ""
     told = [
         f"{values.percent(share):>4}",
-        f"{values.count(done)} of {values.count(state.total)}{failed}",
-        elapsed(state, look),
-        left_text(state, look),
+        f"{values.count(done):>{len(whole)}} of {whole}{failed}",
+        f"{elapsed(state, look):{_TIME_CELLS}}",
+        f"{left_text(state, look):{_LEFT_CELLS}}",
     ]
-    text = "   ".join(part for part in told if part)
+    # Times keep their places, or the bar would change its length with them.
+    text = "   ".join(part for part in told if part.strip()) if look.width >= _BESIDE else ""
     width = min(look.width, _WIDEST)
-    room = width - cell_len(text) - 2
-    if room >= 16:
-        return [line(*bar(state, share, room, plain=look.plain), ("  " + text, ""))]
-    return [
-        line(*bar(state, share, width, plain=look.plain)),
-        *packed([line((part.strip(), "")) for part in told if part], width, 2),
-    ]
+    if text:
+        drawn = bar(state, share, width - cell_len(text) - 2, plain=look.plain)
+        return [line(*drawn, ("  " + text.rstrip(), ""))]
+    parts = [line((part.strip(), "")) for part in told if part.strip()]
+    return [line(*bar(state, share, width, plain=look.plain)), *packed(parts, width, 2)]
 
 
 def bar(state: BatchState, share: float, width: int, *, plain: bool) -> list[tuple[str, str]]:
@@ -194,7 +197,7 @@ def _money(state: BatchState, look: Look) -> list[Text]:
     figures: list[tuple[str, int | None, str]] = [
         ("Spent", cost.spent_nanousd, ""),
         ("Per persona", cost.spent_nanousd // made if made else None, ""),
-        ("Projected", cost.projected_nanousd, ""),
+        *([("Projected", cost.projected_nanousd, "")] if state.status in OPEN else []),
         ("Budget", cost.budget_nanousd, ""),
         ("Remaining", left, "red" if left is not None and left <= 0 else ""),
     ]

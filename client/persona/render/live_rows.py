@@ -2,6 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 
 from msgspec import Struct
@@ -21,8 +23,11 @@ _STACKED_BELOW = 74
 _REASON_BESIDE = 36
 """Cells that a reason needs to stand beside the rest of its row; else it stands below."""
 _ID_MOST = 20
-_STATUS, _TIME, _QUALITY, _COST = 10, 7, 7, 8
+_STATUS, _TIME, _QUALITY, _SCORE, _COST = 10, 7, 7, 4, 8
+_MEASURED = 100
+_CENT = 10_000_000
 _GAP = "  "
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class Window(Struct, frozen=True):
@@ -37,7 +42,6 @@ class Columns(Struct, frozen=True):
 
     number: int
     persona: int
-    cost: int
     rest: int
     """What is left for a name or a reason; 0 where each persona takes two lines."""
 
@@ -47,17 +51,16 @@ class Columns(Struct, frozen=True):
 
 
 def columns_of(rows: Sequence[PersonaRow], total: int, look: Look) -> Columns:
-    """Widths for `rows`, the ones in sight."""
     number = max(2, len(str(total)))
-    longest = max((cell_len(values.clean(row.persona)) for row in rows), default=2)
-    cost = max((len(_cost(row)) for row in rows), default=0)
-    cost = max(_COST, cost)
+    # Ids are alike; in a batch of thousands, measuring each for every frame would take its time.
+    some = rows[:_MEASURED]
+    longest = max((cell_len(values.clean(row.persona)) for row in some), default=2)
     if look.width < _STACKED_BELOW:
-        taken = number + _TIME + 4 + cost + 5
-        return Columns(number, max(2, min(longest, look.width - taken)), cost, 0)
+        taken = number + _TIME + _SCORE + _COST + 4
+        return Columns(number, max(2, min(longest, look.width - taken)), 0)
     persona = max(2, min(longest, _ID_MOST))
-    taken = number + persona + _STATUS + _TIME + _QUALITY + cost + 6 * len(_GAP)
-    return Columns(number, persona, cost, max(1, look.width - taken))
+    taken = number + persona + _STATUS + _TIME + _QUALITY + _COST + 6 * len(_GAP)
+    return Columns(number, persona, max(1, look.width - taken))
 
 
 def heading(columns: Columns, look: Look) -> list[Text]:
@@ -66,7 +69,7 @@ def heading(columns: Columns, look: Look) -> list[Text]:
         first = f"{fitted('#', columns.number, right=True)} Name"
         second = (
             f"{'':{columns.number}} {fitted('ID', columns.persona)} {'Time':>{_TIME}} "
-            f"{'Qual':>4} {'Cost':>{columns.cost}}"
+            f"{'Qual':>{_SCORE}} {'Cost':>{_COST}}"
         )
         both = (fitted(first, look.width - 6) + "Status", second)
         return [line((shortened(text, look.width), "bold")) for text in both]
@@ -77,7 +80,7 @@ def heading(columns: Columns, look: Look) -> list[Text]:
             fitted("Status", _STATUS),
             fitted("Time", _TIME, right=True),
             fitted("Quality", _QUALITY, right=True),
-            fitted("Cost", columns.cost, right=True),
+            fitted("Cost", _COST, right=True),
             fitted("Name", columns.rest).rstrip(),
         )
     )
@@ -85,7 +88,19 @@ def heading(columns: Columns, look: Look) -> list[Text]:
 
 
 def row_lines(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
-    """One persona, on as many lines as `row_height` says."""
+    """One persona, on as many lines as `row_height` says; not to be changed by whoever gets it."""
+    if row.status in ACTIVE:
+        return _drawn(row, columns, look)
+    return _settled(row, columns, look.width)
+
+
+@lru_cache(maxsize=1_024)
+def _settled(row: PersonaRow, columns: Columns, width: int) -> list[Text]:
+    """A row that looks the same at any time; most of those in sight are such."""
+    return _drawn(row, columns, Look(width=width, height=0, now=_ANY_TIME))
+
+
+def _drawn(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
     if columns.is_stacked:
         return _stacked(row, columns, look)
     style = STATUS_STYLES[row.status]
@@ -98,7 +113,7 @@ def row_lines(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
         (fitted(row.status, _STATUS) + _GAP, style),
         (fitted(_time(row, look), _TIME, right=True) + _GAP, faint),
         (fitted(_quality(row), _QUALITY, right=True) + _GAP, _quality_style(row) or faint),
-        (fitted(_cost(row), columns.cost, right=True), faint),
+        (fitted(_cost(row), _COST, right=True), faint),
         *_last((beside, style if beside is reason else ""), columns.rest),
     )
     if not reason or beside is reason:
@@ -166,8 +181,8 @@ def _stacked(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
             (" " * columns.number + " ", ""),
             (fitted(values.clean(row.persona), columns.persona) + " ", "dim"),
             (fitted(_time(row, look), _TIME, right=True) + " ", faint),
-            (fitted(_quality(row), 4, right=True) + " ", _quality_style(row) or faint),
-            (fitted(_cost(row), columns.cost, right=True), faint),
+            (fitted(_quality(row), _SCORE, right=True) + " ", _quality_style(row) or faint),
+            (fitted(_cost(row), _COST, right=True), faint),
         ),
     ]
     if reason := _reason(row, look):
@@ -224,6 +239,10 @@ def _quality_style(row: PersonaRow) -> str:
 
 
 def _cost(row: PersonaRow) -> str:
+    """In eight cells: amounts too small for them are `<$0.0001`, too large ones whole dollars."""
     if not row.cost_nanousd and row.status != "completed":
         return values.NOTHING
-    return values.money(row.cost_nanousd)
+    text = values.money(row.cost_nanousd)
+    if len(text) <= _COST:
+        return text
+    return "<$0.0001" if row.cost_nanousd < _CENT else f"${row.cost_nanousd // (100 * _CENT):,}"

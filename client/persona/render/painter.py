@@ -28,7 +28,7 @@ class Painter:
         self._colours = None if plain else COLOR_SYSTEMS.get(console.color_system or "")
         self._file: IO[str] = console.file
         self._shown: list[str] = []
-        self._cells: list[int] = []
+        self._lines: list[Text] = []
 
     def size(self) -> tuple[int, int]:
         """The terminal's columns and rows at this moment."""
@@ -40,7 +40,12 @@ class Painter:
 
     def draw(self, lines: Sequence[Text]) -> None:
         """Makes the screen show `lines`; the cursor stays at the end of the last one."""
-        drawn = [self._encoded(line) for line in lines]
+        drawn = [
+            self._shown[place]
+            if place < len(self._shown) and line is self._lines[place]
+            else self._encoded(line)
+            for place, line in enumerate(lines)
+        ]
         out: list[str] = []
         at = len(self._shown) - 1 if self._shown else 0
         for place, line in enumerate(drawn):
@@ -61,8 +66,7 @@ class Painter:
             out.append(_moved(last - at))
             begin = "" if self._shown else _HIDE_CURSOR
             self._write(begin + _NO_WRAP + "".join(out) + _WRAP)
-        self._shown = drawn
-        self._cells = [line.cell_len for line in lines]
+        self._shown, self._lines = drawn, list(lines)
 
     def forget(self, columns: int, rows: int) -> None:
         """Takes away what is shown, on a screen that has changed its size since.
@@ -71,15 +75,15 @@ class Painter:
         """
         if not self._shown:
             return
-        height = sum(max(1, -(-cells // columns)) for cells in self._cells)
+        height = sum(max(1, -(-line.cell_len // columns)) for line in self._lines)
         self._write(_moved(-min(height - 1, rows - 1)) + "\r" + _REST_OF_SCREEN)
-        self._shown, self._cells = [], []
+        self._shown, self._lines = [], []
 
     def leave(self) -> None:
         """What is shown stays; the cursor goes below it. Drawing again begins anew."""
         if self._shown:
             self._write("\r\n" + _SHOW_CURSOR)
-        self._shown, self._cells = [], []
+        self._shown, self._lines = [], []
 
     def _encoded(self, line: Text) -> str:
         if self._colours is None:

@@ -23,7 +23,6 @@ from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.nng import Closed, Incoming, Replier
 from personad.contract.schema import AnyRequest
-from personad.questions import ANSWERS
 from personad.store import open_for_reading
 from personad.writer import Job, Writer
 
@@ -33,7 +32,12 @@ LINGER_S = 0.05
 logger = logging.getLogger(__name__)
 
 Own = dict[type[Any], Callable[[Any], Reply]]
-"""What the daemon itself answers: `hello`, `status`, `stop`."""
+"""What the daemon itself answers at once: `hello`, `stop`."""
+Answers = dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]]
+"""What the readers answer."""
+
+_UNFORESEEN = (apsw.Error, ArithmeticError, LookupError, OSError, TypeError, ValueError)
+"""A mistake of ours in one answer, which must not end the thread that all answers come from."""
 
 
 class Api:
@@ -46,6 +50,7 @@ class Api:
         database: str,
         *,
         own: Own,
+        answers: Answers,
         before_call: Callable[[Callable[[], None]], bool],
     ) -> None:
         """`before_call` is given what to do once the spools are empty; False: they are."""
@@ -53,8 +58,11 @@ class Api:
         self._writer = writer
         self._database = database
         self._own = own
+        self._answers = answers
         self._before_call = before_call
         self._codec: Codec = codec(AnyRequest)
+        self._lock = threading.Lock()
+        self._closing = False
         self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._receive, name="receiver"),
@@ -67,8 +75,10 @@ class Api:
 
     def close(self) -> None:
         """Takes no more requests; returns once every question in hand is answered."""
-        for _ in range(READERS):
-            self._questions.put(None)
+        with self._lock:
+            self._closing = True
+            for _ in range(READERS):
+                self._questions.put(None)
         for thread in self._threads[1:]:
             thread.join()
         # nng throws away what it has not written when a socket closes, and has no flush.
@@ -86,6 +96,8 @@ class Api:
                 self._dispatch(incoming, self._codec.decode(incoming.body))
             except LedgerError as error:
                 self._reply(incoming, error.failure())
+            except _UNFORESEEN as error:
+                self._reply(incoming, _internal(error))
 
     def _dispatch(self, incoming: Incoming, request: Any) -> None:
         kind = type(request)
@@ -99,8 +111,11 @@ class Api:
             )
         if kind in self._own:
             self._reply(incoming, self._own[kind](request))
-        elif kind in ANSWERS:
-            self._questions.put((incoming, request))
+        elif kind in self._answers:
+            with self._lock:
+                if self._closing:
+                    raise _stopping()
+                self._questions.put((incoming, request))
         elif kind in CHANGES:
             job = Job(request, len(incoming.body), lambda reply: self._reply(incoming, reply))
             if kind is not cost.StartCall or not self._before_call(lambda: self._change(job)):
@@ -110,13 +125,7 @@ class Api:
 
     def _change(self, job: Job) -> None:
         if not self._writer.submit(job):
-            job.answer(
-                Failure(
-                    code="unavailable",
-                    message="the daemon is stopping",
-                    hint="ask again: a new one is started by the next command",
-                )
-            )
+            job.answer(_stopping().failure())
 
     def _read(self) -> None:
         db = open_for_reading(self._database)
@@ -129,22 +138,34 @@ class Api:
         try:
             # One transaction, so that an answer of several statements is of one moment.
             with db:
-                reply = ANSWERS[type(request)](db, request, datetime.now(UTC))
+                reply = self._answers[type(request)](db, request, datetime.now(UTC))
             return reply  # noqa: RET504 - apsw says its `with` may swallow errors
         except LedgerError as error:
             return error.failure()
-        except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            logger.exception("a question could not be answered", exc_info=error)
-            return Failure(
-                code="internal",
-                message=f"{type(error).__name__} while this was answered; the log has the details",
-                hint="`personad logs`",
-            )
+        except _UNFORESEEN as error:
+            return _internal(error)
 
     def _reply(self, incoming: Incoming, reply: Reply | None) -> None:
         encoding = encoding_of(incoming.body)
-        body = encode(reply, encoding)
+        try:
+            body = encode(reply, encoding)
+        except _UNFORESEEN as error:
+            body = encode(_internal(error), encoding)
         if len(body) > MAX_MESSAGE_BYTES:
             body = encode(too_large(len(body)).failure(), encoding)
         if not self._replier.reply(incoming, body):
             logger.info("a reply found nobody who takes it")
+
+
+def _stopping() -> LedgerError:
+    hint = "ask again: a new one is started by the next command"
+    return LedgerError("unavailable", "the daemon is stopping", hint=hint)
+
+
+def _internal(error: Exception) -> Failure:
+    logger.exception("a request could not be answered", exc_info=error)
+    return Failure(
+        code="internal",
+        message=f"{type(error).__name__} while this was answered; the log has the details",
+        hint="`personad logs`",
+    )

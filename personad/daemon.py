@@ -8,13 +8,16 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import anyio
+import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
@@ -30,11 +33,14 @@ from personad.journal import open_journal
 from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
-from personad.spool import backlog
+from personad.questions import ANSWERS
+from personad.spool import backlog, quarantined
 from personad.store import ledger_id, open_for_reading, open_for_writing
-from personad.writer import Expiry, Job, Writer
+from personad.writer import Expiry, Job, Trial, Writer
 
 RATE_WINDOW_S = 10.0
+PREDECESSOR_S = 3.0
+"""How long one that is still draining, or looking who holds the ledger, may hold it."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +57,7 @@ class Daemon:
     wake: Callable[[], None] = lambda: None
     """Has the event loop look whether it was told to stop."""
     told_to_stop: bool = False
-    mode: Mode = "normal"
-    mode_reason: str | None = None
+    draining: bool = False
     started_at: float = field(default_factory=time.monotonic)
 
     def hello(self, _: Hello) -> Welcome:
@@ -70,14 +75,15 @@ class Daemon:
         self.wake()
         return Done()
 
-    def status(self, _: Status) -> StatusReply:
+    @property
+    def mode(self) -> Mode:
+        if self.draining:
+            return "draining"
+        return "normal" if self.writer.trouble is None else "read-only"
+
+    def status(self, db: apsw.Connection, _: Status, now: datetime) -> StatusReply:
         clock = time.monotonic()
         recent = sum(n for at, n in list(self.writer.commits) if at > clock - RATE_WINDOW_S)
-        db = open_for_reading(str(self.paths.database))
-        try:
-            open_batches, anomalies = batch_questions.count_open(db), log.count_anomalies(db)
-        finally:
-            db.close()
         return StatusReply(
             version=VERSION,
             pid=os.getpid(),
@@ -88,21 +94,25 @@ class Daemon:
             size_bytes=_size_bytes(self.paths),
             last_seq=self.writer.last_seq,
             events_per_s=recent / RATE_WINDOW_S,
-            open_batches=open_batches,
+            open_batches=batch_questions.count_open(db),
             watchers=self.live.watchers,
             spool_backlog=backlog(self.paths.spool_dir),
-            quarantined=sum(1 for _ in self.paths.quarantine_dir.iterdir()),
-            anomalies=anomalies,
+            quarantined=quarantined(self.paths.quarantine_dir),
+            anomalies=log.count_anomalies(db),
             last_retention=None,
             last_backup=None,
             mode=self.mode,
-            mode_reason=self.mode_reason,
+            mode_reason=self.writer.trouble,
         )
 
 
 def _size_bytes(paths: Paths) -> int:
     files = [paths.database, paths.database.with_name(paths.database.name + "-wal")]
-    return sum(file.stat().st_size for file in files if file.exists())
+    total = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[[], None]) -> None:
@@ -118,17 +128,31 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
     for socket in (paths.api_socket, paths.live_socket):
         check_socket_path(socket)
     os.umask(0o077)
-    with lock(paths.life_lock), ExitStack() as closing:
+    threading.excepthook = _end
+    holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))
+    with holding, ExitStack() as closing:
         open_journal(paths.log_file, settings.daemon.log_level)
         daemon = _open(paths, autostarted, closing)
         logger.info("ready: version %s, ledger %s", VERSION, daemon.ledger)
         anyio.run(_wait, daemon, ready)
-        daemon.mode = "draining"
+        daemon.draining = True
         # A second request to stop must not cut the draining short; SIGKILL still can.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         notify.notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped after seq %d", daemon.writer.last_seq)
+
+
+def _end(died: threading.ExceptHookArgs) -> None:
+    """A daemon that lost a thread answers some and keeps others waiting for ever: it ends at once.
+
+    Whoever needs it starts it again, whole, and nothing that was acknowledged is lost.
+    """
+    name = died.thread.name if died.thread else "?"
+    cause = died.exc_value
+    logger.critical("the %s thread died, and the daemon with it", name, exc_info=cause)
+    os._exit(70)
 
 
 async def _wait(daemon: Daemon, ready: Callable[[], None]) -> None:
@@ -165,7 +189,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     watched = open_for_reading(str(paths.database))
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
-    writer = Writer(db, publish=live.committed, broken=lambda error: _broken(daemon, error))
+    writer = Writer(db, publish=live.committed)
     daemon = Daemon(
         paths=paths,
         autostarted=autostarted,
@@ -175,12 +199,14 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     )
     intake = Intake(writer, paths.spool_dir, paths.quarantine_dir)
     replier = Replier(str(paths.api_socket))
-    own: dict[type, Callable[..., Reply]] = {
-        Hello: daemon.hello,
-        Status: daemon.status,
-        Stop: daemon.stopping,
-    }
-    api = Api(replier, writer, str(paths.database), own=own, before_call=intake.first)
+    api = Api(
+        replier,
+        writer,
+        str(paths.database),
+        own={Hello: daemon.hello, Stop: daemon.stopping},
+        answers={**ANSWERS, Status: daemon.status},
+        before_call=intake.first,
+    )
     for thread in (live, writer, intake, api):
         thread.start()
     # Closed from the last to the first: the writer takes nothing new but does and answers all that
@@ -190,12 +216,6 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     closing.callback(intake.close)
     closing.callback(writer.drain)
     return daemon
-
-
-def _broken(daemon: Daemon, error: Exception) -> None:
-    if daemon.mode == "normal":
-        logger.error("the ledger can't be written: %s", error)
-    daemon.mode, daemon.mode_reason = "read-only", str(error)
 
 
 async def _hear_signals(
@@ -212,6 +232,8 @@ async def _keep_time(daemon: Daemon) -> None:
     """Once a second: leases that ran out, and a tick for the watchers."""
     while True:
         await anyio.sleep(1)
+        if daemon.writer.trouble is not None:
+            daemon.writer.submit(Job(Trial(), 0, lambda _: None))
         for batch in daemon.writer.leases.expired(time.monotonic()):
             daemon.writer.submit(Job(Expiry(batch), 0, lambda _: None))
         daemon.live.tick()

@@ -30,6 +30,8 @@ class Intake:
         self._writer = writer
         self._spool_dir = spool_dir
         self._quarantine_dir = quarantine_dir
+        self._lock = threading.Lock()
+        self._closed = False
         self._afterwards: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="intake")
 
@@ -37,15 +39,20 @@ class Intake:
         self._thread.start()
 
     def close(self) -> None:
-        self._afterwards.put(None)
+        """Returns once everything that was to be done afterwards is done."""
+        with self._lock:
+            self._closed = True
+            self._afterwards.put(None)
         self._thread.join()
 
     def first(self, afterwards: Callable[[], None]) -> bool:
         """Empties the spools, then does `afterwards`; False where there is none to empty."""
         if not any(self._spool_dir.iterdir()):
             return False
-        self._afterwards.put(afterwards)
-        return True
+        with self._lock:
+            if not self._closed:
+                self._afterwards.put(afterwards)
+            return not self._closed
 
     def _run(self) -> None:
         while True:

@@ -5,6 +5,7 @@ gap in its numbers, and a watcher that sees one asks. So nothing here ever waits
 nobody listening nothing is built, and what piles up beyond a bound is dropped.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from personad.projections.batch_rows import load
 QUEUE_EVENTS = 50_000
 FRAME_EVENTS = 1_000
 FRAME_PERSONAS = 1_000
+
+logger = logging.getLogger(__name__)
 
 
 class Live:
@@ -82,10 +85,14 @@ class Live:
                 self._waiting_events -= len(recorded or ())
                 ticking = recorded is None and self._tick
                 self._tick = self._tick and not ticking
-            if recorded is not None:
-                self._publish(recorded)
-            elif ticking:
-                self._publish_tick()
+            try:
+                if recorded is not None:
+                    self._publish(recorded)
+                elif ticking:
+                    self._publish_tick()
+            except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError):
+                # A hint that can't be given is a gap to those who watch, and they ask.
+                logger.exception("a change could not be published")
 
     def _publish(self, recorded: Sequence[Recorded]) -> None:
         previous_seq, self._last_seq = recorded[0].seq - 1, recorded[-1].seq
@@ -110,24 +117,29 @@ class Live:
         self._publisher.publish(b"all/", body)
 
     def _publish_batch(self, name: str, now: datetime) -> None:
+        # One transaction, so that the frame is of one moment.
+        with self._db:
+            frame = self._frame(name, now)
+        if frame is None:
+            return
+        self._publisher.publish(b"batch/" + name.encode() + b"/", encode(frame, "json"))
+        if frame.state is not None and frame.state.finished_at is not None:
+            self._batch_seqs.pop(name, None)
+
+    def _frame(self, name: str, now: datetime) -> BatchFrame | None:
         row = load(self._db, name)
         if row is None:
-            return
+            return None
         previous = self._batch_seqs.get(name, row.previous_seq)
         if row.seq <= previous:
-            return
+            return None
         self._batch_seqs[name] = row.seq
         state = batch_questions.show(self._db, name, now, after_seq=previous)
-        # A commit between the two reads may have made the state newer than the row: it says so.
-        self._batch_seqs[name] = state.seq
-        frame = BatchFrame(
+        return BatchFrame(
             seq=state.seq,
             previous_seq=previous,
             state=state if len(state.personas) <= FRAME_PERSONAS else None,
         )
-        self._publisher.publish(b"batch/" + name.encode() + b"/", encode(frame, "json"))
-        if state.finished_at is not None:
-            self._batch_seqs.pop(name, None)
 
     def _publish_tick(self) -> None:
         tick = Tick(last_seq=self._last_seq, batches=batch_questions.open_batches(self._db))

@@ -37,6 +37,7 @@ CREATE TABLE lease (
 ) STRICT, WITHOUT ROWID;
 """
 _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
+_TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
 _PRAGMAS = """
@@ -56,7 +57,10 @@ def open_for_writing(path: str) -> apsw.Connection:
     Raises:
         LedgerError: it was made by a newer program, or is no ledger.
     """
-    db = apsw.Connection(path)
+    try:
+        db = apsw.Connection(path)
+    except apsw.Error as error:
+        raise _unusable(path, error) from None
     try:
         db.set_busy_timeout(5_000)
         fresh = db.pragma("user_version") == 0 and not db.execute("SELECT 1 FROM sqlite_schema").get
@@ -69,11 +73,10 @@ def open_for_writing(path: str) -> apsw.Connection:
         _check_format(db, path)
     except apsw.NotADBError:
         db.close()
-        raise LedgerError(
-            "internal",
-            f"{path} is not a ledger",
-            hint="move it away, or name another folder with --ledger",
-        ) from None
+        raise _no_ledger(path) from None
+    except apsw.Error as error:
+        db.close()
+        raise _unusable(path, error) from None
     except BaseException:
         db.close()
         raise
@@ -103,12 +106,24 @@ def _create(db: apsw.Connection) -> None:
 
 def _check_format(db: apsw.Connection, path: str) -> None:
     found = db.pragma("user_version")
+    if found == 0:
+        raise _no_ledger(path)
     if found > FORMAT:
         raise LedgerError(
             "internal",
             f"{path} has format {found}, and personad {VERSION} knows formats up to {FORMAT}",
             hint="use the newer personad that made it",
         )
+
+
+def _no_ledger(path: str) -> LedgerError:
+    hint = "move it away, or name another folder with --ledger"
+    return LedgerError("internal", f"{path} is not a ledger", hint=hint)
+
+
+def _unusable(path: str, error: apsw.Error) -> LedgerError:
+    hint = "`personad doctor` looks at its folder, its permissions and its disk"
+    return LedgerError("unavailable", f"the ledger {path} can't be opened: {error}", hint=hint)
 
 
 class Transaction:
@@ -143,6 +158,10 @@ class Transaction:
             )
 
         return appended
+
+    def write_something(self) -> None:
+        """Fails where the disk takes nothing: a transaction that changes nothing never would."""
+        self.db.execute(_TRY_META, (f"{self.now:%FT%T}",))
 
     def knows(self, event_id: UUID) -> bool:
         return log.knows(self.db, event_id)

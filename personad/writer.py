@@ -26,6 +26,15 @@ from personad.store import Transaction, transaction
 QUEUE_BYTES = 32 << 20
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
+UNWRITABLE = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.PermissionsError,
+)
+"""What a full disk, a lost mount or another writer look like; all of it may pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +47,15 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """Look whether the ledger can be written again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
 
-    request: Request[Any] | Expiry | None
+    request: Request[Any] | Expiry | Trial | None
     size_bytes: int
     answer: Callable[[Reply | None], None]
     """Called once, in the writer's thread, after the commit."""
@@ -55,17 +69,17 @@ class Writer:
         db: apsw.Connection,
         *,
         publish: Callable[[Sequence[Recorded]], None],
-        broken: Callable[[Exception], None],
     ) -> None:
         self._db = db
         self._publish = publish
-        self._broken = broken
         self._jobs: deque[Job] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
+        self.trouble: str | None = None
+        """Why the ledger can't be written, until a write succeeds again."""
         self.last_seq = log.last_seq(db)
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
@@ -135,6 +149,9 @@ class Writer:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
+        if self.trouble is not None and (txn.recorded or _has_trial(group)):
+            logger.info("the ledger can be written again")
+            self.trouble = None
         if txn.recorded:
             self.commits.append((clock, len(txn.recorded)))
             self._publish(txn.recorded)
@@ -143,6 +160,9 @@ class Writer:
     def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:
         match job.request:
             case None:
+                return lambda: None
+            case Trial():
+                txn.write_something()
                 return lambda: None
             case Expiry(batch):
                 expire(txn, batch, context)
@@ -156,10 +176,10 @@ class Writer:
                 return answer
 
     def _failed(self, error: Exception) -> Failure:
-        if isinstance(
-            error, apsw.FullError | apsw.IOError | apsw.ReadOnlyError | apsw.CantOpenError
-        ):
-            self._broken(error)
+        if isinstance(error, UNWRITABLE):
+            if self.trouble is None:
+                logger.error("the ledger can't be written: %s", error)
+            self.trouble = str(error)
             return Failure(
                 code="unavailable",
                 message=f"the ledger can't be written: {error}",
@@ -171,3 +191,7 @@ class Writer:
             message=f"{type(error).__name__} while the request was done; the log has the details",
             hint="`personad logs`",
         )
+
+
+def _has_trial(group: list[Job]) -> bool:
+    return any(isinstance(job.request, Trial) for job in group)

@@ -70,11 +70,9 @@ def _be_the_daemon(context: Context, *, autostarted: bool, ready_fd: int | None)
             ready=lambda: tell(launch.READY),
         )
     except Held:
-        message = f"another process holds the ledger {context.paths.data_dir} and doesn't answer"
-        tell(message.encode())
-        raise LedgerError(
-            "unavailable", message, hint=f"`fuser {context.paths.life_lock}` names it"
-        ) from None
+        error = launch.hung(context.paths)
+        tell(f"{error.message}\n  {error.hint}".encode())
+        raise error from None
     except (LedgerError, ConfigurationError, OSError) as error:
         tell(str(error).encode())
         raise
@@ -114,14 +112,16 @@ def status(context: Context, as_json: bool) -> None:
     """How the daemon is; exit status 69 when it is down."""
     from personad import launch
     from personad.contract.admin import Status
-
-    if launch.running(context.paths) is None:
-        click.echo("personad: no daemon is running", err=True)
-        click.echo("  `personad start` starts one", err=True)
-        raise SystemExit(UNREACHABLE)
     from personad.report import status_json, status_text
 
-    found = launch.ask(context.paths, Status())
+    try:
+        found = launch.ask(context.paths, Status())
+    except LedgerError as error:
+        if error.code != "unavailable":
+            raise
+        shown = launch.hung(context.paths) if launch.lives(context.paths) else error
+        _complain(shown.message, shown.hint)
+        raise SystemExit(UNREACHABLE) from None
     click.echo(status_json(found) if as_json else status_text(found))
 
 
@@ -140,12 +140,22 @@ def logs(context: Context, follow: bool, lines: int) -> None:
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in _last(file, max(0, lines)):
             click.echo(readable(line))
-        while follow:
-            line = file.readline()
-            if line:
-                click.echo(readable(line))
-            else:
-                time.sleep(FOLLOW_EVERY_S)
+        if follow:
+            _follow(file, path)
+
+
+def _follow(file: TextIO, path: Path) -> None:
+    """Shows what is added, for ever; a file that was rotated away is left for its successor."""
+    from personad.journal import readable
+
+    while True:
+        if line := file.readline():
+            click.echo(readable(line))
+        elif path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+            with path.open(encoding="utf-8", errors="replace") as successor:
+                _follow(successor, path)
+        else:
+            time.sleep(FOLLOW_EVERY_S)
 
 
 def _last(file: TextIO, count: int) -> Iterator[str]:

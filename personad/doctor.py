@@ -5,6 +5,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import Recorded
 from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
 from personad.launch import ask
-from personad.spool import backlog
+from personad.spool import backlog, quarantined
 from personad.store import FORMAT, open_for_reading
 
 Verdict = Literal["ok", "warning", "failed"]
@@ -39,7 +40,13 @@ class Finding(Struct, frozen=True):
 def examine(paths: Paths) -> Iterator[Finding]:
     """Looks at everything in turn; changes nothing and starts nothing."""
     for check in CHECKS:
-        yield check(paths)
+        try:
+            yield check(paths)
+        except (apsw.Error, OSError) as error:
+            what = check.__name__.strip("_")
+            yield Finding(
+                what, "failed", f"it can't be looked at: {error}", "see that you may read it"
+            )
 
 
 def _permissions(paths: Paths) -> Finding:
@@ -79,7 +86,7 @@ def _clock(paths: Paths) -> Finding:
     if now < CLOCK_FLOOR:
         return Finding("clock", "failed", f"it says {now:%F %T} UTC", "set it, or let NTP do it")
     if paths.database.exists():
-        with open_for_reading(str(paths.database)) as db:
+        with closing(open_for_reading(str(paths.database))) as db:
             newest = max((each.recorded_at for each in _newest(db)), default=now)
         if newest > now:
             ahead = f"the newest event was recorded at {newest:%F %T} UTC, which is yet to come"
@@ -102,7 +109,7 @@ def _sqlite(_: Paths) -> Finding:
 def _schema(paths: Paths) -> Finding:
     if not paths.database.exists():
         return Finding("schema", "ok", "no ledger yet; the first start makes one")
-    with open_for_reading(str(paths.database)) as db:
+    with closing(open_for_reading(str(paths.database))) as db:
         found = db.pragma("user_version")
     if found != FORMAT:
         mend = "install the version of personad that made it"
@@ -138,10 +145,10 @@ def _spool(paths: Paths) -> Finding:
 
 
 def _quarantine(paths: Paths) -> Finding:
-    found = list(paths.quarantine_dir.iterdir()) if paths.quarantine_dir.exists() else []
+    found = quarantined(paths.quarantine_dir)
     if found:
         mend = f"look at {paths.quarantine_dir}; `persona events import` takes mended ones"
-        return Finding("quarantine", "warning", f"{len(found)} pieces could not be taken", mend)
+        return Finding("quarantine", "warning", f"{found} pieces could not be taken", mend)
     return Finding("quarantine", "ok", "empty")
 
 

@@ -6,7 +6,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from personad.contract.admin import Hello, Stop, Welcome
@@ -32,13 +33,13 @@ def ask(paths: Paths, request: Request[R], timeout_s: float = 5.0) -> R:
         LedgerError: what it answered, or `unavailable` where nobody did.
     """
     try:
-        with Requester(str(paths.api_socket)) as requester:
+        with Requester(str(paths.api_socket), connect_s=timeout_s) as requester:
             body = requester.request(encode(request), timeout_s)
     except TimedOut:
         raise LedgerError(
             "unavailable",
             f"the daemon did not answer within {timeout_s:g} s",
-            hint="`personad logs` may say why; `personad restart` starts it anew",
+            hint="`personad logs` may say why; `personad doctor` looks closer",
         ) from None
     except NngError:
         raise LedgerError(
@@ -72,11 +73,29 @@ def start(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> tup
     for folder in (paths.data_dir, paths.runtime_dir):
         private_directory(folder)
     check_socket_path(paths.live_socket)
-    with lock(paths.start_lock, wait=True):
+    with _turn(paths):
         if (welcome := running(paths)) is not None:
             return welcome, False
         _spawn(paths, autostarted=autostarted, environ=environ)
         return ask(paths, Hello()), True
+
+
+@contextmanager
+def _turn(paths: Paths) -> Iterator[None]:
+    """One start at a time.
+
+    Raises:
+        LedgerError: another one has hung.
+    """
+    try:
+        with lock(paths.start_lock, wait_s=READY_S + 5):
+            yield
+    except Held:
+        raise LedgerError(
+            "unavailable",
+            "another process is starting the daemon and doesn't get done",
+            hint=f"`fuser -k {paths.start_lock}` ends it; then try again",
+        ) from None
 
 
 def _spawn(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> None:
@@ -99,7 +118,12 @@ def _spawn(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> No
                 cwd="/",
                 env=daemon_environment(environ, paths),
             )
+    except BaseException:
+        os.close(told)
+        raise
+    finally:
         os.close(tell)
+    try:
         said = _hear(told)
     finally:
         os.close(told)
@@ -149,11 +173,16 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
     Raises:
         LedgerError: it did not end in time.
     """
-    if running(paths) is None and not _lives(paths):
+    if running(paths) is None and not lives(paths):
         return None
     began = time.monotonic()
-    ask(paths, Stop(), timeout_s)
-    while _lives(paths):
+    try:
+        ask(paths, Stop(), timeout_s)
+    except LedgerError as error:
+        if error.code == "unavailable" and lives(paths):
+            raise hung(paths) from None
+        raise
+    while lives(paths):
         if time.monotonic() - began > timeout_s:
             raise LedgerError(
                 "unavailable",
@@ -164,7 +193,7 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
     return time.monotonic() - began
 
 
-def _lives(paths: Paths) -> bool:
+def lives(paths: Paths) -> bool:
     """Whether some process holds the ledger."""
     if not paths.life_lock.exists():
         return False
@@ -173,3 +202,12 @@ def _lives(paths: Paths) -> bool:
             return False
     except Held:
         return True
+
+
+def hung(paths: Paths) -> LedgerError:
+    """What to say of a daemon that lives and doesn't answer."""
+    return LedgerError(
+        "unavailable",
+        f"a process holds the ledger {paths.data_dir} and doesn't answer",
+        hint=f"`fuser -k -9 {paths.life_lock}` ends it; nothing that was acknowledged is lost",
+    )

@@ -10,6 +10,7 @@ closed before it can send a byte.
 
 import os
 import select
+import socket
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
@@ -233,13 +234,21 @@ class Publisher(_Socket):
 class Requester(_Socket):
     """Asks one question at a time."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, connect_s: float | None = None) -> None:
+        """With `connect_s`, one who listens but is silent keeps nobody waiting for longer.
+
+        Raises:
+            NngError: nobody listens there.
+        """
         super().__init__(_lib.nng_req0_open)
+        self._connect_s = connect_s
         # A request that changes something is sent again by us, never by the transport.
         self._set_milliseconds(b"req:resend-time", -1)
         self._set_size(b"recv-size-max", 0)
         try:
-            self._dial(path, reconnect=False)
+            if connect_s is not None:
+                _look(path, connect_s)
+            self._dial(path, reconnect=connect_s is not None)
         except NngError:
             self.close()
             raise
@@ -251,7 +260,11 @@ class Requester(_Socket):
             TimedOut: no answer came in time.
             Closed: the other side went away.
         """
-        if not self._send_now(body):
+        if self._connect_s is not None:
+            select.select([self._descriptor(b"send-fd")], [], [], min(self._connect_s, timeout_s))
+            if not self._send_now(body):
+                raise TimedOut(_lib.NNG_ETIMEDOUT)
+        elif not self._send_now(body):
             raise Closed(_lib.NNG_ECLOSED)
         descriptor = self._descriptor(b"recv-fd")
         ready, _, _ = select.select([descriptor], [], [], timeout_s)
@@ -259,6 +272,18 @@ class Requester(_Socket):
         if answer is None:
             raise TimedOut(_lib.NNG_ETIMEDOUT)
         return answer
+
+
+def _look(path: str, timeout_s: float) -> None:
+    """Raises `Closed` where nobody listens: a dialler that connects by itself would never say."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
+        plain.settimeout(timeout_s)
+        try:
+            plain.connect(path)
+        except (TimeoutError, BlockingIOError):
+            raise TimedOut(_lib.NNG_ETIMEDOUT) from None
+        except OSError:
+            raise Closed(_lib.NNG_ECONNREFUSED) from None
 
 
 class Subscriber(_Socket):

@@ -105,6 +105,7 @@ class App:
         """The client of this ledger's daemon; closed when the command ends."""
         from .client import Ledger
 
+        self.detail(f"ledger {self.paths.data_dir}, asked at {self.paths.api_socket}")
         ledger = Ledger(self.paths, autostart=self.autostart)
         click.get_current_context().find_root().call_on_close(ledger.close)
         return ledger

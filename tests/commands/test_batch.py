@@ -3,6 +3,11 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +15,12 @@ from persona.client import Ledger
 from persona.outcome import exit_status
 from persona.program import run
 
+from personad.contract.admin import Status
 from personad.contract.batch import BatchShow
 
 from .conftest import BATCH, failed, finished, made, paused, started
 
+PERSONA = (sys.executable, "-m", "persona")
 OTHER = "batch-2026-11-23-ffffff"
 
 
@@ -248,3 +255,59 @@ def test_logs_that_cannot_be_read_are_named(
 
     assert run(["batch", "logs", "last"]) == 64
     assert "runner.log" in capsys.readouterr().err
+
+
+def test_waiting_ends_when_the_batch_does(ledger: Ledger) -> None:
+    ledger.append(started())
+    with subprocess.Popen(
+        [*PERSONA, "batch", "wait", "last", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 30
+        while ledger.ask(Status()).watchers == 0 and time.monotonic() < until:
+            os.sched_yield()
+        ledger.append([*made(), *failed(), *finished("partial")])
+        shown, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert json.loads(shown)["counts"]["completed"] == 1
+
+
+def test_interrupting_a_wait_leaves_the_batch_alone(ledger: Ledger) -> None:
+    ledger.append(started())
+    before = ledger.ask(BatchShow(batch=BATCH)).status
+    with subprocess.Popen([*PERSONA, "batch", "wait", "last"]) as process:
+        until = time.monotonic() + 30
+        while ledger.ask(Status()).watchers == 0 and time.monotonic() < until:
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+
+    assert process.returncode == 130
+    assert ledger.ask(BatchShow(batch=BATCH)).status == before
+
+
+def test_resuming_starts_a_runner_and_says_how_to_watch_it(ledger: Ledger, house: Path) -> None:
+    ledger.append([*started(), *paused("user")])
+
+    resumed = subprocess.run(
+        [*PERSONA, "batch", "resume", "last"], capture_output=True, text=True, check=True
+    )
+    ended = subprocess.run([*PERSONA, "batch", "wait", "last"], capture_output=True, check=False)
+
+    assert resumed.stdout == f"{BATCH}: resumed\n"
+    assert "`persona batch watch" in resumed.stderr
+    assert ended.returncode == 75  # its source is not there
+    assert (house / "ledger" / "runs" / BATCH / "runner.log").exists()
+
+
+def test_with_more_words_the_ledger_is_named(
+    ledger: Ledger, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["batch", "list", "-v", "--json"])
+    loud = capsys.readouterr().err
+    run(["batch", "list", "-q"])
+    quiet = capsys.readouterr().err
+
+    assert str(house / "ledger") in loud
+    assert quiet == ""

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,23 @@ def test_a_file_without_a_good_line_is_bad_data(
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 21
     assert told[-1] == "… and 5 more bad lines"
+
+
+def test_an_import_shows_how_far_it_is_where_somebody_looks(ledger: Ledger, house: Path) -> None:
+    (house / "work" / "events.jsonl").write_bytes(lines(FULL))
+    ours, theirs = pty.openpty()
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "persona", "events", "import", "events.jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+
+    assert os.read(ours, 1_000) == f"\r{len(FULL)} events imported\r\x1b[K".encode()
+    assert ended.stdout == f"{len(FULL)} events imported\n".encode()
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_file_that_is_not_there_is_named(ledger: Ledger, capsys: Captured) -> None:

@@ -12,6 +12,7 @@ import pytest
 from persona import failures, program
 from persona.app import App, Flags, app_of
 from persona.cli import COMMANDS
+from persona.generation.sources import SourceError
 
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
@@ -193,6 +194,12 @@ class Unreachable(Exception):
             78,
             "persona: no such key (f.toml:3)\n  see\n",
         ),
+        (
+            SourceError("broken JSON", source="a.jsonl", line=3, hint="mend it"),
+            65,
+            "persona: broken JSON (a.jsonl:3)\n  mend it\n",
+        ),
+        (SourceError("nothing readable", source="data"), 65, "persona: nothing readable (data)\n"),
         (Unreachable("no daemon"), 69, "persona: no daemon (/run/api.sock)\n  personad start\n"),
         (
             OSError(28, "No space left on device", "out.json"),

@@ -7,6 +7,7 @@ from typing import get_args
 import click
 
 from persona.app import App, Group, Output, Stopped, limit_option, output_options, pass_app
+from persona.identity import event_id
 from persona.outcome import exit_status, in_flight, next_step
 from personad.contract.batch import (
     BatchList,
@@ -121,7 +122,7 @@ def pause(app: App, batch: str, output: Output) -> None:
 
     What is in flight is paid for already.
     """
-    state = app.ledger.ask(Pause(batch=_resolved(app, batch)))
+    state = app.ledger.ask(Pause(batch=_resolved(app, batch), id=event_id()))
     flying = in_flight(state)
     said = f"pausing; {flying} in flight" if state.status == "pausing" else state.status
     _steered(app, output, state, f"{state.batch}: {said}")
@@ -139,7 +140,7 @@ def resume(app: App, batch: str, output: Output) -> None:
     name = _resolved(app, batch)
     from persona.generation.launch import spawn_runner
 
-    state = app.ledger.ask(Resume(batch=name))
+    state = app.ledger.ask(Resume(batch=name, id=event_id()))
     spawn_runner(app.paths, state.batch)
     _steered(app, output, state, f"{state.batch}: resumed")
 
@@ -153,7 +154,7 @@ def cancel(app: App, batch: str, output: Output) -> None:
 
     What it has made, and what that cost, stays.
     """
-    state = app.ledger.ask(Cancel(batch=_resolved(app, batch)))
+    state = app.ledger.ask(Cancel(batch=_resolved(app, batch), id=event_id()))
     _steered(app, output, state, f"{state.batch}: {state.status}")
 
 

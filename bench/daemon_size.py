@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from personad.contract.base import MAX_APPEND_EVENTS
+
 from .events import costs
 from .figure import Figure, beside
 from .house import House, daemon, house
@@ -17,13 +19,30 @@ def measure() -> list[Figure]:
     with house() as here, daemon(here) as it:
         peer = _bare(here)
         idle, idle_peak = resident_mb(it.process.pid), peak_mb(it.process.pid)
-        with here.ledger() as ledger:
-            ledger.append(list(costs(EVENTS, seed=1)))
-        full, full_peak = resident_mb(it.process.pid), peak_mb(it.process.pid)
+        full, full_peak = _filled(here, it.process.pid, 1_000)
+    with house() as here, daemon(here) as it:
+        large, large_peak = _filled(here, it.process.pid, MAX_APPEND_EVENTS)
+    what = f"daemon's memory, {EVENTS:,} events"
     return [
         _figure("daemon's memory, idle", idle, idle_peak, peer, "new ledger"),
-        _figure(f"daemon's memory, {EVENTS:,} events", full, full_peak, peer, "1,000s appended"),
+        _figure(what, full, full_peak, peer, "1,000 a request"),
+        _figure(
+            f"{what} in large parts",
+            large,
+            large_peak,
+            peer,
+            f"{MAX_APPEND_EVENTS:,} a request, the most that is taken",
+        ),
     ]
+
+
+def _filled(here: House, pid: int, at_once: int) -> tuple[float, float]:
+    """What it holds after it has taken everything in, and its peak."""
+    events = list(costs(EVENTS, seed=1))
+    with here.ledger() as ledger:
+        for n in range(0, EVENTS, at_once):
+            ledger.append(events[n : n + at_once])
+    return resident_mb(pid), peak_mb(pid)
 
 
 def _bare(here: House) -> float:

@@ -4,16 +4,14 @@ import time
 from contextlib import ExitStack
 from itertools import islice
 
-import apsw
 import msgspec
 
 from personad.contract.codec import encode
-from personad.log import SCHEMA
 
 from .events import costs
 from .figure import Figure
 from .house import House, daemon, house
-from .rows import INSERT, rows_of
+from .rows import INSERT, bare_database, rows_of
 
 PRODUCERS = 2
 LOADS = ((1_000, 200_000), (1, 4_000))
@@ -70,8 +68,7 @@ def _acknowledged(here: House, at_once: int, events: int) -> float:
 
 def _bare(here: House, at_once: int, events: int) -> float:
     """The same rows into the same table, with the same journal, and nothing else."""
-    db = apsw.Connection(str(here.folder / "bare.db"))
-    db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
+    db = bare_database(here.folder / "bare.db")
     rows = list(rows_of(costs(events, seed=1)))
     parts = iter(rows)
     began = time.perf_counter()

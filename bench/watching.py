@@ -6,18 +6,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import apsw
 import msgspec
 
 from personad.contract.batch import Claim
 from personad.contract.events import AnyEvent, Fence
 from personad.contract.nng import Publisher
-from personad.log import SCHEMA
 
 from .events import batch_name, finished, made, queued
 from .figure import Figure, beside
 from .house import House, daemon, house
-from .rows import INSERT, rows_of
+from .rows import INSERT, bare_database, rows_of
 from .sampling import percentile
 from .watcher import END, TOPIC
 
@@ -80,8 +78,7 @@ def _bare(here: House, steps: Sequence[AnyEvent]) -> list[float]:
     """The same with nothing in between: a row committed, a message published."""
     rng = random.Random(1)
     path = str(here.folder / "bare.sock")
-    db = apsw.Connection(str(here.folder / "bare.db"))
-    db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
+    db = bare_database(here.folder / "bare.db")
     sent: Seen = []
     with Publisher(path) as publisher, ExitStack() as stack:
         stack.callback(db.close)

@@ -17,7 +17,7 @@ from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.batch import BatchStarted, Source
 from personad.contract.codec import codec, encode
 from personad.contract.errors import LedgerError
-from personad.contract.nng import Closed, Replier
+from personad.contract.nng import Closed, Replier, TimedOut
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.schema import AnyRequest
@@ -64,6 +64,8 @@ class Peer:
         self._answer = answer
         self._codec = codec(AnyRequest)
         self._replier = Replier(str(path))
+        # nng can lose a receive that begins while its socket is closed: it would wait for ever.
+        self._replier._set_milliseconds(b"recv-timeout", 100)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -78,6 +80,8 @@ class Peer:
                 request = self._codec.decode(incoming.body)
                 self.asked.append(request)
                 reply = self._answer(request)
+            except TimedOut:
+                continue
             except Closed:
                 self._replier.close()
                 return

@@ -11,8 +11,10 @@ from .plain import records
 from .tables import Column, Facts, Table, View, shown
 from .values import clean, width_of
 
-_LEAST = 8
-"""Cells that a column needs to be readable when its text is folded."""
+_LEAST, _WORD = 8, 10
+"""Cells that a column needs to be readable when its text is folded; words up to `_WORD` stay whole.
+"""
+_GAP = 2
 
 
 def render(view: View, console: Console) -> None:
@@ -27,12 +29,14 @@ def table(block: Table[Any], width: int) -> RenderableType:
 
     Cells are `Text`, never markup: what a model called a persona is only ever letters.
     """
-    if block.rows and _least_width(block) > width:
+    least = _least_widths(block)
+    if block.rows and sum(least) + _GAP * len(least) > width:
         return Text(records(block).rstrip("\n"))
-    drawn = RichTable(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in block.columns:
+    drawn = RichTable(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    for column, cells in zip(block.columns, least, strict=True):
         drawn.add_column(
-            Text(column.title),
+            Text(column.title, style="bold"),
+            min_width=cells,
             justify="right" if column.kind.right else "left",
             overflow="fold",
             no_wrap=column.kind.right,
@@ -55,11 +59,21 @@ def _cell(column: Column[Any], row: Any) -> Text:
     return Text(shown(column, row), style=column.style(row) if column.style else "")
 
 
-def _least_width(block: Table[Any]) -> int:
-    """Figures are never folded; text may be, down to a readable width."""
-    least = 0
-    for column in block.columns:
-        longest = max(width_of(shown(column, row)) for row in block.rows)
-        needed = longest if column.kind.right else min(longest, _LEAST)
-        least += max(needed, min(width_of(column.title), _LEAST)) + 2
-    return least
+def _least_widths(block: Table[Any]) -> list[int]:
+    """Of each column: figures are never folded; text may be, but not within a short word."""
+    return [
+        max(
+            min(width_of(column.title), _LEAST),
+            *(_least(shown(column, row), is_figure=column.kind.right) for row in block.rows),
+            0,
+        )
+        for column in block.columns
+    ]
+
+
+def _least(cell: str, *, is_figure: bool) -> int:
+    if is_figure:
+        return width_of(cell)
+    words = [width_of(word) for word in cell.split()]
+    whole = max((cells for cells in words if cells <= _WORD), default=0)
+    return max(whole, min(_LEAST, max(words, default=0)))

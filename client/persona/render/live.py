@@ -119,6 +119,7 @@ class _Loop:
             if self._steering.left is not None:
                 return self._finish(self._steering.left)
             now = time.monotonic()
+            is_stale = (self._is_aside and self._take_back()) or is_stale
             is_stale = is_stale or (self._ticks and now - drawn_at >= _TICK_S)
             if is_stale and now - drawn_at >= self._rest_s:
                 self._show()
@@ -211,14 +212,18 @@ class _Loop:
             self._keyboard.release()
         self._is_aside = True
 
-    def _take_back(self) -> None:
-        """The terminal is ours again, unless somebody else is in front of it."""
+    def _take_back(self) -> bool:
+        """Makes the terminal ours again, unless somebody else is in front of it; whether it did.
+
+        Looked after again and again: not every shell tells a job that it was brought back.
+        """
         if not self._is_aside or (self._output.is_drawn and not _is_in_front()):
-            return
+            return False
         self._is_aside = False
         self._output.resized()
         if self._keyboard is not None:
             self._keyboard.hold()
+        return True
 
 
 def _output(app: App, mode: str, *, plain: bool) -> Output:

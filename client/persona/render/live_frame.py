@@ -57,7 +57,7 @@ def sight(state: BatchState, look: Look) -> Window:
 
 
 def _layout(state: BatchState, look: Look) -> _Layout:
-    blank = [Text(end="")]
+    blank = [Text()]
     columns = columns_of(state.personas, state.total, look)
     titles = heading(columns, look) if state.personas else []
     money, keys = _money(state, look), _below(state, look)
@@ -89,7 +89,7 @@ def _rows(state: BatchState, layout: _Layout, look: Look) -> list[Text]:
     indent = " " * (layout.columns.number + 1)
     more = line((shortened(f"{indent}… {', '.join(hidden)}", look.width), "dim"))
     # A row that no longer fits whole leaves a line free: the frame keeps its height.
-    spare = [Text(end="")] * (layout.room - 1 - len(shown))
+    spare = [Text()] * (layout.room - 1 - len(shown))
     return [*shown, *spare, more][: layout.room]
 
 
@@ -99,14 +99,14 @@ def _head(state: BatchState, look: Look) -> list[Text]:
     name = line((shortened(state.batch, width), "bold"))
     model = state.model if state.model == state.provider else f"{state.provider}/{state.model}"
     told = [model, *([state.experiment] if state.experiment else [])]
-    context = shortened(values.clean(" · ".join(told)), width)
+    context = values.clean(" · ".join(told))
     left = packed([name, status], width, 2)
     room = width - left[-1].cell_len - cell_len(context)
     if len(left) == 1 and room >= 3:
         left[0].append(" " * room)
         left[0].append(context, "dim")
         return left
-    return [*left, line((context, "dim"))]
+    return [*left, *packed([line((values.clean(part), "dim")) for part in told], width, 3)]
 
 
 def status_text(state: BatchState) -> str:

@@ -59,7 +59,7 @@ def shortened(text: str, cells: int) -> str:
 
 def line(*parts: tuple[str, str]) -> Text:
     """One line of `(text, style)` parts; a text is only ever letters, never markup."""
-    text = Text(no_wrap=True, end="")
+    text = Text(no_wrap=True)
     for part, style in parts:
         text.append(part, style or None)
     return text

@@ -22,7 +22,11 @@ _STACKED_BELOW = 74
 """Columns of a screen on which a persona takes two lines."""
 _REASON_BESIDE = 36
 """Cells that a reason needs to stand beside the rest of its row; else it stands below."""
-_ID_MOST = 20
+_ROOMY = 96
+"""Columns of a screen from which on ids as they are leave enough room for names."""
+_ID_MOST, _ID_LEAST = 20, 12
+_ID_BEGINS = "persona-"
+"""Said of no persona in particular: left out where there is no room."""
 _STATUS, _TIME, _QUALITY, _SCORE, _COST = 10, 7, 7, 4, 8
 _MEASURED = 100
 _CENT = 10_000_000
@@ -57,8 +61,8 @@ def columns_of(rows: Sequence[PersonaRow], total: int, look: Look) -> Columns:
     longest = max((cell_len(values.clean(row.persona)) for row in some), default=2)
     if look.width < _STACKED_BELOW:
         taken = number + _TIME + _SCORE + _COST + 4
-        return Columns(number, max(2, min(longest, look.width - taken)), 0)
-    persona = max(2, min(longest, _ID_MOST))
+        return Columns(number, max(2, min(longest, _ID_LEAST, look.width - taken)), 0)
+    persona = max(2, min(longest, _ID_MOST if look.width >= _ROOMY else _ID_LEAST))
     taken = number + persona + _STATUS + _TIME + _QUALITY + _COST + 6 * len(_GAP)
     return Columns(number, persona, max(1, look.width - taken))
 
@@ -101,15 +105,21 @@ def _settled(row: PersonaRow, columns: Columns, width: int) -> list[Text]:
 
 
 def _drawn(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
-    if columns.is_stacked:
-        return _stacked(row, columns, look)
+    lines = (_stacked if columns.is_stacked else _one_line)(row, columns, look)
+    for each in lines:
+        each.truncate(look.width)
+    return lines
+
+
+def _one_line(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
+    """With its reason below, where there is no room for that beside."""
     style = STATUS_STYLES[row.status]
     faint = "dim" if row.status == "pending" else ""
     name, reason = values.clean(row.name or ""), _reason(row, look)
     beside = reason if reason and columns.rest >= _REASON_BESIDE else name
     drawn = line(
         (fitted(str(row.index), columns.number, right=True) + _GAP, "dim"),
-        (fitted(values.clean(row.persona), columns.persona) + _GAP, faint),
+        (_id(row, columns) + _GAP, faint),
         (fitted(row.status, _STATUS) + _GAP, style),
         (fitted(_time(row, look), _TIME, right=True) + _GAP, faint),
         (fitted(_quality(row), _QUALITY, right=True) + _GAP, _quality_style(row) or faint),
@@ -179,7 +189,7 @@ def _stacked(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
         ),
         line(
             (" " * columns.number + " ", ""),
-            (fitted(values.clean(row.persona), columns.persona) + " ", "dim"),
+            (_id(row, columns) + " ", "dim"),
             (fitted(_time(row, look), _TIME, right=True) + " ", faint),
             (fitted(_quality(row), _SCORE, right=True) + " ", _quality_style(row) or faint),
             (fitted(_cost(row), _COST, right=True), faint),
@@ -210,14 +220,19 @@ def _reason(row: PersonaRow, look: Look) -> str:
         return ""
     why = values.clean(f"{row.error.kind}: {row.error.message}")
     tries = f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}"
-    if row.status == "failed":
-        return f"after {tries}: {why}"
     if row.status == "retrying" and row.retry_at is not None:
         left = ms_between(look.now, row.retry_at)
         until = f"{row.retry_at.astimezone():%H:%M:%S}"
-        again = f"again at {until}, in {ticking(left + 999)}" if left else "again now"
-        return f"{again}, after {tries}: {why}"
-    return f"{tries} so far: {why}"
+        again = f"again in {ticking(left + 999)}, at {until}" if left else "again now"
+        return f"{again}: {why} (attempt {row.attempts})"
+    return f"{why} (after {tries})"
+
+
+def _id(row: PersonaRow, columns: Columns) -> str:
+    text = values.clean(row.persona)
+    if cell_len(text) > columns.persona:
+        text = text.removeprefix(_ID_BEGINS)
+    return fitted(text, columns.persona)
 
 
 def _time(row: PersonaRow, look: Look) -> str:

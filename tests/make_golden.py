@@ -1,0 +1,32 @@
+"""Writes the golden files of this release: `python -m tests.make_golden`.
+
+They are made once a release and never again: a file that is there stays as it is, for what it holds
+is what daemons of that release have on their disks.
+"""
+
+from pathlib import Path
+
+from personad.contract.base import VERSION
+from personad.contract.codec import encode
+from personad.kinds import body_of
+from tests.personad.facts import SPECIMENS
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def main() -> None:
+    folder = GOLDEN / VERSION.rpartition(".")[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, event in SPECIMENS.items():
+        for suffix, body in {
+            ".json": encode(event, "json") + b"\n",
+            ".msgpack": encode(event),
+            ".disk": body_of(event),
+        }.items():
+            path = folder / f"{name}{suffix}"
+            if not path.exists():
+                path.write_bytes(body)
+
+
+if __name__ == "__main__":
+    main()

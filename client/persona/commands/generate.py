@@ -1,5 +1,6 @@
 """`persona generate`: plan, record the batch, start a runner, and from then on only watch."""
 
+import math
 import os
 import random
 from pathlib import Path
@@ -12,12 +13,30 @@ from persona.app import App, Stopped, pass_app
 from persona.outcome import exit_status
 
 if TYPE_CHECKING:
+    from persona.generation.launch import Tie
     from persona.generation.plan import Plan
     from personad.contract.batch import BatchStarted, BatchState
 
 MODES = ["detailed", "compact", "quiet", "json"]
 PERSONAS_MAX = 9_999
 """A batch and its queue are one append."""
+YEAR_S = 366 * 86_400
+_WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
+"""The options that `--resume` takes: all others were decided when the batch was started."""
+
+
+class Seconds(click.FloatRange):
+    """A duration; `nan` is none, though no comparison says so."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return number
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -68,21 +87,22 @@ class Options(Struct, frozen=True, kw_only=True):
 @click.option("--base-url", metavar="URL", help="Another server that speaks the same API.")
 @click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="How many at a time.")
 @click.option("--output", metavar="DIR", help="Where to write; a new or empty folder.")
-@click.option("--seed", type=int, metavar="N", help="The same seed gives the same personas.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="N",
+    help="The same seed gives the same personas.",
+)
 @click.option("--language", metavar="CODE", help="Of the source; found out, if not given.")
 @click.option("--text-columns", metavar="A,B", help="Which columns of a table hold free text.")
 @click.option("--participant-column", metavar="P", help="Which column says who it was.")
 @click.option("--no-redact", is_flag=True, help="Leave names, e-mail addresses and numbers in.")
 @click.option("--retry-count", type=click.IntRange(0, 100), metavar="N", help="Retries a persona.")
 @click.option(
-    "--retry-delay", type=click.FloatRange(0, 3600), metavar="SECONDS", help="Before the first."
+    "--retry-delay", type=Seconds(0, 3_600), metavar="SECONDS", help="Before the first retry."
 )
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For the whole."
-)
-@click.option(
-    "--call-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For a call."
-)
+@click.option("--timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For the whole.")
+@click.option("--call-timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For a call.")
 @click.option("--resume", metavar="BATCH", help="Go on with a batch; `last` is the newest.")
 @click.option("--detach", is_flag=True, help="Start it, and return at once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and make no call.")
@@ -99,8 +119,9 @@ def command(app: App, /, **given: object) -> int:
 
     options = msgspec.convert(given, Options)
     if options.resume is not None:
+        _refuse_beside_resume()
         return _resume(app, options)
-    if options.source is None:
+    if not options.source:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
@@ -110,6 +131,19 @@ def command(app: App, /, **given: object) -> int:
         return _dry_run(app, options, plan, started)
     _record(app, plan, started)
     return _run(app, options, started.batch)
+
+
+def _refuse_beside_resume() -> None:
+    """Raises click.UsageError."""
+    from click.core import ParameterSource
+
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if given and param.expose_value and param.name not in _WITH_RESUME:
+            raise click.UsageError(
+                f"--resume goes without {param.opts[0]}: the batch keeps what it was started with"
+            )
 
 
 def _plan(app: App, options: Options) -> "Plan":
@@ -152,11 +186,7 @@ def _columns(given: str | None) -> tuple[str, ...]:
 
 
 def _provider(app: App, options: Options) -> tuple[str, str]:
-    """The provider's and the model's names.
-
-    Raises:
-        Stopped: there is no such provider.
-    """
+    """The provider's and the model's names; Stopped where there is none, or it is set wrongly."""
     from persona.generation.providers import provider
     from persona.generation.providers.base import UnknownProviderError
 
@@ -166,6 +196,8 @@ def _provider(app: App, options: Options) -> tuple[str, str]:
         found = provider(name, model=options.model, base_url=options.base_url)
     except UnknownProviderError as error:
         raise Stopped(str(error), code=64) from None
+    except ValueError as error:
+        raise Stopped(str(error), code=78) from None
     same = name == settings.provider
     return name, options.model or (settings.model if same else None) or found.models[0]
 
@@ -229,20 +261,54 @@ def _dry_run(app: App, options: Options, plan: "Plan", started: "BatchStarted") 
 
 
 def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
-    """Takes the output folder, then puts the batch and its queue into the ledger."""
-    from persona.generation.output import prepare_folder
-    from persona.generation.plan import queue_of
+    """Takes the output folder, then puts the batch and its queue into the ledger.
 
-    prepare_folder(Path(started.output), started.batch)
-    app.ledger.append([started, *queue_of(started, plan.segments)])
+    Where either refuses, nothing is left of it.
+    """
+    from persona.generation.output import give_back, missing_folders, prepare_folder
+    from persona.generation.plan import queue_of
+    from personad.contract.codec import codec, encode
+    from personad.contract.errors import LedgerError
+    from personad.contract.events import AnyEvent
+
+    events: list[AnyEvent] = [started, *queue_of(started, plan.segments)]
+    try:
+        codec(AnyEvent).decode(encode(started))
+    except LedgerError as error:
+        raise click.UsageError(error.message) from None
+    app.ledger.append([])
+    folder = Path(started.output)
+    made = missing_folders(folder)
+    prepare_folder(folder, started.batch)
+    try:
+        app.ledger.append(events)
+    except BaseException:
+        give_back(folder, started.batch, made)
+        raise
+
+
+def _start(app: App, batch: str, *, tied: bool) -> "Tie | None":
+    """Starts a runner; where it can't begin, the batch stands still rather than waiting for it."""
+    from persona.generation.launch import RunnerFailed, spawn_runner
+    from personad.contract.batch import Pause
+    from personad.contract.errors import LedgerError
+
+    environ = dict(os.environ) if app.autostart else os.environ | {"PERSONA_AUTOSTART": "0"}
+    try:
+        return spawn_runner(app.paths, batch, tied=tied, environ=environ)
+    except (RunnerFailed, OSError) as error:
+        try:
+            app.ledger.ask(Pause(batch=batch, reason="error"))
+        except LedgerError as refused:
+            app.note(f"{batch} could not be paused: {refused}")
+        else:
+            app.note(f"{batch} is recorded; `persona generate --resume {batch}` tries again")
+        raise error from None
 
 
 def _run(app: App, options: Options, batch: str) -> int:
     """Starts the runner and watches; gives the exit status."""
-    from persona.generation.launch import spawn_runner
-
-    tied = not options.detach and not app.errors.is_terminal
-    tie = spawn_runner(app.paths, batch, tied=tied)
+    tie = _start(app, batch, tied=not options.detach and not app.errors.is_terminal)
     if options.detach:
         click.echo(batch)
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
@@ -266,33 +332,28 @@ def _run(app: App, options: Options, batch: str) -> int:
 
 def _go_on(app: App, batch: str) -> None:
     """A new runner for a batch that was paused from the live view."""
-    from persona.generation.launch import spawn_runner
     from persona.identity import event_id
     from personad.contract.batch import Resume
 
     app.ledger.ask(Resume(batch=batch, id=event_id()))
-    spawn_runner(app.paths, batch)
+    _start(app, batch, tied=False)
 
 
-def _document(app: App, batch: str) -> "BatchState":
+def _document(app: App, batch: str) -> None:
     from persona.app import Output
     from persona.render.batches import batch_show
     from personad.contract.batch import BatchShow
 
     state = app.ledger.ask(BatchShow(batch=batch))
     app.emit(Output(format="json"), state, lambda: batch_show(state))
-    return state
 
 
 def _resume(app: App, options: Options) -> int:
     """Goes on with a paused or interrupted batch; one that has ended is shown as it is."""
-    from persona.generation.plan import make_plan, wanted_by
     from persona.identity import event_id
-    from personad.contract.batch import BatchShow, BatchStarted, Resume
-    from personad.contract.events import Read
+    from personad.contract.batch import BatchShow, Resume
+    from personad.contract.errors import LedgerError
 
-    if options.source is not None:
-        raise click.UsageError("--resume goes without --from: the batch knows its source")
     assert options.resume is not None
     state = app.ledger.ask(BatchShow(batch=options.resume))
     status = exit_status(state)
@@ -301,18 +362,38 @@ def _resume(app: App, options: Options) -> int:
         if options.as_json:
             _document(app, state.batch)
         return status
-    (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=state.batch, limit=1)).events
+    _refuse_running(state)
+    _refuse_changed(app, state.batch)
+    try:
+        app.ledger.ask(Resume(batch=state.batch, id=event_id()))
+    except LedgerError as error:
+        if error.code == "conflict":
+            _refuse_running(app.ledger.ask(BatchShow(batch=state.batch)))
+        raise
+    return _run(app, options, state.batch)
+
+
+def _refuse_running(state: "BatchState") -> None:
+    """Raises Stopped where somebody has resumed it already, or it never stopped."""
+    if state.status == "running":
+        hint = f"`persona batch watch {state.batch}` shows it; a killed runner is noticed in 15 s"
+        raise Stopped(f"{state.batch} is running already", code=1, hint=hint)
+
+
+def _refuse_changed(app: App, batch: str) -> None:
+    """Reads the source again; raises Stopped where it is not what the batch was planned from."""
+    from persona.generation.plan import make_plan, source_change, wanted_by
+    from personad.contract.batch import BatchStarted
+    from personad.contract.events import Read
+
+    (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
     assert isinstance(recorded.event, BatchStarted)
     source = recorded.event.source
-    plan = make_plan(wanted_by(recorded.event))
-    if plan.reading.digest != source.digest:
+    change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
+    if change is not None:
         raise Stopped(
-            f"the source has changed since {state.batch} was started: "
-            f"{source.files} files of {source.bytes:,} bytes then, "
-            f"{len(plan.reading.files)} of {plan.reading.size_bytes:,} now",
+            f"the source has changed since {batch} was started: {change}",
             code=65,
             where=source.path,
             hint="put the old files back, or start a new batch",
         )
-    app.ledger.ask(Resume(batch=state.batch, id=event_id()))
-    return _run(app, options, state.batch)

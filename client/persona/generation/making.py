@@ -7,14 +7,14 @@ was received.
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from persona.generation import responses
+from persona.generation import facts, responses
 from persona.generation.books import Books
 from persona.generation.cleaning import clean_draft, clean_line
 from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
@@ -30,16 +30,16 @@ from persona.generation.providers.base import (
 )
 from persona.generation.quality import Scores, score_persona
 from persona.generation.responses import Saved
-from persona.generation.retry import RATE_LIMIT_DELAY_MS, WORTH_ANOTHER, delay_ms
-from persona.identity import call_id, event_id, now
+from persona.generation.retry import is_worth_another, wait_ms
+from persona.identity import call_id, now
 from personad.contract import batch as b
 from personad.contract import cost as c
-from personad.contract.base import ErrorInfo, derived_id
-from personad.contract.quality import QualityScored
+from personad.contract.base import ErrorInfo
+from personad.contract.events import AnyEvent
 
 MAX_OUTPUT_TOKENS = 4_096
-FREE = frozenset({"local", "simulated"})
-"""Providers whose calls cost nothing, whatever they use."""
+CALL_TIMEOUT_MS = 120_000
+_REQUEST_ID_MAX = 200
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Shop(Struct, frozen=True, kw_only=True):
     required_fields: tuple[str, ...]
     accept: float
     rng: Callable[[], float]
+    rest: Callable[[float], Awaitable[None]]
+    """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
     without_secrets: Callable[[str], str]
 
 
@@ -72,107 +74,68 @@ class Piece(Struct, frozen=True, kw_only=True):
     """Responses that an earlier run received for it."""
 
 
-class _Failed(Exception):
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 async def make(shop: Shop, piece: Piece) -> bool:
     """Makes one persona, or records that it failed; True where it was made.
 
     Raises:
         HoldLost: the batch is another runner's now, or is to start no more calls.
+        OSError: a response, or the persona's files, can't be written.
     """
-    attempt = piece.attempts
-    for saved in piece.saved:
-        attempt = max(attempt, saved.attempt)
-        generating = _generating(shop, piece, saved.attempt)
-        await shop.books.record([generating, _cost(shop, saved)], about=piece.index)
-        try:
-            return await _finish(shop, piece, saved)
-        except InvalidOutput as error:
-            logger.info("%s: a saved response is unusable: %s", piece.persona, error)
-            responses.forget(shop.calls_dir, saved.call)
+    if await _made_from_saved(shop, piece):
+        return True
+    attempt = max(piece.attempts, *(saved.attempt for saved in piece.saved), 0)
     failures = 0
     while True:
         attempt += 1
         try:
             saved = await _call(shop, piece, attempt)
-            return await _finish(shop, piece, saved)
+            await _finish(shop, piece, saved)
         except ProviderError as error:
             failures += error.kind != "rate_limit"
-            info = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
-            if not _again(shop, error, failures):
-                await shop.books.record([_given_up(shop, piece, attempt, info)], about=piece.index)
+            told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
+            if not is_worth_another(shop.started.retry, error, failures):
+                given_up = facts.given_up(shop.started, piece.persona, attempt, told)
+                await shop.books.record([given_up], about=piece.index)
                 return False
-            wait_ms = _wait_ms(shop, error, failures)
-        retrying = b.PersonaRetrying(
-            id=event_id(),
-            at=now(),
-            batch=shop.started.batch,
-            persona=piece.persona,
-            attempt=attempt,
-            error=info,
-            delay_ms=wait_ms,
-        )
+            delay_ms = wait_ms(shop.started.retry, error, failures, shop.rng)
+        else:
+            return True
+        retrying = facts.retrying(shop.started, piece.persona, attempt, told, delay_ms)
         await shop.books.record([retrying], about=piece.index)
-        await anyio.sleep(wait_ms / 1_000)
+        await shop.rest(delay_ms / 1_000)
 
 
-def _again(shop: Shop, error: ProviderError, failures: int) -> bool:
-    if error.kind == "rate_limit":
-        return True
-    return error.kind in WORTH_ANOTHER and failures <= shop.started.retry.retries
-
-
-def _wait_ms(shop: Shop, error: ProviderError, failures: int) -> int:
-    if error.retry_after_s is not None:
-        return round(error.retry_after_s * 1_000)
-    if error.kind == "rate_limit":
-        return RATE_LIMIT_DELAY_MS
-    return delay_ms(shop.started.retry, failures, shop.rng)
+async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
+    """Whether a response that an earlier run received holds the persona."""
+    for saved in piece.saved:
+        generating = facts.generating(shop.started, piece.persona, saved.attempt)
+        cost = facts.answered(shop.started, saved)
+        await shop.books.record([generating, cost], about=piece.index)
+        try:
+            await _finish(shop, piece, saved)
+        except InvalidOutput as error:
+            logger.info("%s: a saved response is unusable: %s", piece.persona, error)
+        else:
+            return True
+    return False
 
 
 def _told(shop: Shop, message: str) -> str:
     return shop.without_secrets(clean_line(message, 500))
 
 
-def _generating(shop: Shop, piece: Piece, attempt: int) -> b.PersonaGenerating:
-    return b.PersonaGenerating(
-        id=event_id(),
-        at=now(),
-        batch=shop.started.batch,
-        persona=piece.persona,
-        attempt=attempt,
-    )
-
-
-def _given_up(shop: Shop, piece: Piece, attempt: int, info: ErrorInfo) -> b.PersonaFailed:
-    started = shop.started
-    return b.PersonaFailed(
-        id=derived_id("persona.failed", started.batch, piece.persona, attempt),
-        at=now(),
-        batch=started.batch,
-        persona=piece.persona,
-        provider=started.provider,
-        model=started.model,
-        experiment=started.experiment,
-        attempts=attempt,
-        error=info,
-    )
-
-
-def prompt_for(shop: Shop, index: int) -> Prompt:
-    return build_prompt(shop.segments[index - 1], language=shop.language)
+def _prompt(shop: Shop, piece: Piece) -> Prompt:
+    return build_prompt(shop.segments[piece.index - 1], language=shop.language)
 
 
 async def _call(shop: Shop, piece: Piece, attempt: int) -> Saved:
-    """One attempt: granted, called, kept, its cost recorded."""
-    started, call = shop.started, call_id()
-    prompt = prompt_for(shop, piece.index)
-    await shop.books.record([_generating(shop, piece, attempt)], about=piece.index)
-    await shop.books.start_call(
+    """One attempt: granted, called, kept, its cost recorded.
+
+    Raises ProviderError, HoldLost, OSError.
+    """
+    started, books, call = shop.started, shop.books, call_id()
+    prompt = _prompt(shop, piece)
+    await books.start_call(
         c.StartCall(
             call=call,
             provider=started.provider,
@@ -186,44 +149,65 @@ async def _call(shop: Shop, piece: Piece, attempt: int) -> Saved:
         ),
         about=piece.index,
     )
-    began = time.monotonic()
     try:
-        response = await _ask_provider(shop, piece, attempt, prompt)
-    except ProviderError as error:
-        await shop.books.record(
-            [_failed_call(shop, piece, call, error, _since(began))], about=piece.index
-        )
+        generating = facts.generating(started, piece.persona, attempt)
+        await books.record([generating], about=piece.index)
+    except BaseException:
+        await _record_anyway(shop, piece, facts.not_sent(call, "stopped"))
         raise
-    saved = Saved(
-        call=call,
-        persona=piece.persona,
-        attempt=attempt,
-        body=response.body,
-        usage=response.usage,
-        duration_ms=_since(began),
-        request_id=response.request_id,
-        ttft_ms=round(response.ttft_ms) if response.ttft_ms is not None else None,
-    )
+    began = time.monotonic()
+    response = await _answer(shop, piece, call, attempt, prompt)
+    saved = _saved(piece, call, attempt, response, _since(began))
+    # A stop may wait: what was received is paid for.
     with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(responses.save, shop.calls_dir, saved)
-    validating = b.PersonaValidating(
-        id=event_id(),
-        at=now(),
-        batch=started.batch,
-        persona=piece.persona,
-        attempt=attempt,
-    )
-    await shop.books.record([_cost(shop, saved), validating], about=piece.index)
+        await _keep(shop, saved)
+        validating = facts.validating(started, piece.persona, attempt)
+        await books.record([facts.answered(started, saved), validating], about=piece.index)
     return saved
+
+
+async def _keep(shop: Shop, saved: Saved) -> None:
+    """On the disk before anything else; where that can't be, its cost is known all the same."""
+    try:
+        await anyio.to_thread.run_sync(responses.save, shop.calls_dir, saved)
+    except OSError:
+        await shop.books.record([facts.answered(shop.started, saved)], held=False)
+        raise
+
+
+async def _record_anyway(shop: Shop, piece: Piece, fact: AnyEvent) -> None:
+    """Records while something else ends the work."""
+    with anyio.CancelScope(shield=True):
+        await shop.books.record([fact], about=piece.index, held=False)
 
 
 def _since(began: float) -> int:
     return round((time.monotonic() - began) * 1_000)
 
 
+async def _answer(shop: Shop, piece: Piece, call: str, attempt: int, prompt: Prompt) -> Response:
+    """The provider's response; where none comes, that is recorded, whatever the reason."""
+    started, began = shop.started, time.monotonic()
+    try:
+        return await _ask_provider(shop, piece, attempt, prompt)
+    except BaseException as error:
+        kind = error.kind if isinstance(error, ProviderError) else "stopped"
+        unanswered = facts.unanswered(
+            started,
+            piece.persona,
+            call,
+            kind=kind,
+            # Of the others nobody knows whether they were answered, and so paid for.
+            refused=kind not in ("timeout", "connection", "stopped"),
+            duration_ms=_since(began),
+        )
+        await _record_anyway(shop, piece, unanswered)
+        raise
+
+
 async def _ask_provider(shop: Shop, piece: Piece, attempt: int, prompt: Prompt) -> Response:
     started = shop.started
-    timeout_s = (started.call_timeout_ms or 120_000) / 1_000
+    timeout_s = (started.call_timeout_ms or CALL_TIMEOUT_MS) / 1_000
     request = GenerationRequest(
         persona=piece.persona,
         index=piece.index,
@@ -244,79 +228,61 @@ async def _ask_provider(shop: Shop, piece: Piece, attempt: int, prompt: Prompt) 
         raise ProviderError("timeout", f"no answer within {timeout_s:g} s") from None
 
 
-def _cost(shop: Shop, saved: Saved) -> c.CostRecorded:
-    """The same event whenever it is made from the same response, so that it counts once."""
-    started, usage = shop.started, saved.usage
-    return c.CostRecorded(
-        id=derived_id("cost.recorded", saved.call),
-        at=now(),
-        call=saved.call,
-        request_id=saved.request_id,
-        provider=started.provider,
-        model=started.model,
-        operation="generation",
-        outcome="ok",
-        batch=started.batch,
-        persona=saved.persona,
-        experiment=started.experiment,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        cost_nanousd=0 if started.provider in FREE else None,
-        duration_ms=saved.duration_ms,
-        ttft_ms=saved.ttft_ms,
-    )
-
-
-def _failed_call(
-    shop: Shop, piece: Piece, call: str, error: ProviderError, duration_ms: int
-) -> c.CostRecorded:
-    started, usage = shop.started, Usage()
-    # An answer that never came may have been paid for all the same.
-    unknown = error.kind in ("timeout", "connection")
-    return c.CostRecorded(
-        id=derived_id("cost.recorded", call),
-        at=now(),
+def _saved(piece: Piece, call: str, attempt: int, response: Response, duration_ms: int) -> Saved:
+    """The response as it is kept, with figures that the ledger takes whatever was answered."""
+    usage, request_id = response.usage, clean_line(response.request_id or "")
+    return Saved(
         call=call,
-        provider=started.provider,
-        model=started.model,
-        operation="generation",
-        outcome="unknown" if unknown else "error",
-        error_kind=error.kind,
-        batch=started.batch,
         persona=piece.persona,
-        experiment=started.experiment,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost_nanousd=0 if started.provider in FREE or not unknown else None,
+        attempt=attempt,
+        body=response.body,
+        usage=Usage(
+            input_tokens=max(0, usage.input_tokens),
+            output_tokens=max(0, usage.output_tokens),
+            cache_read_tokens=max(0, usage.cache_read_tokens),
+            cache_write_tokens=max(0, usage.cache_write_tokens),
+        ),
         duration_ms=duration_ms,
+        request_id=request_id[:_REQUEST_ID_MAX] or None,
+        ttft_ms=round(response.ttft_ms) if response.ttft_ms is not None else None,
     )
 
 
-async def _finish(shop: Shop, piece: Piece, saved: Saved) -> bool:
+async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
     """From the kept response to the recorded persona.
 
     Raises:
-        InvalidOutput: the response holds no persona.
+        InvalidOutput: the response holds no persona; it is kept no longer.
     """
     with anyio.CancelScope(shield=True):
-        draft = clean_draft(shop.provider.parse(saved.body))
-        segment = shop.segments[piece.index - 1]
-        scores = score_persona(
-            draft, segment, weights=shop.weights, required_fields=shop.required_fields
-        )
-        persona = _persona(shop, piece, draft, segment, scores)
-        path = await anyio.to_thread.run_sync(_written, shop, piece, persona)
-        completion = _completion(shop, piece, saved, scores, (path, persona.name))
-        await shop.books.record(completion, about=piece.index)
-        responses.forget(shop.calls_dir, saved.call)
-    return True
+        try:
+            completion = await anyio.to_thread.run_sync(_written, shop, piece, saved)
+        except InvalidOutput:
+            responses.forget(shop.calls_dir, saved.call)
+            raise
+        if await shop.books.record(completion, about=piece.index):
+            responses.forget(shop.calls_dir, saved.call)
 
 
-def _written(shop: Shop, piece: Piece, persona: Persona) -> Path:
+def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
+    """Reads, scores and writes a persona, in a thread; gives what is to be recorded of it."""
+    draft = clean_draft(shop.provider.parse(saved.body))
+    segment = shop.segments[piece.index - 1]
+    scores = score_persona(
+        draft, segment, weights=shop.weights, required_fields=shop.required_fields
+    )
+    persona = _persona(shop, piece, draft, segment, scores)
     folder = Path(shop.started.output)
-    return write_persona(folder, piece.index, persona, total=shop.started.total)
+    path = write_persona(folder, piece.index, persona, total=shop.started.total)
+    return facts.made(
+        shop.started,
+        saved,
+        scores,
+        name=persona.name,
+        path=path,
+        digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        accept=shop.accept,
+    )
 
 
 def _persona(shop: Shop, piece: Piece, draft: Draft, segment: Segment, scores: Scores) -> Persona:
@@ -343,45 +309,8 @@ def _persona(shop: Shop, piece: Piece, draft: Draft, segment: Segment, scores: S
             model=started.model,
             batch=started.batch,
             seed=started.seed,
-            prompt_digest=prompt_for(shop, piece.index).digest,
+            prompt_digest=_prompt(shop, piece).digest,
             source_digest=shop.source_digest,
             created_at=now(),
         ),
     )
-
-
-def _completion(
-    shop: Shop, piece: Piece, saved: Saved, scores: Scores, written: tuple[Path, str]
-) -> list[QualityScored | b.PersonaCompleted]:
-    started = shop.started
-    path, name = written
-    return [
-        QualityScored(
-            id=derived_id("quality.scored", started.batch, piece.persona, saved.call),
-            at=now(),
-            persona=piece.persona,
-            batch=started.batch,
-            experiment=started.experiment,
-            provider=started.provider,
-            model=started.model,
-            scores=scores.scores,
-            composite=scores.composite,
-            scorer=scores.scorer,
-        ),
-        b.PersonaCompleted(
-            id=derived_id("persona.completed", started.batch, piece.persona, saved.call),
-            at=now(),
-            batch=started.batch,
-            persona=piece.persona,
-            attempt=saved.attempt,
-            provider=started.provider,
-            model=started.model,
-            experiment=started.experiment,
-            name=name,
-            duration_ms=saved.duration_ms,
-            path=str(path),
-            digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
-            composite=scores.composite,
-            accepted=scores.composite >= shop.accept,
-        ),
-    ]

@@ -30,6 +30,8 @@ __all__ = [
     "OutputError",
     "clean_draft",
     "clean_text",
+    "give_back",
+    "missing_folders",
     "persona_json",
     "persona_markdown",
     "prepare_folder",
@@ -203,6 +205,28 @@ def prepare_folder(folder: Path, batch: str) -> None:
             f"The output folder {folder} {reason}",
             "Give another folder with --output, or make this one writable.",
         ) from error
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """`folder` and those above it that are not there, the lowest first."""
+    return [each for each in (folder, *folder.parents) if not each.exists()]
+
+
+def give_back(folder: Path, batch: str, made: Sequence[Path]) -> None:
+    """Undo `prepare_folder` for a batch that came to nothing; `made`: the folders it had to make,
+    the lowest first. What somebody else has put into one stays. Raises OSError.
+    """
+    marker = folder / MARKER
+    if not marker.exists() or marker.read_text().strip() != batch:
+        return
+    try:
+        (folder / PERSONAS).rmdir()
+        marker.unlink()
+        for each in made:
+            each.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _take(folder: Path, batch: str) -> None:

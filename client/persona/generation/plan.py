@@ -14,7 +14,10 @@ from persona.generation.segments import segment
 from persona.generation.sources import read_sources
 from persona.identity import persona_id
 from personad.contract.base import derived_id
-from personad.contract.batch import BatchStarted, PersonaQueued, SegmentRef
+from personad.contract.batch import BatchStarted, PersonaQueued, SegmentRef, Source
+
+RECORD_IDS_BYTES = 256 << 10
+"""How much of a `persona.queued` the names of its segment's records may take, as msgpack."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,16 @@ def wanted_by(started: BatchStarted) -> Wanted:
     )
 
 
+def source_change(then: Source, now: Reading) -> str | None:
+    """In what the source differs from the one that a batch was planned from; None: in nothing."""
+    if now.digest == then.digest:
+        return None
+    files, size = len(now.files), now.size_bytes
+    if (files, size) == (then.files, then.bytes):
+        return f"as many files and bytes ({files}; {size:,}), but others"
+    return f"{then.files} files of {then.bytes:,} bytes then, {files} of {size:,} now"
+
+
 def queue_of(started: BatchStarted, segments: tuple[Segment, ...]) -> list[PersonaQueued]:
     """The batch's personas, in order; planning twice gives the same events, so they count once."""
     return [
@@ -80,7 +93,18 @@ def queue_of(started: BatchStarted, segments: tuple[Segment, ...]) -> list[Perso
             batch=started.batch,
             persona=persona_id(started.batch, index),
             index=index,
-            segment=SegmentRef(digest=each.digest, record_ids=[r.id for r in each.records]),
+            segment=SegmentRef(digest=each.digest, record_ids=_named(each)),
         )
         for index, each in enumerate(segments, 1)
     ]
+
+
+def _named(segment: Segment) -> list[str]:
+    """The segment's first records, as many as fit into an event; its digest is over all."""
+    room, named = RECORD_IDS_BYTES, []
+    for record in segment.records:
+        room -= len(record.id.encode()) + 5
+        if room < 0:
+            break
+        named.append(record.id)
+    return named

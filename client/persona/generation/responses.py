@@ -35,7 +35,7 @@ _decoder = msgspec.msgpack.Decoder(Saved)
 
 def save(folder: Path, saved: Saved) -> None:
     """On the disk, whole, when it returns. Raises OSError."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(folder / f"{saved.call}{_ENDING}", _encoder.encode(saved), mode=0o600)
 
 

@@ -1,109 +1,139 @@
 """The runner: a process that makes the personas of one batch, from the ledger and the source.
 
-    python -m persona.generation.runner BATCH [--tied]
+    python -m persona.generation.runner BATCH [FD] [--tied]
 
 Starting and resuming are one path: it claims the batch, plans again from the same bytes, looks what
 the ledger and the run folder have already, and makes the rest. It is steered through the ledger
-alone; a signal or its starter's death only asks the ledger for a pause.
+alone; a signal or its starter's death only asks the ledger for a pause. Once it has the batch, it
+says so into the pipe FD.
 """
 
+import errno
 import logging
 import os
 import random
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
+import msgspec
 
 from persona.failures import without_secrets
-from persona.generation import responses
-from persona.generation.books import Books, HoldLost
-from persona.generation.launch import DETACHED
+from persona.generation import facts, responses, steering
+from persona.generation.books import Books
+from persona.generation.launch import BEGUN
 from persona.generation.making import Piece, Shop, make
-from persona.generation.plan import Plan, make_plan, queue_of, wanted_by
+from persona.generation.output import OutputError, prepare_folder
+from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
+from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
 from persona.identity import now
 from personad.contract import batch as b
 from personad.contract.base import derived_id
-from personad.contract.codec import codec
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read
-from personad.contract.nng import Subscriber
 from personad.contract.paths import Paths, resolve_paths
-from personad.contract.settings import Settings, load
+from personad.contract.settings import ConfigurationError, Settings, load
 
-RENEW_S = 4.0
-STOPPED_BY = {signal.SIGTERM: "shutdown", signal.SIGINT: "user"}
+PAUSE_S = 10.0
+"""How long a pause is asked for while the ledger is away."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO = frozenset({"0", "false", "no", "off"})
 
 logger = logging.getLogger("persona.runner")
-_frame = codec(b.BatchFrame)
 
 
 class Runner:
-    """One run of one batch. `going_on` says whether new personas may be begun."""
+    """One run of one batch."""
 
     def __init__(self, paths: Paths, settings: Settings, batch: str, *, tied: bool) -> None:
         self.paths = paths
         self.settings = settings
         self.batch = batch
         self.tied = tied
-        self.books = Books(paths, batch, f"{os.uname().nodename}:{os.getpid()}")
+        autostart = os.environ.get("PERSONA_AUTOSTART", "").lower() not in _NO
+        name = f"{os.uname().nodename}:{os.getpid()}"[:200]
+        self.books = Books(paths, batch, name, autostart=autostart)
         self.run_dir = paths.runs_dir / batch
-        self.status: b.BatchStatus = "queued"
-        self.hold_lost = False
-        self._changed = anyio.Event()
+        self.standing = Standing()
+        self.stopped_by: str | None = None
+        """Why this run can't go on, where it is its own trouble."""
 
-    @property
-    def going_on(self) -> bool:
-        return self.status in ("queued", "running") and not self.hold_lost
+    async def run(self, begun: Callable[[], None] = lambda: None) -> bool:
+        """Claims, works until all is made or a stop is asked for, and lets go; False on trouble.
 
-    def _now_is(self, status: b.BatchStatus) -> None:
-        if status != self.status:
-            self.status = status
-            self._changed.set()
-            self._changed = anyio.Event()
-
-    async def run(self) -> None:
-        """Claims, works until all is made or a stop is asked for, and lets go."""
-        self._now_is(await self.books.claim())
-        started = await self._started()
+        Raises:
+            LedgerError: `conflict` where the batch is not to be run, or by another.
+        """
+        # What computes shares the processors; more threads would only keep the loop waiting.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = max(2, os.cpu_count() or 2)
         try:
-            async with anyio.create_task_group() as watching:
-                watching.start_soon(self._renew)
-                watching.start_soon(self._listen)
-                watching.start_soon(self._hear_signals)
-                if self.tied:
-                    watching.start_soon(self._mind_the_starter)
-                if started.timeout_ms is not None:
-                    watching.start_soon(self._mind_the_time, started.timeout_ms)
-                await self._work(started)
-                watching.cancel_scope.cancel()
+            self.standing.now_is(await self.books.claim())
+            begun()
+            await self._watched()
         finally:
             self.books.close()
+        return self.stopped_by is None
+
+    async def _watched(self) -> None:
+        try:
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(steering.keep_hold, self.books, self.standing)
+                watching.start_soon(steering.listen, self.paths, self.batch, self.standing)
+                watching.start_soon(steering.hear_signals, self.standing, self._pause)
+                if self.tied:
+                    watching.start_soon(steering.mind_the_starter, sys.stdin.fileno(), self._pause)
+                await self._work(watching)
+                watching.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001  # logged, and told by the pause's reason
+            await self._give_up(error)
+
+    async def _work(self, watching: anyio.abc.TaskGroup) -> None:
+        started = await self._started()
+        if started.timeout_ms is not None:
+            timeout_s = started.timeout_ms / 1_000
+            watching.start_soon(steering.mind_the_time, timeout_s, self._pause)
+        plan = await anyio.to_thread.run_sync(make_plan, wanted_by(started))
+        change = source_change(started.source, plan.reading)
+        if change is not None or plan.total != started.total:
+            await self._stop("source changed", change or f"it makes {plan.total} segments now")
+            await self._resigned()
+            return
+        await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
+        shop = self._shop(started, plan)
+        try:
+            while True:
+                await self._make_all(shop, plan)
+                if await self._let_go(shop):
+                    return
+        finally:
+            with anyio.CancelScope(shield=True):
+                await shop.provider.aclose()
+
+    async def _give_up(self, error: Exception) -> None:
+        """Logs what should not have happened, and leaves a batch that stands still, not hangs."""
+        logger.error("the run ends", exc_info=error)
+        reason = _reason(error)
+        self.stopped_by = reason
+        if self.standing.hold_lost:
+            return
+        try:
+            await self._pause(reason)
+            await self._resigned()
+        except LedgerError as away:
+            # The lease runs out, and the daemon calls the batch interrupted.
+            logger.error("the batch could not be paused: %s", away)
 
     async def _started(self) -> b.BatchStarted:
         reply = await self.books.ask(Read(types=["batch.started"], batch=self.batch, limit=1))
         (recorded,) = reply.events
         assert isinstance(recorded.event, b.BatchStarted)
         return recorded.event
-
-    async def _work(self, started: b.BatchStarted) -> None:
-        plan = await anyio.to_thread.run_sync(make_plan, wanted_by(started))
-        if plan.reading.digest != started.source.digest or plan.total != started.total:
-            logger.error("the source changed: it was %s", started.source.digest)
-            await self._pause("source changed")
-            await self._let_go()
-            return
-        shop = self._shop(started, plan)
-        while True:
-            await self._make_all(shop, plan)
-            if self.hold_lost or await self._let_go(shop):
-                return
 
     def _shop(self, started: b.BatchStarted, plan: Plan) -> Shop:
         quality = self.settings.quality
@@ -122,128 +152,127 @@ class Runner:
             required_fields=quality.required_fields,
             accept=quality.accept,
             rng=random.random,
+            rest=self.standing.rest,
             without_secrets=partial(without_secrets, environ=os.environ),
         )
 
     async def _make_all(self, shop: Shop, plan: Plan) -> None:
         """Makes what is not made yet, so many at a time, for as long as it may go on."""
-        state = await self.books.ask(b.BatchShow(batch=self.batch))
-        if sum(1 for _ in state.personas) < plan.total:
+        state = await self.books.show()
+        if len(state.personas) < plan.total:
             await self.books.record(queue_of(shop.started, plan.segments))
-            state = await self.books.ask(b.BatchShow(batch=self.batch))
+            await self.books.settle()
+            state = await self.books.show()
         pieces = _left(state, self.run_dir / "calls")
-        stop = anyio.CancelScope()
         async with anyio.create_task_group() as working:
-            working.start_soon(self._cancel_on_stop, stop)
-            with stop:
-                async with anyio.create_task_group() as workers:
-                    for _ in range(min(shop.started.concurrency, state.total)):
-                        workers.start_soon(self._worker, shop, pieces)
+            working.start_soon(self._until_at_once, working.cancel_scope)
+            async with anyio.create_task_group() as workers:
+                for _ in range(min(shop.started.concurrency, state.total)):
+                    workers.start_soon(self._worker, shop, pieces)
             working.cancel_scope.cancel()
 
+    async def _until_at_once(self, working: anyio.CancelScope) -> None:
+        """A cancelled batch, or one that is another's, stops at once; a pause lets calls finish."""
+        await self.standing.until_at_once()
+        working.cancel()
+
     async def _worker(self, shop: Shop, pieces: Iterator[Piece]) -> None:
-        for piece in pieces:
-            if not self.going_on:
-                return
+        while self.standing.going_on and (piece := next(pieces, None)) is not None:
             try:
                 await make(shop, piece)
             except HoldLost as error:
-                # A pause refuses new calls in the same way; only the status tells them apart.
+                # A pause refuses new calls just as a lost hold does; only asking tells them apart.
                 logger.info("%s was not made: %s", piece.persona, error)
-                self._now_is(await self._status())
+                await steering.look(self.books, self.standing)
+                return
+            except OSError as error:
+                await self._stop(_reason(error), f"{piece.persona} was not made: {error}")
                 return
 
-    async def _cancel_on_stop(self, stop: anyio.CancelScope) -> None:
-        """A cancelled batch, or one that is another's, stops at once; a pause lets calls finish."""
-        while not (self.hold_lost or self.status not in ("queued", "running", "pausing", "paused")):
-            await self._changed.wait()
-        stop.cancel()
-
-    async def _let_go(self, shop: Shop | None = None) -> bool:
-        """Finishes or pauses the batch and resigns; False where it is to go on after all."""
+    async def _let_go(self, shop: Shop) -> bool:
+        """Ends or pauses the batch and resigns; False where it is to go on after all."""
+        if self.standing.hold_lost:
+            return True
         await self.books.settle()
-        state = await self.books.ask(b.BatchShow(batch=self.batch))
-        if shop is not None and state.status in b.OPEN:
-            ended = state.counts.completed + state.counts.failed == state.total
-            if ended:
-                await self.books.record([_finish(state)])
-                state = await self.books.ask(b.BatchShow(batch=self.batch))
-            elif state.status in ("queued", "running"):
-                self._now_is(state.status)
-                return False
-            await anyio.to_thread.run_sync(sum_up, shop, state)
-        if state.status in ("completed", "cancelled"):
-            for saved in responses.load(self.run_dir / "calls"):
-                responses.forget(self.run_dir / "calls", saved.call)
+        state = await self.books.show()
+        ended = state.counts.completed + state.counts.failed == state.total
+        if state.status in ("queued", "running") and not ended:
+            self.standing.now_is(state.status)
+            return False
+        finish = None
+        if state.status in ("queued", "running", "pausing"):
+            finish = _finish(state) if ended else None
+            status = finish.status if finish else "paused"
+            at = finish.at if finish else None
+            state = msgspec.structs.replace(state, status=status, finished_at=at)
+        if not await self._summed_up(shop, state):
+            finish = None
+        elif finish is not None:
+            # Last, so that whoever sees the batch ended finds everything in its folder.
+            await self.books.record([finish])
+            await self.books.settle()
+        if state.status not in b.OPEN:
+            await self._forget_responses(shop)
+        return await self._resigned()
+
+    async def _summed_up(self, shop: Shop, state: b.BatchState) -> bool:
+        """Whether the index could be written; where not, the batch is paused, to be resumed."""
         try:
-            self._now_is(await self.books.resign())
+            await anyio.to_thread.run_sync(sum_up, shop, state)
+        except (OSError, OutputError) as error:
+            await self._stop(_reason(error), f"no index could be written: {error}")
+            return False
+        return True
+
+    async def _forget_responses(self, shop: Shop) -> None:
+        """The batch has ended; what a dead runner received and did not record was paid for."""
+        calls_dir = self.run_dir / "calls"
+        for saved in responses.load(calls_dir):
+            await self.books.record([facts.answered(shop.started, saved)], held=False)
+            responses.forget(calls_dir, saved.call)
+
+    async def _resigned(self) -> bool:
+        """Whether the batch was let go of; not, where a pause was taken back meanwhile."""
+        try:
+            self.standing.now_is(await self.books.resign())
         except LedgerError as error:
             if error.code != "conflict":
                 raise
-            # Either the batch ended and with it our hold, or a pause was taken back meanwhile.
-            self._now_is(await self._status())
-            return not self.going_on
-        if shop is not None:
-            state = await self.books.ask(b.BatchShow(batch=self.batch))
-            await anyio.to_thread.run_sync(sum_up, shop, state)
+            # Either the batch has ended, and with it our hold, or it is to go on.
+            await steering.look(self.books, self.standing)
+            return not self.standing.going_on
         return True
 
-    async def _status(self) -> b.BatchStatus:
-        return (await self.books.ask(b.BatchShow(batch=self.batch))).status
+    async def _stop(self, reason: str, why: str) -> None:
+        """Pauses because of a trouble of this run's own."""
+        logger.error("%s: %s", reason, why)
+        if self.stopped_by is None and not self.standing.hold_lost:
+            self.stopped_by = reason
+            await self._pause(reason)
 
     async def _pause(self, reason: str) -> None:
         logger.info("pausing: %s", reason)
+        request = b.Pause(batch=self.batch, reason=reason)
         try:
-            self._now_is((await self.books.ask(b.Pause(batch=self.batch, reason=reason))).status)
+            state = await self.books.ask(request, patience_s=PAUSE_S)
         except LedgerError as error:
-            logger.info("no pause: %s", error)
+            if error.code == "unavailable":
+                # Nobody to pause it with: what is in flight is dropped, and the lease runs out.
+                self.standing.lose_hold()
+            logger.warning("no pause: %s", error)
+        else:
+            self.standing.now_is(state.status)
 
-    async def _renew(self) -> None:
-        """Keeps the hold on the batch; a lost one ends the work."""
-        while True:
-            await anyio.sleep(RENEW_S)
-            try:
-                self._now_is(await self.books.renew())
-            except LedgerError as error:
-                if error.code == "conflict":
-                    status = await self._status()
-                    self.hold_lost = status in ("queued", "running", "pausing")
-                    self._now_is("interrupted" if self.hold_lost else status)
-                    return
-                logger.warning("the hold could not be renewed: %s", error)
 
-    async def _listen(self) -> None:
-        """Hears at once what others do to the batch; `renew` says the same a little later."""
-        topic = b"batch/" + self.batch.encode() + b"/"
-        with Subscriber(str(self.paths.live_socket), (topic,)) as subscriber:
-            while True:
-                await anyio.wait_readable(subscriber)
-                while (message := subscriber.receive()) is not None:
-                    frame: b.BatchFrame = _frame.decode(message[len(topic) :])
-                    if frame.state is not None:
-                        self._now_is(frame.state.status)
-
-    async def _hear_signals(self) -> None:
-        with anyio.open_signal_receiver(*STOPPED_BY) as signals:
-            async for number in signals:
-                await self._pause(STOPPED_BY[number])
-
-    async def _mind_the_starter(self) -> None:
-        """Pauses when the process that started us ends, unless it said that it leaves."""
-        heard = b""
-        while True:
-            await anyio.wait_readable(sys.stdin.fileno())
-            part = os.read(sys.stdin.fileno(), 64)
-            heard += part
-            if DETACHED in heard:
-                return
-            if not part:
-                await self._pause("terminal")
-                return
-
-    async def _mind_the_time(self, timeout_ms: int) -> None:
-        await anyio.sleep(timeout_ms / 1_000)
-        await self._pause("time")
+def _reason(error: Exception) -> str:
+    """A pause's reason, as short as one word is clear."""
+    match error:
+        case OSError() if error.errno in _FULL:
+            return "disk full"
+        case OSError() | OutputError():
+            return "output folder"
+        case _:
+            return "error"
 
 
 def _left(state: b.BatchState, calls_dir: Path) -> Iterator[Piece]:
@@ -272,26 +301,53 @@ def _finish(state: b.BatchState) -> b.BatchFinished:
     )
 
 
+class _Harmless(logging.Formatter):
+    """Lines and tracebacks without the values of keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record), os.environ)
+
+
 def main(arguments: list[str]) -> int:
     """Runs one batch; its log is the standard error."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr
-    )
-    batch, tied = arguments[0], "--tied" in arguments[1:]
-    settings = load(environ=os.environ, cwd=Path.cwd(), home=Path.home()).settings
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(_Harmless("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[log])
+    batch, pipes = arguments[0], [int(each) for each in arguments[1:] if each.isdigit()]
+    try:
+        settings = load(environ=os.environ, cwd=_folder(), home=os.path.expanduser("~")).settings
+    except ConfigurationError as error:
+        logger.error("%s", error)
+        return 78
     paths = resolve_paths(settings, ledger=None, environ=os.environ)
     logger.info("runs %s", batch)
 
-    async def run() -> None:
-        await Runner(paths, settings, batch, tied=tied).run()
+    def begun() -> None:
+        while pipes:
+            descriptor = pipes.pop()
+            try:
+                os.write(descriptor, BEGUN)
+            except BrokenPipeError:
+                logger.info("whoever started this has gone")
+            os.close(descriptor)
 
     try:
-        anyio.run(run)
+        done = anyio.run(Runner(paths, settings, batch, tied="--tied" in arguments).run, begun)
     except LedgerError as error:
         logger.error("%s", error)
+        if error.code == "conflict":
+            begun()
         return 1
-    logger.info("done")
-    return 0
+    logger.info("done" if done else "stopped")
+    return 0 if done else 1
+
+
+def _folder() -> str | None:
+    """The working folder; None where it was removed meanwhile."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

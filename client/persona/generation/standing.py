@@ -1,0 +1,61 @@
+"""What a runner knows about its batch: what the ledger calls it, and whether it is still ours."""
+
+import anyio
+
+from personad.contract.batch import BatchStatus
+
+_WORKING = frozenset({"queued", "running"})
+_FINISHING = frozenset({"queued", "running", "pausing", "paused"})
+
+
+class HoldLost(Exception):
+    """Nothing more is to be started: a pause or an end was asked for, or another has the batch."""
+
+
+class Standing:
+    """The batch's status as last heard of, and whether this runner's hold on it was lost."""
+
+    def __init__(self) -> None:
+        self.status: BatchStatus = "queued"
+        self.hold_lost = False
+        self._changed = anyio.Event()
+
+    @property
+    def going_on(self) -> bool:
+        """Whether new calls may be started."""
+        return self.status in _WORKING and not self.hold_lost
+
+    @property
+    def at_once(self) -> bool:
+        """Whether even what is in flight is to stop: the batch is cancelled, or not ours."""
+        return self.hold_lost or self.status not in _FINISHING
+
+    def now_is(self, status: BatchStatus) -> None:
+        if status != self.status:
+            self.status = status
+            self._tell()
+
+    def lose_hold(self) -> None:
+        self.hold_lost = True
+        self._tell()
+
+    async def until_at_once(self) -> None:
+        """Returns when what is in flight is to stop."""
+        while not self.at_once:
+            await self._changed.wait()
+
+    async def rest(self, seconds: float) -> None:
+        """Sleeps, but no longer than new calls may be started.
+
+        Raises:
+            HoldLost: they may not any more.
+        """
+        with anyio.move_on_after(seconds):
+            while self.going_on:
+                await self._changed.wait()
+        if not self.going_on:
+            raise HoldLost(f"the batch is {self.status}")
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

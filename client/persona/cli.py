@@ -3,6 +3,7 @@
 Nothing here may import more than it needs: every command pays for it on every start.
 """
 
+import gc
 import sys
 
 COMMANDS = {
@@ -13,6 +14,9 @@ COMMANDS = {
     "completion": ("persona.commands.completion", "Print a shell's completion script."),
 }
 """Each command's module, imported when it is used, with `command` in it; and its purpose."""
+
+_GARBAGE = 50_000
+"""So many new objects before they are looked through: most commands have ended by then."""
 
 
 def main() -> int:
@@ -26,6 +30,7 @@ def main() -> int:
 
         sys.stdout.write(f"persona {VERSION}\n")
         return 0
+    gc.set_threshold(_GARBAGE)
     from .program import run
 
     return run(sys.argv[1:])

@@ -4,9 +4,9 @@ Event ids are UUIDs of version 7 (RFC 9562), because an index takes ids that gro
 than random ones. Ids that people see are short.
 """
 
+import os
 import time
 from datetime import UTC, datetime
-from secrets import randbits
 from typing import Protocol
 from uuid import UUID
 
@@ -59,7 +59,8 @@ _SEQUENCE = _Sequence()
 
 def event_id() -> UUID:
     """A new event's id; within one thread each is greater than the one before."""
-    return _SEQUENCE.next(time.time_ns(), randbits(_RANDOM_BITS))
+    # Not `secrets`: it loads OpenSSL, which costs every command 4 ms.
+    return _SEQUENCE.next(time.time_ns(), int.from_bytes(os.urandom(8)))
 
 
 def now() -> datetime:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -32,10 +33,14 @@ def table(block: Table[Any], width: int) -> RenderableType:
     least = _least_widths(block)
     if block.rows and sum(least) + _GAP * len(least) > width:
         return Text(records(block).rstrip("\n"))
+    whole = [max(cells) for cells in zip(least, _whole_widths(block), strict=True)]
+    # Told the widths, rich has no need to measure each cell.
+    fits = sum(whole) + _GAP * len(whole) <= width
     drawn = RichTable(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), show_edge=False)
-    for column, cells in zip(block.columns, least, strict=True):
+    for column, cells, all_cells in zip(block.columns, least, whole, strict=True):
         drawn.add_column(
             Text(column.title, style="bold"),
+            width=all_cells if fits else None,
             min_width=cells,
             justify="right" if column.kind.right else "left",
             overflow="fold",
@@ -67,6 +72,14 @@ def _least_widths(block: Table[Any]) -> list[int]:
             *(_least(shown(column, row), is_figure=column.kind.right) for row in block.rows),
             0,
         )
+        for column in block.columns
+    ]
+
+
+def _whole_widths(block: Table[Any]) -> list[int]:
+    """Of each column: what it takes when nothing is folded, as rich counts cells."""
+    return [
+        max(cell_len(column.title), *(cell_len(shown(column, row)) for row in block.rows), 0)
         for column in block.columns
     ]
 

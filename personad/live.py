@@ -120,11 +120,8 @@ class Live:
         # One transaction, so that the frame is of one moment.
         with self._db:
             frame = self._frame(name, now)
-        if frame is None:
-            return
-        self._publisher.publish(b"batch/" + name.encode() + b"/", encode(frame, "json"))
-        if frame.state is not None and frame.state.finished_at is not None:
-            self._batch_seqs.pop(name, None)
+        if frame is not None:
+            self._publisher.publish(b"batch/" + name.encode() + b"/", encode(frame, "json"))
 
     def _frame(self, name: str, now: datetime) -> BatchFrame | None:
         row = load(self._db, name)

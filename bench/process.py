@@ -74,6 +74,11 @@ class Peaks:
     def follow(self, name: str, pid: int) -> None:
         self._wanted[name] = pid
 
+    @property
+    def following(self) -> bool:
+        """Whether any of them still runs."""
+        return bool(self._wanted)
+
     def __enter__(self) -> "Peaks":
         self._thread.start()
         return self

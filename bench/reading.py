@@ -98,6 +98,8 @@ def _generate(here: House, source: Path, personas: int) -> tuple[float, dict[str
                     peaks.follow("runner", runner)
             time.sleep(_LOOK_EVERY_S)
         took_s = time.perf_counter() - began
+        while peaks.following:
+            time.sleep(_LOOK_EVERY_S)
     if status or runner is None:
         raise RuntimeError(f"`persona generate` ended with {status}, its runner was {runner}")
     return took_s, peaks.mb

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from .machine import machine
+from .page import page as as_page
 from .registry import MEASUREMENTS
 from .report import Report, as_text
 
@@ -16,8 +17,9 @@ from .report import Report, as_text
 @click.command(epilog="Ends with 1 where a figure is over its limit.")
 @click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="[NAME]...")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write a document there too.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the page of the docs there.")
 @click.option("--list", "listing", is_flag=True, help="Say what can be measured, and end.")
-def main(names: tuple[str, ...], path: Path | None, listing: bool) -> None:
+def main(names: tuple[str, ...], path: Path | None, page: Path | None, listing: bool) -> None:
     """Measure all, or only what is named; in temporary folders, on ledgers of their own."""
     if listing:
         for name, measurement in MEASUREMENTS.items():
@@ -33,6 +35,8 @@ def main(names: tuple[str, ...], path: Path | None, listing: bool) -> None:
     )
     if path is not None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    if page is not None:
+        page.write_text(as_page(report), encoding="utf-8")
     click.echo(as_text(report))
     sys.exit(1 if report.over else 0)
 

@@ -20,6 +20,7 @@ from bench.events import costs, made, queued, whole_batch
 from bench.figure import Figure, Interval, beside
 from bench.house import house
 from bench.machine import Machine, machine
+from bench.page import page
 from bench.registry import MEASUREMENTS
 from bench.report import Report, as_text
 from bench.rows import INSERT, bare_database, rows_of
@@ -187,6 +188,13 @@ def test_an_amount_is_written_with_as_many_digits_as_it_deserves(
     value: float, written: str
 ) -> None:
     assert f" {written} ms " in as_text(report(figure(value, None)))
+
+
+def test_the_page_has_the_figures_and_says_what_each_measurement_means() -> None:
+    shown = page(report(figure(1.234), figure(3.0, name="a slow thing")))
+
+    assert "| a slow thing | 3.00 ms | – | ≤ 2 ms | OVER |" in shown
+    assert all(f"**{name}**: {each.question}" in shown for name, each in MEASUREMENTS.items())
 
 
 def test_a_report_comes_back_from_its_document() -> None:

@@ -1,0 +1,68 @@
+"""A run as the page `docs/performance.md`."""
+
+from persona.render.markdown import escape, render
+from persona.render.tables import Table
+
+from .registry import MEASUREMENTS
+from .report import COLUMNS, Report
+
+_HEAD = """\
+# Speed and size
+
+<!-- Made by `python -m bench --page docs/performance.md`; change `bench/page.py`. -->
+
+`make bench` measures what the project promises to be fast and small. It prints each figure beside
+its limit and beside a *peer*: what does the same, or the least that has to be done, measured on the
+same machine in the same run. It ends with 1 where a figure is over its limit.
+
+```
+python -m bench                       # all of it, in about four minutes
+python -m bench startup watching      # only what is named; --list says what there is
+python -m bench --json run.json       # a document too
+```
+
+Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your
+environment. The machine should be otherwise idle: the head tells its load before the run, and above
+0.5 the figures say more about its other work. It needs Linux, for `/proc`.
+
+"""
+
+_MEANINGS = {
+    "startup": "From spawning a command to its end, as a ratio to `python -c 'import click'`. All "
+    "are run in turn, in an order drawn anew for each round; the ratio is of medians, its interval "
+    "a bootstrap over rounds (95 %). The ledger has fifty batches and a running daemon; a table "
+    "is drawn with rich on a terminal, and as plain text into a pipe.",
+    "watching": "From before an append to the moment at which a watcher's `Watch` has the new "
+    "state, in ten processes at once, by the clock that they share. What a screen then draws is "
+    "not in it. The peer commits a bare row and publishes a frame of the same size.",
+    "reading": "`persona generate` with the provider `local`, from its start to its end: reading, "
+    "redacting and segmenting (once in the command, and again in its runner), writing and "
+    "recording. Memory is the peak resident size. With ten times the files, memory must grow less "
+    "than ten times, also when what a single file takes is left out.",
+    "running": "A batch on the provider `simulated`, whose calls take one second: from "
+    "`batch.started` to `batch.finished` by the daemon's clock; the runner's own start is in it.",
+    "ready": "From spawning a daemon to its first answer to `hello`: on a new ledger, and on one "
+    "that was killed with events in it. The command `personad start` takes longer, because it is a "
+    "Python program, too.",
+    "size": "Resident memory: at rest, and after appends of usual and of the largest size.",
+    "idle": "Time on a core, user and system, all threads, over a minute in which nothing happens.",
+    "ingest": "Events acknowledged, that is on disk, from two producers; beside a loop that only "
+    "inserts the same rows as durably. And what an event takes on disk with everything that is "
+    "folded from it. There is no limit on these yet.",
+}
+
+
+def page(report: Report) -> str:
+    """The whole page, with the machine, the table and what each measurement means."""
+    where = report.machine
+    machine = ", ".join(f"{name} {getattr(where, name)}" for name in where.__struct_fields__)
+    meanings = "".join(
+        f"**{name}**: {MEASUREMENTS[name].question} {meaning}\n\n"
+        for name, meaning in _MEANINGS.items()
+    )
+    return (
+        f"{_HEAD}## The last run\n\n"
+        f"{report.began_at:%F %R} UTC, {report.took_s:.0f} s, on: {escape(machine)}.\n\n"
+        f"{render((Table(COLUMNS, report.figures),))}\n"
+        f"## What they mean\n\n{meanings.rstrip()}\n"
+    )

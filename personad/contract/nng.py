@@ -22,6 +22,10 @@ RECEIVE_MAX_BYTES = 2 * MAX_MESSAGE_BYTES
 
 SEND_QUEUE_MESSAGES = 256
 
+_ROOM_S = 0.1
+_HELLO = b"\x00SP\x00\x00\x30\x00\x00"
+"""What a requester says first; see the Scalability Protocols' mapping for TCP."""
+
 
 class NngError(Exception):
     """What nng said, with its number."""
@@ -241,17 +245,24 @@ class Requester(_Socket):
             NngError: nobody listens there.
         """
         super().__init__(_lib.nng_req0_open)
-        self._connect_s = connect_s
         # A request that changes something is sent again by us, never by the transport.
         self._set_milliseconds(b"req:resend-time", -1)
         self._set_size(b"recv-size-max", 0)
         try:
             if connect_s is not None:
                 _look(path, connect_s)
-            self._dial(path, reconnect=connect_s is not None)
+            self._dial(path, reconnect=False)
         except NngError:
             self.close()
             raise
+
+    def _send_now(self, body: bytes) -> bool:
+        """Sends; False where the other side is gone."""
+        if super()._send_now(body):
+            return True
+        # An answer may overtake the news that its question has left; then there is no room yet.
+        select.select([self._descriptor(b"send-fd")], [], [], _ROOM_S)
+        return super()._send_now(body)
 
     def request(self, body: bytes, timeout_s: float) -> bytes:
         """The answer to `body`; Ctrl-C is heard while it waits.
@@ -260,11 +271,7 @@ class Requester(_Socket):
             TimedOut: no answer came in time.
             Closed: the other side went away.
         """
-        if self._connect_s is not None:
-            select.select([self._descriptor(b"send-fd")], [], [], min(self._connect_s, timeout_s))
-            if not self._send_now(body):
-                raise TimedOut(_lib.NNG_ETIMEDOUT)
-        elif not self._send_now(body):
+        if not self._send_now(body):
             raise Closed(_lib.NNG_ECLOSED)
         descriptor = self._descriptor(b"recv-fd")
         ready, _, _ = select.select([descriptor], [], [], timeout_s)
@@ -275,15 +282,23 @@ class Requester(_Socket):
 
 
 def _look(path: str, timeout_s: float) -> None:
-    """Raises `Closed` where nobody listens: a dialler that connects by itself would never say."""
+    """Raises `Closed` where nobody listens, and `TimedOut` where he who does says nothing.
+
+    A dialler would wait for him ten seconds. Both sides introduce themselves in full, because a
+    listener that is left in the middle of it takes nobody else for a tenth of a second.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
         plain.settimeout(timeout_s)
         try:
             plain.connect(path)
+            plain.sendall(_HELLO)
+            heard = plain.recv(len(_HELLO), socket.MSG_WAITALL)
         except (TimeoutError, BlockingIOError):
             raise TimedOut(_lib.NNG_ETIMEDOUT) from None
         except OSError:
             raise Closed(_lib.NNG_ECONNREFUSED) from None
+        if not heard:
+            raise Closed(_lib.NNG_ECONNREFUSED)
 
 
 class Subscriber(_Socket):

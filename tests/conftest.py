@@ -5,8 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .studio import Studio
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
 
@@ -31,3 +35,15 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(folder / "work")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def studio(house: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Studio]":
+    """A ledger of this test's own, with a real daemon, and no process left behind."""
+    from .studio import Studio
+
+    monkeypatch.setenv("PERSONA_LEDGER", str(house / "ledger"))
+    monkeypatch.setenv("PERSONA_SIMULATED_LATENCY_MS", "1")
+    found = Studio(house)
+    yield found
+    found.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from persona.files import write_whole
+from persona.files import LEFTOVER, write_whole
 from persona.generation.providers.base import Usage
 
 _ENDING = ".response"
@@ -42,8 +42,11 @@ def save(folder: Path, saved: Saved) -> None:
 def load(folder: Path) -> Iterator[Saved]:
     """All that lie there, in the order of their calls; one that can't be read is passed over.
 
-    A damaged one can only come from a disk error: its call then counts as one without an answer.
+    A damaged one can only come from a disk error: its call then counts as one without an answer. So
+    does one that was being written when its runner died; what there is of it is removed.
     """
+    for unfinished in folder.glob(LEFTOVER):
+        unfinished.unlink(missing_ok=True)
     for path in sorted(folder.glob(f"*{_ENDING}")):
         try:
             yield _decoder.decode(path.read_bytes())

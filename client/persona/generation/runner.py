@@ -317,7 +317,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load(environ=os.environ, cwd=_folder(), home=os.path.expanduser("~")).settings
     except ConfigurationError as error:
-        logger.error("%s", error)
+        logger.error("%s: %s", error.where, error)
         return 78
     paths = resolve_paths(settings, ledger=None, environ=os.environ)
     logger.info("runs %s", batch)

@@ -1,0 +1,360 @@
+"""What holds when a runner works, is steered, and ends in the middle; with real processes."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from personad.contract.admin import Status
+from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry
+from personad.contract.errors import LedgerError
+
+from ..staged_runner import POINTS  # noqa: TID252
+from ..studio import WITHIN_S, Studio  # noqa: TID252
+
+RETRIES = Retry(retries=2, delay_ms=1, jitter=False)
+
+
+def assert_each_made_once(studio: Studio, started: BatchStarted) -> None:
+    state = studio.state(started.batch)
+    assert (state.status, state.counts.completed) == ("completed", started.total)
+    completed = [e.persona for e in studio.events(started.batch, "persona.completed")]
+    assert len(completed) == len(set(completed)) == started.total
+    assert len(studio.personas(started)) == started.total
+    costs = studio.events(started.batch, "cost.recorded")
+    assert len({cost.call for cost in costs}) == len(costs)
+    assert state.usage.calls == len(costs)
+    assert state.usage.input_tokens == sum(cost.input_tokens for cost in costs)
+    assert not list(Path(started.output).glob("**/*.tmp"))
+    assert not list((studio.paths.runs_dir / started.batch / "calls").glob("*"))
+    assert not studio.anomalies(started.batch)
+
+
+@pytest.mark.parametrize("points", [POINTS[::2], POINTS[1::2]], ids=["even", "odd"])
+def test_a_runner_that_dies_at_any_point_is_followed_by_one_that_pays_for_nothing_twice(
+    studio: Studio, points: tuple[str, ...]
+) -> None:
+    batches = {
+        point: studio.record(f"batch-{n}", 3, concurrency=1) for n, point in enumerate(points)
+    }
+    dying = {
+        point: studio.staged(started.batch, point, 1 if "finished" in point else 2)
+        for point, started in batches.items()
+    }
+    dead = {point: runner.wait(WITHIN_S) for point, runner in dying.items()}
+    for started in batches.values():
+        studio.resumed(started.batch)
+    following = [studio.staged(started.batch) for started in batches.values()]
+    for runner in following:
+        runner.wait(WITHIN_S)
+
+    assert dead == dict.fromkeys(points, 9)
+    for point, started in batches.items():
+        assert_each_made_once(studio, started)
+        lost = {"answered": 1, "half saved": 1}.get(point, 0)
+        assert len(studio.calls(started.batch)) == 3 + lost, point
+        recorded = {str(event.id) for event in studio.events(started.batch)}
+        assert studio.acknowledged(started.batch) <= recorded, point
+
+
+def test_the_same_seed_gives_the_same_personas_whatever_the_concurrency(studio: Studio) -> None:
+    source = studio.survey(24)
+    made = []
+    for batch, concurrency in (("batch-a", 1), ("batch-b", 5)):
+        started = studio.record(batch, 5, source=source, seed=7, concurrency=concurrency)
+        studio.staged(batch).wait(WITHIN_S)
+        made.append([{**p, "id": "", "provenance": {}} for p in studio.personas(started)])
+
+    assert len(made[0]) == 5
+    assert made[0] == made[1]
+
+
+def test_a_pause_lets_what_is_in_flight_finish_and_starts_nothing_new(studio: Studio) -> None:
+    started = studio.record(count=6, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="300")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    studio.ledger.ask(Pause(batch=started.batch))
+    state = studio.until_status(started.batch, "paused")
+
+    assert (runner.wait(WITHIN_S), state.reason) == (0, "user")
+    assert state.counts.completed == 2
+    assert len(studio.calls()) == 2
+    assert (Path(started.output) / "index.md").exists()
+
+
+def test_a_resume_while_pausing_takes_the_pause_back(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="300")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    studio.ledger.ask(Pause(batch=started.batch))
+    studio.ledger.ask(Resume(batch=started.batch))
+
+    assert runner.wait(WITHIN_S) == 0
+    assert_each_made_once(studio, started)
+    assert len(studio.calls()) == 4
+
+
+def test_a_pause_does_not_wait_for_a_retry(studio: Studio) -> None:
+    slow = Retry(retries=5, delay_ms=600_000, jitter=False)
+    started = studio.record(count=1, retry=slow)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_ERRORS="1=server_error")
+    studio.until(started.batch, lambda state: state.counts.retrying == 1)
+
+    studio.ledger.ask(Pause(batch=started.batch))
+
+    assert studio.until_status(started.batch, "paused").counts.completed == 0
+    assert runner.wait(WITHIN_S) == 0
+
+
+def test_a_cancelled_batch_stops_at_once_and_its_calls_are_unknown(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="29000")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    studio.ledger.ask(Cancel(batch=started.batch))
+
+    assert runner.wait(WITHIN_S) == 0
+    assert studio.state(started.batch).status == "cancelled"
+    outcomes = [cost.outcome for cost in studio.events(started.batch, "cost.recorded")]
+    assert outcomes == ["unknown", "unknown"]
+    assert not studio.anomalies(started.batch)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGTERM, "shutdown"), (signal.SIGINT, "user")]
+)
+def test_a_signal_pauses(studio: Studio, number: signal.Signals, reason: str) -> None:
+    started = studio.record(count=6, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="200")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    runner.send_signal(number)
+    state = studio.until_status(started.batch, "paused")
+
+    assert (runner.wait(WITHIN_S), state.reason) == (0, reason)
+    assert state.counts.completed == 2
+
+
+def test_a_second_signal_drops_what_is_in_flight(studio: Studio) -> None:
+    started = studio.record(count=2, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="29000")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    runner.send_signal(signal.SIGTERM)
+    studio.until_status(started.batch, "pausing")
+    runner.send_signal(signal.SIGTERM)
+
+    assert runner.wait(WITHIN_S) == 0
+    assert studio.until_status(started.batch, "interrupted").counts.completed == 0
+
+
+def test_the_time_limit_pauses(studio: Studio) -> None:
+    started = studio.record(count=40, concurrency=1, timeout_ms=300)
+
+    studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="50").wait(WITHIN_S)
+
+    state = studio.state(started.batch)
+    assert (state.status, state.reason) == ("paused", "time")
+
+
+def test_a_tied_runner_pauses_when_its_starter_dies(studio: Studio) -> None:
+    started = studio.record(count=40, concurrency=1)
+    heard, kept = os.pipe()
+    program = [os.sys.executable, "-m", "persona.generation.runner", started.batch, "--tied"]
+    pid = os.posix_spawn(
+        program[0],
+        program,
+        os.environ | {"PERSONA_SIMULATED_LATENCY_MS": "50"},
+        file_actions=[(os.POSIX_SPAWN_DUP2, heard, 0)],
+    )
+    os.close(heard)
+    studio.until_status(started.batch, "running")
+
+    os.close(kept)
+    state = studio.until_status(started.batch, "paused")
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert state.reason == "terminal"
+
+
+def test_failures_are_retried_with_their_reasons(studio: Studio) -> None:
+    started = studio.record(count=2, retry=RETRIES)
+    errors = "1/1=server_error,1/2=timeout,2=bad_request"
+
+    studio.staged(
+        started.batch, PERSONA_SIMULATED_ERRORS=errors, PERSONA_SIMULATED_LATENCY_MS="1"
+    ).wait(WITHIN_S)
+
+    state = studio.state(started.batch)
+    assert (state.status, state.counts.completed, state.counts.failed) == ("partial", 1, 1)
+    retrying = studio.events(started.batch, "persona.retrying")
+    assert [(e.attempt, e.error.kind) for e in retrying] == [(1, "server_error"), (2, "timeout")]
+    (failed,) = studio.events(started.batch, "persona.failed")
+    assert (failed.attempts, failed.error.kind) == (1, "bad_request")
+
+
+def test_all_failing_is_a_failed_batch(studio: Studio) -> None:
+    started = studio.record(count=2, retry=RETRIES)
+
+    studio.staged(started.batch, PERSONA_SIMULATED_ERRORS="server_error:1").wait(WITHIN_S)
+
+    assert studio.state(started.batch).status == "failed"
+    assert len(studio.calls()) == 2 * (1 + RETRIES.retries)
+
+
+def test_a_rate_limit_uses_up_no_retry(studio: Studio) -> None:
+    started = studio.record(count=1, retry=Retry(retries=0))
+    limits = ",".join(f"1/{attempt}=rate_limit" for attempt in (1, 2, 3))
+
+    studio.staged(
+        started.batch, PERSONA_SIMULATED_ERRORS=limits, PERSONA_SIMULATED_RETRY_AFTER_S="0"
+    ).wait(WITHIN_S)
+
+    assert_each_made_once(studio, started)
+    assert studio.calls() == ["1/1", "1/2", "1/3", "1/4"]
+
+
+def test_an_unusable_answer_is_asked_for_again_and_paid_for_both_times(studio: Studio) -> None:
+    started = studio.record(count=1, retry=RETRIES)
+
+    studio.staged(started.batch, PERSONA_SIMULATED_ERRORS="1/1=invalid_output").wait(WITHIN_S)
+
+    assert_each_made_once(studio, started)
+    assert studio.state(started.batch).usage.calls == 2
+
+
+def test_a_second_runner_leaves_the_batch_to_the_first(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=2)
+    first = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="300")
+    studio.until_status(started.batch, "running")
+
+    second = studio.staged(started.batch).wait(WITHIN_S)
+
+    assert (first.wait(WITHIN_S), second) == (0, 1)
+    assert_each_made_once(studio, started)
+    assert len(studio.calls()) == 4
+
+
+def test_a_runner_whose_lease_ran_out_does_nothing_more(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="400")
+    studio.until(started.batch, lambda state: state.counts.generating == 2)
+
+    runner.send_signal(signal.SIGSTOP)
+    studio.until_status(started.batch, "interrupted")
+    runner.send_signal(signal.SIGCONT)
+    status = runner.wait(WITHIN_S)
+    calls = len(studio.calls())
+    studio.resumed(started.batch)
+    studio.staged(started.batch).wait(WITHIN_S)
+
+    assert (status, calls) == (0, 2)
+    assert studio.state(started.batch).status == "completed"
+    assert len(studio.personas(started)) == 4
+
+
+def test_a_changed_source_pauses_before_any_call(studio: Studio) -> None:
+    started = studio.record(count=3)
+    with open(started.source.path, "a") as source:
+        source.write("P99,40,I want something else altogether from now on.\n")
+
+    status = studio.runner(started.batch).wait(WITHIN_S)
+
+    state = studio.state(started.batch)
+    assert (status, state.status, state.reason) == (1, "paused", "source changed")
+    assert not studio.events(started.batch, "call.started")
+
+
+def test_an_output_folder_that_cannot_be_written_pauses_and_nothing_is_paid_again(
+    studio: Studio,
+) -> None:
+    started = studio.record(count=3, concurrency=1)
+    personas = Path(started.output) / "personas"
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="300")
+    studio.until(started.batch, lambda state: state.counts.generating == 1)
+    personas.rmdir()
+    personas.write_text("in the way")
+
+    assert runner.wait(WITHIN_S) == 1
+    state = studio.state(started.batch)
+    assert (state.status, state.reason) == ("paused", "output folder")
+    personas.unlink()
+    studio.resumed(started.batch)
+    studio.staged(started.batch).wait(WITHIN_S)
+
+    assert_each_made_once(studio, started)
+    assert len(studio.calls()) == 3
+
+
+def test_a_vanished_output_folder_is_made_again(studio: Studio) -> None:
+    started = studio.record(count=3)
+    output = Path(started.output)
+    (output / "personas").rmdir()
+    (output / ".batch").unlink()
+    output.rmdir()
+
+    studio.staged(started.batch).wait(WITHIN_S)
+
+    assert_each_made_once(studio, started)
+
+
+def test_an_unexpected_error_pauses_the_batch_and_stands_in_the_log(studio: Studio) -> None:
+    started = studio.record(provider="nobody")
+
+    status = studio.runner(started.batch, OPENAI_API_KEY="sk-secret-12345").wait(WITHIN_S)
+
+    state = studio.state(started.batch)
+    assert (status, state.status, state.reason) == (1, "paused", "error")
+    log = studio.log.read_text()
+    assert "Traceback" in log
+    assert "There is no provider `nobody`" in log
+    assert "sk-secret-12345" not in log
+
+
+def test_a_runner_of_a_paused_batch_ends_at_once(studio: Studio) -> None:
+    started = studio.record()
+    studio.ledger.ask(Pause(batch=started.batch))
+
+    assert studio.runner(started.batch).wait(WITHIN_S) == 1
+    assert studio.state(started.batch).status == "paused"
+
+
+def test_a_daemon_that_is_killed_is_started_again_and_nothing_is_lost(studio: Studio) -> None:
+    started = studio.record(count=8, concurrency=2)
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="100")
+    studio.until(started.batch, lambda state: state.counts.completed >= 2)
+
+    studio.kill_daemon()
+
+    assert runner.wait(WITHIN_S) == 0
+    assert_each_made_once(studio, started)
+    assert len(studio.calls()) == 8
+    assert studio.acknowledged() <= {str(e.id) for e in studio.events(started.batch)}
+    assert studio.ledger.ask(Status()).quarantined == 0
+
+
+def test_a_batch_that_nobody_planned_is_named(studio: Studio) -> None:
+    studio.record()
+
+    assert studio.runner("batch-none").wait(WITHIN_S) == 1
+    assert "there is no batch 'batch-none'" in studio.log.read_text()
+
+
+def test_a_wrong_configuration_ends_the_runner_with_its_reason(studio: Studio) -> None:
+    started = studio.record()
+
+    status = studio.runner(started.batch, PERSONA_GENERATE_CONCURRENCY="many").wait(WITHIN_S)
+
+    assert status == 78
+    assert "PERSONA_GENERATE_CONCURRENCY" in studio.log.read_text()
+
+
+def test_a_resume_of_an_ended_batch_is_refused(studio: Studio) -> None:
+    started = studio.record(count=2)
+    studio.staged(started.batch).wait(WITHIN_S)
+
+    with pytest.raises(LedgerError, match="completed"):
+        studio.ledger.ask(Resume(batch=started.batch))

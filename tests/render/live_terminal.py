@@ -106,6 +106,7 @@ class Program:
         self,
         arguments: list[str],
         *,
+        program: str = sys.executable,
         columns: int = 100,
         rows: int = 24,
         environ: Mapping[str, str] | None = None,
@@ -114,7 +115,7 @@ class Program:
         self.screen = Screen(columns, rows)
         self.resize(columns, rows)
         self.before = termios.tcgetattr(self._ours)
-        command = [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, *arguments]
+        command = [sys.executable, "-c", _TAKE_TERMINAL, program, *arguments]
         self._process = subprocess.Popen(
             command,
             stdin=theirs,
@@ -162,11 +163,6 @@ class Program:
         os.close(self._ours)
         self._ours = -1
         return self._process.wait(DEADLINE_S)
-
-    def stopped(self) -> bool:
-        """Waits until it stands still, as after Ctrl-Z."""
-        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
-        return os.WIFSTOPPED(status)
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -70,12 +70,13 @@ def test_a_change_of_the_batch_alone_is_told_without_a_persona() -> None:
 
 def test_whoever_comes_late_hears_of_those_that_have_ended() -> None:
     assert plain_lines(stages()["running"], Seen()) == [
-        "[1/12] completed  persona-000000d4e501  Anna Müller  3.2s  quality 0.81  $0.0042",
-        "[2/12] completed  persona-000000d4e502  李小龙  3.2s  quality 0.60  $0.0042",
-        "[3/12] failed     persona-000000d4e503  after 4 attempts: timeout: no answer within 120 s",
-        "[4/12] completed  persona-000000d4e504  Mallory evil [red]x[/red]  3.2s  quality 0.81"
+        "[ 1/12] completed  persona-000000d4e501  Anna Müller  3.2s  quality 0.81  $0.0042",
+        "[ 2/12] completed  persona-000000d4e502  李小龙  3.2s  quality 0.60  $0.0042",
+        "[ 3/12] failed     persona-000000d4e503  after 4 attempts: timeout: no answer within"
+        " 120 s",
+        "[ 4/12] completed  persona-000000d4e504  Mallory evil [red]x[/red]  3.2s  quality 0.81"
         "  $0.0042",
-        "[5/12] completed  persona-000000d4e506  Jean-Baptiste de La Tour d’Auvergne-Lauraguais"
+        "[ 5/12] completed  persona-000000d4e506  Jean-Baptiste de La Tour d’Auvergne-Lauraguais"
         "  3.2s  quality 0.81  $0.000000001",
     ]
 

@@ -27,7 +27,7 @@ class Desk:
 
     def draw(self, *lines: str, style: str = "") -> str:
         """Draws, and gives what had to be written for it."""
-        self.painter.draw([Text(line, style=style) for line in lines])
+        self.painter.draw([Text().append(line, style) for line in lines])
         return self.flush()
 
     def flush(self) -> str:

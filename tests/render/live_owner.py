@@ -1,0 +1,33 @@
+"""The view as who started the batch has it, for tests: `live_owner.py BATCH MODE`."""
+
+import sys
+from pathlib import Path
+
+import click
+from persona.app import App, Flags
+from persona.identity import event_id
+from persona.render.live import follow
+
+from personad.contract.batch import Resume
+
+
+def main(batch: str, mode: str) -> int:
+    app = App(Flags())
+
+    def resume(name: str) -> None:
+        app.ledger.ask(Resume(batch=name, id=event_id()))
+
+    with click.Context(click.Command("generate")):
+        left = follow(
+            app,
+            batch,
+            mode,
+            owner=True,
+            resume=resume,
+            on_detach=Path("detached").touch,
+        )
+    return left.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,526 @@
+"""The live view whole: a real daemon, a real terminal, and a runner that the test plays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from persona.client import Ledger
+from persona.identity import event_id, now
+
+from personad.contract import batch as b
+from personad.contract.events import AnyEvent, Fence
+from personad.contract.options import DEFAULTS
+from personad.contract.paths import resolve_paths
+
+from .live_terminal import Program
+
+BATCH = "batch-2026-11-23-a1b2c3"
+OWNER = str(Path(__file__).with_name("live_owner.py"))
+
+
+class Runner:
+    """Plays a batch's runner: says what happens to its personas."""
+
+    def __init__(self, ledger: Ledger, total: int) -> None:
+        self._ledger = ledger
+        self._fence: Fence | None = None
+        source = b.Source(path="/data", digest="d", files=1, bytes=1, records=1)
+        started = b.BatchStarted(
+            id=event_id(),
+            at=now(),
+            batch=BATCH,
+            source=source,
+            total=total,
+            provider="simulated",
+            model="simulated-1",
+            concurrency=2,
+            output=os.path.join(os.getcwd(), "outputs"),
+            prompt_digest="p",
+        )
+        queue = [
+            b.PersonaQueued(
+                id=event_id(),
+                at=now(),
+                batch=BATCH,
+                persona=_name(index),
+                index=index,
+                segment=b.SegmentRef(digest="d", record_ids=[]),
+            )
+            for index in range(1, total + 1)
+        ]
+        self._say(started, *queue)
+        self.claim()
+
+    @property
+    def state(self) -> b.BatchState:
+        return self._ledger.ask(b.BatchShow(batch=BATCH))
+
+    def claim(self) -> None:
+        held = self._ledger.ask(b.Claim(batch=BATCH, runner="test", ttl_ms=60_000))
+        self._fence = Fence(batch=BATCH, fence=held.fence)
+
+    def begin(self, *indices: int) -> None:
+        self._say(
+            *(
+                b.PersonaGenerating(
+                    id=event_id(), at=now(), batch=BATCH, persona=_name(index), attempt=1
+                )
+                for index in indices
+            )
+        )
+
+    def complete(self, *indices: int) -> None:
+        self._say(
+            *(
+                b.PersonaCompleted(
+                    id=event_id(),
+                    at=now(),
+                    batch=BATCH,
+                    persona=_name(index),
+                    attempt=1,
+                    provider="simulated",
+                    model="simulated-1",
+                    name=f"Anna the {index}.",
+                    duration_ms=1_500,
+                    digest="d",
+                    composite=0.82,
+                    accepted=True,
+                )
+                for index in indices
+            )
+        )
+
+    def fail(self, index: int) -> None:
+        self._say(
+            b.PersonaFailed(
+                id=event_id(),
+                at=now(),
+                batch=BATCH,
+                persona=_name(index),
+                provider="simulated",
+                model="simulated-1",
+                attempts=4,
+                error=b.ErrorInfo(kind="timeout", message="\x1b[2Jno answer"),
+            )
+        )
+
+    def finish(self, status: b.Ended) -> None:
+        self._say(b.BatchFinished(id=event_id(), at=now(), batch=BATCH, status=status))
+
+    def stand_still(self, reason: str) -> None:
+        """Says that it is paused, and lets go of it."""
+        self._say(b.BatchPaused(id=event_id(), at=now(), batch=BATCH, reason=reason))
+        assert self._fence is not None
+        self._ledger.ask(b.Resign(batch=BATCH, runner="test", fence=self._fence.fence))
+        self._fence = None
+
+    def _say(self, *events: AnyEvent) -> None:
+        self._ledger.append(events, fence=self._fence)
+
+
+def _name(index: int) -> str:
+    return f"persona-{index:012x}"
+
+
+@pytest.fixture
+def ledger(house: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+    monkeypatch.setenv("PERSONA_LEDGER", str(house / "ledger"))
+    personad = [sys.executable, "-m", "personad"]
+    subprocess.run([*personad, "start"], check=True, capture_output=True)
+    with Ledger(resolve_paths(DEFAULTS, ledger=None, environ=os.environ), autostart=False) as found:
+        yield found
+    subprocess.run([*personad, "stop"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def runner(ledger: Ledger) -> Runner:
+    """Of three personas, the first of which is being made."""
+    found = Runner(ledger, 3)
+    found.begin(1)
+    return found
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Runs programs on terminals of their own."""
+    running: list[Program] = []
+
+    def start(*arguments: str, **settings: object) -> Program:
+        running.append(Program(list(arguments), **settings))  # type: ignore[arg-type]
+        return running[-1]
+
+    yield start
+    for program in running:
+        program.close()
+
+
+@pytest.fixture
+def own(start: Start) -> Callable[..., Program]:
+    def own(mode: str = "detailed", **settings: object) -> Program:
+        return start(OWNER, BATCH, mode, **settings)
+
+    return own
+
+
+@pytest.fixture
+def view(start: Start) -> Callable[..., Program]:
+    def view(*arguments: str, **settings: object) -> Program:
+        return start("-m", "persona", "batch", "watch", BATCH, *arguments, **settings)
+
+    return view
+
+
+def piped(*arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+    """A program without any terminal."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_batch_is_shown_while_it_goes_on_and_its_end_stays(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    runner.complete(1)
+    program.until("Anna the 1.")
+    runner.begin(2, 3)
+    runner.complete(2, 3)
+    runner.finish("completed")
+
+    assert program.end() == 0
+    shown = program.screen.text
+    assert "100%   3 of 3" in shown
+    assert "3 of 3 personas completed · " in shown
+    assert shown.endswith(" · mean quality 0.82 · outputs")
+    assert "p pause" not in shown
+    assert program.screen.cursor_is_shown
+
+
+def test_some_that_failed_are_said_with_their_reason(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    runner.fail(1)
+    runner.begin(2, 3)
+    runner.complete(2, 3)
+    runner.finish("partial")
+
+    assert program.end() == 1
+    assert "timeout: no answer (after 4 attempts)" in program.screen.text
+
+
+@pytest.mark.parametrize("key", ["q", "\x03"])
+def test_leaving_pauses_and_says_how_to_go_on(
+    key: str, runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    program.press(key)
+    program.until("pausing, 1 in flight")
+    program.until("Ctrl-C again within 2 seconds leaves at once")
+    runner.complete(1)
+    runner.stand_still("user")
+
+    assert program.end() == 130
+    assert "paused: 1 of 3 personas completed" in program.screen.text
+    assert f"resume it with: persona generate --resume {BATCH}" in program.screen.text
+
+
+def test_a_second_ctrl_c_leaves_at_once(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+    program.press("\x03")
+    program.until("pausing, 1 in flight")
+    program.press("\x03")
+
+    assert program.end() == 130
+    assert f"resume it with: persona generate --resume {BATCH}" in program.screen.text
+    assert runner.state.status == "pausing"
+
+
+def test_the_batch_is_paused_and_resumed_by_one_key(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    program.press("p")
+    program.until("pausing, 1 in flight")
+    runner.complete(1)
+    runner.stand_still("user")
+    program.until("paused (user)")
+    program.press("p")
+    program.until("  running")
+    program.press("p")
+    program.until("paused (user)")
+    program.press("q")
+
+    assert program.end() == 130
+
+
+def test_a_pause_that_is_regretted_ends_as_soon_as_it_can(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    program.press("q")
+    program.until("pausing, 1 in flight")
+    program.press("p")
+    program.until("it goes on as soon as what is in flight is finished")
+    runner.complete(1)
+    runner.stand_still("user")
+
+    program.until("  running")
+    assert runner.state.status == "running"
+
+
+def test_detaching_leaves_the_batch_to_itself(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+    program.press("d")
+
+    assert program.end() == 0
+    shown = program.screen.text
+    assert Path("detached").exists()
+    assert f"{BATCH} goes on without this view; " in shown
+    assert f"come back with: persona batch watch {BATCH}" in shown
+    assert runner.state.status == "running"
+
+
+def test_cancelling_wants_a_second_key(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+    program.press("c")
+    program.until("Cancel this batch for good?")
+    program.press("n")
+    program.until("p pause")
+    assert runner.state.status == "running"
+    program.press("c")
+    program.until("Cancel this batch for good?")
+    program.press("y")
+
+    assert program.end() == 1
+    assert "cancelled: 0 of 3 personas completed" in program.screen.text
+    assert runner.state.status == "cancelled"
+
+
+def test_a_stop_that_nobody_wanted_ends_the_view(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own()
+    program.until("generating")
+    runner.complete(1)
+    runner.stand_still("budget")
+
+    assert program.end() == 75
+    assert "paused (budget): 1 of 3 personas completed" in program.screen.text
+
+
+def test_sigterm_pauses(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+    program.signal(signal.SIGTERM)
+    program.until("pausing, 1 in flight")
+    assert runner.state.reason == "shutdown"
+    runner.complete(1)
+    runner.stand_still("shutdown")
+
+    assert program.end() == 130
+
+
+def test_a_closed_terminal_detaches(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+
+    assert program.hang_up() == 0
+    assert Path("detached").exists()
+    assert runner.state.status == "running"
+
+
+def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(runner: Runner, start: Start) -> None:
+    shell = start("--norc", "--noprofile", "--noediting", "-i", program="/bin/bash", columns=200)
+    shell.press(f"{sys.executable} {OWNER} {BATCH} detailed\n")
+    shell.until("1  persona-000000000001  generating")
+    assert shell.modes != shell.before[3]
+    shell.press("\x1a")
+    shell.until("Stopped")
+    shell.until(lambda screen: screen.cursor_is_shown)
+    assert shell.modes == shell.before[3]
+
+    shell.press("bg\n")
+    shell.until("live_owner.py batch-2026-11-23-a1b2c3 detailed &")
+    runner.complete(1)
+    shell.press("fg\n")
+    shell.until("Anna the 1.")
+    assert shell.modes != shell.before[3]
+    shell.press("d")
+    shell.until("come back with")
+    shell.press("exit\n")
+    assert shell.end() == 0
+
+
+def test_a_viewer_only_leaves(runner: Runner, view: Callable[..., Program]) -> None:
+    for key, status in (("q", 0), ("\x03", 130)):
+        program = view()
+        program.until("generating")
+        assert "d detach" not in program.screen.text
+        program.press(key)
+
+        assert program.end() == status
+        assert "resume it" not in program.screen.text
+    assert runner.state.status == "running"
+
+
+def test_a_viewer_sees_what_others_do(runner: Runner, view: Callable[..., Program]) -> None:
+    program = view()
+    program.until("generating")
+    program.press("p")
+    program.until("pausing, 1 in flight")
+    runner.complete(1)
+    runner.stand_still("user")
+    program.until("paused (user)")
+    program.press("q")
+
+    assert program.end() == 0
+
+
+def test_rows_are_scrolled_with_the_arrows(ledger: Ledger, view: Callable[..., Program]) -> None:
+    Runner(ledger, 40).begin(1)
+    program = view(rows=20)
+    program.until("more below")
+    program.press("\x1b[F")
+    program.until(lambda screen: "40  persona-000000000028" in screen.text)
+    program.until("more above")
+    program.press("\x1b[H")
+    program.until(lambda screen: " 1  persona-000000000001" in screen.text)
+    program.press("\x1b[B")
+    program.until("1 more above")
+    program.press("\x1b[6~")
+    program.until("f follow")
+    program.press("\x1b[A\x1b[5~f")
+    program.until(lambda screen: "f follow" not in screen.text and "generating" in screen.text)
+    program.press("q")
+
+    assert program.end() == 0
+
+
+def test_the_view_fits_a_window_that_changes(runner: Runner, view: Callable[..., Program]) -> None:
+    program = view(columns=100, rows=24)
+    program.until("#  ID                    Status")
+    program.screen.columns = 44
+    program.resize(44, 24)
+
+    program.until("ID              Time Qual     Cost")
+    program.press("q")
+    assert program.end() == 0
+
+
+def test_compact_is_one_line(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own("compact")
+    program.until("0/3 · running · 1 in flight")
+    runner.complete(1)
+    program.until("1/3 · running")
+    assert len(program.screen.text.splitlines()) == 1
+    runner.begin(2, 3)
+    runner.complete(2, 3)
+    runner.finish("completed")
+
+    assert program.end() == 0
+    assert len(program.screen.text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": ""}])
+def test_a_terminal_that_can_not_draw_gets_lines(
+    environ: dict[str, str], runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own(environ=environ)
+    runner.complete(1)
+
+    program.until("[1/3] completed  persona-000000000001  Anna the 1.  1.5s  quality 0.82")
+    program.press("\x03")
+    program.until("pausing: nothing is in flight")
+
+
+def test_without_a_terminal_each_that_ended_is_a_line(runner: Runner) -> None:
+    program = piped(OWNER, BATCH, "detailed")
+    assert program.stderr is not None
+    runner.complete(1)
+    assert program.stderr.readline().startswith("[1/3] completed  persona-000000000001")
+    runner.begin(2, 3)
+    runner.complete(2)
+    runner.fail(3)
+    runner.finish("partial")
+
+    out, err = program.communicate(timeout=20)
+    assert program.returncode == 1
+    assert out.startswith("2 of 3 personas completed, 1 failed · ")
+    assert "[3/3] failed     persona-000000000003  after 4 attempts: timeout: no answer\n" in err
+
+
+def test_quiet_says_only_how_it_ended(runner: Runner) -> None:
+    program = piped(OWNER, BATCH, "quiet")
+    runner.complete(1)
+    runner.begin(2, 3)
+    runner.complete(2, 3)
+    runner.finish("completed")
+
+    out, err = program.communicate(timeout=20)
+    assert (program.returncode, err) == (0, "")
+    assert out.startswith("3 of 3 personas completed · ")
+
+
+def test_json_is_one_object_a_change_and_nothing_else(runner: Runner) -> None:
+    program = piped("-m", "persona", "batch", "watch", BATCH, "--progress", "json")
+    assert program.stdout is not None
+    first = json.loads(program.stdout.readline())
+    assert (first["persona"]["index"], first["persona"]["status"]) == (1, "generating")
+    runner.complete(1)
+    second = json.loads(program.stdout.readline())
+    assert (second["persona"]["name"], second["counts"]["completed"]) == ("Anna the 1.", 1)
+    runner.begin(2, 3)
+    runner.complete(2, 3)
+    runner.finish("completed")
+
+    out, err = program.communicate(timeout=20)
+    assert (program.returncode, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGHUP, "terminal"), (signal.SIGTERM, "shutdown")]
+)
+def test_without_a_terminal_what_ends_the_client_pauses_the_batch(
+    number: signal.Signals, reason: str, runner: Runner
+) -> None:
+    program = piped(OWNER, BATCH, "detailed")
+    assert program.stderr is not None
+    runner.complete(1)
+    program.stderr.readline()
+    program.send_signal(number)
+    assert program.stderr.readline().startswith("pausing: nothing is in flight")
+    assert runner.state.reason == reason
+    runner.stand_still(reason)
+
+    program.communicate(timeout=20)
+    assert program.returncode == 130
+
+
+def test_a_batch_that_is_not_there(ledger: Ledger, start: Start) -> None:
+    program = start("-m", "persona", "batch", "watch", "batch-none")
+
+    assert program.end() == 64
+    assert "there is no batch" in program.screen.text

@@ -1,0 +1,12 @@
+"""`kill -9` of daemon and runner at chance moments: nothing is lost, nothing counted twice."""
+
+from .chaos.runner_kills import shake
+from .studio import Studio
+
+
+def test_kills_at_chance_moments_lose_nothing_and_count_nothing_twice(studio: Studio) -> None:
+    stock = shake(studio, kills=12, seed=20_261_123)
+
+    assert stock.kills == 12
+    assert (stock.lost, stock.unexplained, stock.wrong) == ([], [], [])
+    assert stock.quarantined == 0

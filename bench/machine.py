@@ -5,12 +5,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import apsw
 from msgspec import Struct
 
 _GB = 1_000_000_000
+QUIET = 0.1
+"""The share of the cores' time that others may use while something is measured."""
+LOOK_S = 2.0
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -40,6 +44,27 @@ def machine() -> Machine:
         load=os.getloadavg()[0],
         commit=_commit(),
     )
+
+
+def wait_until_quiet(within_s: float) -> float:
+    """Waits, at most so long, for others to leave the cores alone; the share that they then use."""
+    until = time.monotonic() + within_s
+    while (share := _busy_share(LOOK_S)) > QUIET and time.monotonic() < until:
+        pass
+    return share
+
+
+def _busy_share(over_s: float) -> float:
+    """Of all cores' time: what was not idle, from 0 to 1."""
+    before = _core_times()
+    time.sleep(over_s)
+    spent = [now - was for now, was in zip(_core_times(), before, strict=True)]
+    return 1 - (spent[3] + spent[4]) / max(1, sum(spent))
+
+
+def _core_times() -> list[int]:
+    """Hundredths of a second by kind: the fourth is idle, the fifth waits for a disk."""
+    return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
 
 
 def _line(path: str, name: str) -> str | None:

@@ -19,6 +19,7 @@ same machine in the same run. It ends with 1 where a figure is over its limit.
 python -m bench                       # all of it, in about four minutes
 python -m bench startup watching      # only what is named; --list says what there is
 python -m bench --json run.json       # a document too
+python -m bench --patience 300        # before each, wait for the machine to be quiet
 ```
 
 Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your

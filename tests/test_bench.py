@@ -16,10 +16,11 @@ from persona.generation.sources import read_sources
 
 from bench import __main__ as program
 from bench import corpus, process, reading, watching
+from bench import machine as machines
 from bench.events import costs, made, queued, whole_batch
 from bench.figure import Figure, Interval, beside
 from bench.house import house
-from bench.machine import Machine, machine
+from bench.machine import Machine, machine, wait_until_quiet
 from bench.page import page
 from bench.registry import MEASUREMENTS
 from bench.report import Report, as_text
@@ -209,6 +210,14 @@ def test_the_machine_is_described() -> None:
     assert found.cores >= 1
     assert found.memory_gb > 0
     assert " on " in found.disk
+
+
+def test_a_quiet_machine_is_waited_for_no_longer_than_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machines, "LOOK_S", 0.02)
+
+    assert 0 <= wait_until_quiet(0) <= 1
 
 
 def test_this_process_has_memory_a_peak_and_time_on_a_core() -> None:

@@ -1,0 +1,215 @@
+"""Kills a daemon at random moments under load: `python -m tests.chaos.daemon_kills [kills] [seed]`.
+
+Producers append all the while, and send again what was not acknowledged. In the end nothing that
+was acknowledged may be lost, nothing may be there twice, and the rows must be those that a fresh
+fold of the log gives.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import apsw
+
+from personad import launch
+from personad.contract.admin import Hello
+from personad.contract.base import Event
+from personad.contract.batch import (
+    BatchStarted,
+    PersonaCompleted,
+    PersonaGenerating,
+    PersonaQueued,
+    SegmentRef,
+    Source,
+)
+from personad.contract.cost import CostRecorded
+from personad.contract.errors import LedgerError
+from personad.contract.events import Append
+from personad.contract.options import DEFAULTS
+from personad.contract.paths import Paths, resolve_paths
+from personad.kinds import moment_of
+from personad.log import last_seq, read
+from personad.projections import fold
+from personad.store import open_for_writing
+
+PRODUCERS = 4
+AT = moment_of(1_790_000_000_000_000)
+
+
+@dataclass
+class Outcome:
+    """What was found after the last kill."""
+
+    kills: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    rows_differ: list[str] = field(default_factory=list)
+    integrity: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        faults = self.lost or self.duplicates or self.gaps or self.rows_differ
+        return not faults and self.acknowledged > 0 and self.integrity == "ok"
+
+
+class Producer(threading.Thread):
+    """Appends the story of one persona after another, and repeats what was not acknowledged."""
+
+    def __init__(self, paths: Paths, number: int) -> None:
+        super().__init__(name=f"producer {number}")
+        self.batch = f"batch-{number}"
+        self.acknowledged: set[UUID] = set()
+        self.done = threading.Event()
+        self._paths = paths
+
+    def run(self) -> None:
+        self._send([self._plan()])
+        index = 0
+        while not self.done.is_set():
+            index += 1
+            self._send(self._story(index))
+
+    def _send(self, events: list[Event]) -> None:
+        while True:
+            try:
+                launch.ask(self._paths, Append(events=events), timeout_s=2)  # type: ignore[arg-type]
+            except LedgerError as error:
+                if error.code != "unavailable":
+                    raise
+                if self.done.is_set():
+                    return
+                time.sleep(0.005)
+            else:
+                self.acknowledged.update(event.id for event in events)
+                return
+
+    def _plan(self) -> Event:
+        source = Source(path="/s", digest="d", files=1, bytes=1, records=1)
+        return BatchStarted(
+            id=uuid4(),
+            at=AT,
+            batch=self.batch,
+            source=source,
+            total=1_000_000,
+            provider="local",
+            model="local",
+            concurrency=1,
+            output="/o",
+            prompt_digest="p",
+        )
+
+    def _story(self, index: int) -> list[Event]:
+        of = {"at": AT, "batch": self.batch, "persona": f"p{index}"}
+        by = {"provider": "local", "model": "local"}
+        return [
+            PersonaQueued(
+                id=uuid4(), index=index, segment=SegmentRef(digest="d", record_ids=[]), **of
+            ),
+            PersonaGenerating(id=uuid4(), attempt=1, **of),
+            CostRecorded(
+                id=uuid4(),
+                call=f"{self.batch}-{index}",
+                operation="generation",
+                outcome="ok",
+                input_tokens=index,
+                cost_nanousd=index,
+                **of,
+                **by,
+            ),
+            PersonaCompleted(
+                id=uuid4(),
+                attempt=1,
+                name="N",
+                duration_ms=index,
+                digest="d",
+                composite=0.5,
+                accepted=True,
+                **of,
+                **by,
+            ),
+        ]
+
+
+def storm(data_dir: Path, kills: int, rng: random.Random) -> Outcome:
+    """Kills the daemon of a ledger in `data_dir` so often, and counts the damage."""
+    paths = resolve_paths(DEFAULTS, ledger=str(data_dir), environ=os.environ)
+    producers = [Producer(paths, number) for number in range(PRODUCERS)]
+    _start(data_dir)
+    for each in producers:
+        each.start()
+    try:
+        for _ in range(kills):
+            time.sleep(rng.uniform(0.01, 0.25))
+            os.kill(launch.ask(paths, Hello(), timeout_s=10).pid, signal.SIGKILL)
+            _start(data_dir)
+    finally:
+        for each in producers:
+            each.done.set()
+        for each in producers:
+            each.join()
+    launch.stop(paths, 30)
+    found = _examine(paths, set().union(*(each.acknowledged for each in producers)))
+    found.kills = kills
+    return found
+
+
+def _start(data_dir: Path) -> None:
+    command = [sys.executable, "-m", "personad", "--ledger", str(data_dir), "start"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def _examine(paths: Paths, acknowledged: set[UUID]) -> Outcome:
+    db = open_for_writing(str(paths.database))
+    fresh = open_for_writing(str(paths.data_dir / "fresh.db"))
+    kept = list(read(db, limit=10_000_000))
+    ids = [each.event.id for each in kept]
+    misfits = fold(fresh, kept, since=0)
+    outcome = Outcome(
+        acknowledged=len(acknowledged),
+        lost=len(acknowledged - set(ids)),
+        duplicates=len(ids) - len(set(ids)),
+        gaps=last_seq(db) - len(kept),
+        integrity=str(db.pragma("integrity_check")),
+        rows_differ=[name for name in _TABLES if _rows(db, name) != _rows(fresh, name)],
+    )
+    if misfits:
+        outcome.rows_differ.append("anomaly")
+    fresh.close()
+    db.close()
+    return outcome
+
+
+_TABLES = {
+    "batch": "SELECT batch, status, queued, completed, quality_sum, seq FROM batch ORDER BY 1",
+    "persona": "SELECT * FROM persona ORDER BY 1, 2",
+    "call": "SELECT * FROM call ORDER BY 1",
+}
+
+
+def _rows(db: apsw.Connection, name: str) -> list[tuple[object, ...]]:
+    return list(db.execute(_TABLES[name]))
+
+
+def main() -> int:
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
+    print(f"{kills} kills, seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        outcome = storm(Path(folder) / "L", kills, random.Random(seed))
+    print(outcome)
+    return 0 if outcome.is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""`kill -9` at random moments: no acknowledged event is lost and none counts twice."""
+
+import random
+from pathlib import Path
+
+from tests.chaos.daemon_kills import Outcome, storm
+
+KILLS = 12
+
+
+def test_a_daemon_killed_again_and_again_keeps_what_it_acknowledged(house: Path) -> None:
+    found = storm(house / "L", KILLS, random.Random(20261123))
+    assert found.acknowledged > 100
+    assert found == Outcome(kills=KILLS, acknowledged=found.acknowledged, integrity="ok")

@@ -1,0 +1,168 @@
+"""The `personad` program: what it says and how it ends, with a daemon and without."""
+
+import json
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from personad import doctor
+from personad.contract.admin import Status
+from personad.contract.base import VERSION
+from personad.contract.batch import BatchPaused
+from personad.contract.paths import Paths
+from personad.contract.schema import json_schema
+from personad.doctor import examine
+from personad.journal import KEPT_FILES, open_journal, readable
+from personad.locks import Held, lock
+from personad.report import status_json, status_text
+
+from .conftest import Running
+from .facts import happened, planned
+
+
+def test_status_is_shown_as_figures_and_as_json(daemon: Running) -> None:
+    daemon.append(*planned())
+    shown = daemon.command("status")
+    assert shown.returncode == 0
+    assert "last seq      3" in shown.stdout
+    found = json.loads(daemon.command("status", "--json").stdout)
+    assert (found["version"], found["last_seq"], found["mode"]) == (VERSION, 3, "normal")
+    assert "uptime_s" in found
+
+
+def test_without_a_daemon_status_ends_with_69(paths: Paths) -> None:
+    said = Running(paths).command("status")
+    assert (said.returncode, said.stdout) == (69, "")
+    assert "no daemon is running" in said.stderr
+
+
+def test_the_schema_is_printed(paths: Paths) -> None:
+    assert json.loads(Running(paths).command("schema").stdout) == json_schema()
+
+
+@pytest.mark.parametrize(("words", "status"), [(["fly"], 64), (["start", "--no"], 64), (["-h"], 0)])
+def test_a_slip_of_the_hand_ends_with_64(paths: Paths, words: list[str], status: int) -> None:
+    assert Running(paths).command(*words).returncode == status
+
+
+def test_a_folder_open_to_others_ends_with_78(paths: Paths) -> None:
+    paths.data_dir.mkdir(mode=0o755)
+    paths.data_dir.chmod(0o755)
+    said = Running(paths).command("start")
+    assert said.returncode == 78
+    assert "chmod 700" in said.stderr
+
+
+def test_logs_show_the_last_lines_for_people(daemon: Running) -> None:
+    said = daemon.command("logs", "-n", "1").stdout
+    assert said.count("\n") == 1
+    assert "info     ready: version" in said
+
+
+def test_without_a_log_it_is_said(paths: Paths) -> None:
+    assert "there is no log" in Running(paths).command("logs").stderr
+
+
+class TestDoctor:
+    def test_a_healthy_ledger(self, daemon: Running) -> None:
+        said = daemon.command("doctor")
+        assert said.returncode == 0, said.stdout
+        assert "warning" not in said.stdout.replace("disk room", "")
+
+    def test_nothing_there_yet(self, paths: Paths) -> None:
+        found = {each.what: each for each in examine(paths)}
+        assert found["schema"].verdict == "ok"
+        assert found["daemon"].verdict == "warning"
+
+    def test_what_is_wrong_is_said_with_its_mend(
+        self, daemon: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        daemon.append(happened(BatchPaused, "lost"))
+        (daemon.paths.quarantine_dir / "x.quarantine").write_text("{}")
+        daemon.paths.data_dir.chmod(0o755)
+        monkeypatch.setattr(doctor, "DISK_WARNING_BYTES", 2**62)
+        monkeypatch.setattr(doctor, "SQLITE_FLOOR", (99,))
+        found = {each.what: each for each in examine(daemon.paths)}
+        daemon.paths.data_dir.chmod(0o700)
+        assert "chmod 700" in str(found["permissions"].mend)
+        assert found["disk room"].verdict == "warning"
+        assert found["SQLite"].verdict == "failed"
+        assert "1 events fit nowhere" in found["daemon"].message
+        assert found["quarantine"].verdict == "warning"
+
+    def test_a_damaged_database_is_a_finding_and_no_crash(self, paths: Paths) -> None:
+        paths.data_dir.mkdir(mode=0o700)
+        paths.database.write_bytes(b"garbage" * 1_000)
+        found = {each.what: each.verdict for each in examine(paths)}
+        assert found["schema"] == "failed"
+
+    def test_a_full_disk_and_a_clock_that_stands(
+        self, paths: Paths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor, "DISK_FAILED_BYTES", 2**62)
+        monkeypatch.setattr(doctor, "CLOCK_FLOOR", doctor.datetime.max.replace(tzinfo=doctor.UTC))
+        found = {each.what: each.verdict for each in examine(paths)}
+        assert (found["disk room"], found["clock"]) == ("failed", "failed")
+
+
+class TestJournal:
+    def test_lines_are_json_that_people_can_read(self, house: Path) -> None:
+        path = house / "log"
+        root = logging.getLogger()
+        before, level = root.handlers, root.level
+        try:
+            open_journal(path, "info")
+            logging.getLogger("x").info("grüße %s", 1)
+            try:
+                raise ValueError("boom")
+            except ValueError:
+                logging.getLogger("x").exception("failed")
+            for number in range(60_000):
+                logging.getLogger("x").info("%0100d", number)
+        finally:
+            for each in root.handlers:
+                each.close()
+            root.handlers = before
+            root.setLevel(level)
+        rotated = sorted(house.glob("log*"))
+        assert 1 < len(rotated) <= KEPT_FILES + 1
+        assert {each.stat().st_mode & 0o777 for each in rotated} == {0o600}
+        lines = rotated[-1].read_text().splitlines()
+        assert json.loads(lines[0])["message"] == "grüße 1"
+        assert "ValueError: boom" in readable(lines[1])
+
+    def test_what_is_no_json_is_shown_as_it_is(self) -> None:
+        assert readable("Traceback\n") == "Traceback"
+        assert readable("5\n") == "5"
+
+
+class TestLocks:
+    def test_one_holds_it_and_the_other_is_told(self, house: Path) -> None:
+        with lock(house / "l"), pytest.raises(Held), lock(house / "l"):
+            pass
+        with lock(house / "l"):
+            assert (house / "l").stat().st_mode & 0o777 == 0o600
+
+    def test_whoever_waits_gets_it_when_it_is_free(self, house: Path) -> None:
+        got = threading.Event()
+
+        def wait() -> None:
+            with lock(house / "l", wait_s=10):
+                got.set()
+
+        with lock(house / "l", says=b"hello"):
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            assert (house / "l").read_bytes() == b"hello"
+            assert not got.is_set()
+        waiting.join(10)
+        assert got.is_set()
+
+
+def test_the_status_of_a_ledger_that_can_t_be_written_says_why(daemon: Running) -> None:
+    status = replace(daemon.ask(Status()), mode="read-only", mode_reason="disk full")
+    assert "read-only: disk full" in status_text(status)
+    assert json.loads(status_json(status))["mode_reason"] == "disk full"

@@ -288,6 +288,22 @@ def test_a_pause_that_is_regretted_ends_as_soon_as_it_can(
     assert runner.state.status == "running"
 
 
+def test_a_resume_that_fails_says_why_and_leaves_the_view_as_it_is(
+    runner: Runner, own: Callable[..., Program]
+) -> None:
+    program = own(environ={"NO_RUNNER": "1"})
+    program.until("generating")
+    runner.complete(1)
+    runner.stand_still("user")
+    program.until("paused (user)")
+    program.press("p")
+
+    program.until("it could not be resumed: no room for a process; nothing was started")
+    program.press("d")
+    assert program.end() == 0
+    assert "nothing more is spent" in program.screen.text
+
+
 def test_detaching_leaves_the_batch_to_itself(runner: Runner, own: Callable[..., Program]) -> None:
     program = own()
     program.until("generating")
@@ -342,6 +358,17 @@ def test_sigterm_pauses(runner: Runner, own: Callable[..., Program]) -> None:
     assert program.end() == 130
 
 
+def test_sigterm_again_leaves_at_once(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own()
+    program.until("generating")
+    program.signal(signal.SIGTERM)
+    program.until("pausing, 1 in flight")
+    program.signal(signal.SIGTERM)
+
+    assert program.end() == 130
+    assert f"resume it with: persona generate --resume {BATCH}" in program.screen.text
+
+
 def test_a_closed_terminal_detaches(runner: Runner, own: Callable[..., Program]) -> None:
     program = own()
     program.until("generating")
@@ -393,7 +420,37 @@ def test_a_viewer_sees_what_others_do(runner: Runner, view: Callable[..., Progra
     runner.complete(1)
     runner.stand_still("user")
     program.until("paused (user)")
+    program.press("p")
+    program.until(f"`persona batch resume {BATCH}` goes on with it")
     program.press("q")
+
+    assert program.end() == 0
+
+
+def test_a_viewer_that_is_ended_leaves_the_batch_alone(
+    runner: Runner, view: Callable[..., Program]
+) -> None:
+    program = view()
+    program.until("generating")
+    program.signal(signal.SIGTERM)
+
+    assert program.end() == 130
+    assert runner.state.status == "running"
+
+
+def test_a_view_outlives_its_daemon(runner: Runner, own: Callable[..., Program]) -> None:
+    program = own(environ={"PERSONA_AUTOSTART": "0"}, columns=200)
+    program.until("generating")
+    subprocess.run([sys.executable, "-m", "personad", "stop"], check=True, capture_output=True)
+    program.press("p")
+    program.until("no personad answers")
+    program.until("the ledger does not answer; this is what was last known")
+    program.press("x")
+    subprocess.run([sys.executable, "-m", "personad", "start"], check=True, capture_output=True)
+    runner.complete(1)
+    program.until("Anna the 1.")
+    program.until(lambda screen: "does not answer" not in screen.text)
+    program.press("d")
 
     assert program.end() == 0
 

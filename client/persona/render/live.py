@@ -53,7 +53,7 @@ def follow(
             first two are one line for each persona that ends.
         owner: Whether Ctrl-C and `q` pause the batch, as in `generate`; else they only leave.
         resume: Allows a paused batch to run again and starts a new runner for it; may raise
-            LedgerError or OSError.
+            LedgerError, RunnerFailed or OSError.
         on_detach: Called when the batch is to go on without this process.
         result_line: Whether to end with one line on stdout (never in `json`).
 

@@ -1,13 +1,16 @@
 """What keys and signals do to a batch and to the view of it, and when the view is over."""
 
+import io
 import signal
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from persona.client import Ledger
+from persona.generation.launch import RunnerFailed
 from persona.identity import event_id
 from persona.outcome import ALL_DONE, INTERRUPTED, exit_status
 from persona.watch import Watch
@@ -23,8 +26,6 @@ TWICE_S = 2.0
 """A second Ctrl-C within this time leaves at once."""
 ASK_S = 10.0
 """How long a steering request may take; keys are not heard meanwhile."""
-_GOES_ON_BY_ITSELF = frozenset({"breaker"})
-"""Reasons of a pause that its runner ends."""
 
 
 class Left(Struct, frozen=True, kw_only=True):
@@ -111,8 +112,6 @@ class Steering:
             self._go_on()
         elif self._is_leaving:
             self._leave(INTERRUPTED, resume_line(state))
-        elif state.status == "paused" and state.reason in _GOES_ON_BY_ITSELF:
-            return
         elif not (has_keys and (not self._owner or _was_wanted(state))):
             self._leave(status, resume_line(state))
 
@@ -217,10 +216,17 @@ class Steering:
         if self._resume is None:
             self._say(f"`persona batch resume {self.state.batch}` goes on with it")
             return
+        said = io.StringIO()
         try:
-            self._resume(self.state.batch)
-        except (LedgerError, OSError) as error:
-            self._say(f"it could not be resumed: {error}")
+            # What it says would stand in the middle of the view.
+            with redirect_stderr(said):
+                self._resume(self.state.batch)
+        except (LedgerError, OSError, RunnerFailed) as error:
+            self._say(
+                "; ".join((f"it could not be resumed: {error}", *said.getvalue().splitlines()))
+            )
+            return
+        self._watched.poll()
 
     def _try(self, request: Pause | Cancel) -> bool:
         """Asks; where it can't be done, that is said and the view goes on."""

@@ -19,15 +19,7 @@ from personad.questions import ANSWERS
 DAEMON = Path(personad.__file__).parent
 CLIENT = Path(persona.__file__).parent
 CORE = ("log", "kinds", "projections", "store", "leases", "changes", "questions")
-RIM = tuple(
-    f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng")
-)
-    "personad.api",
-    "personad.live",
-    "personad.daemon",
-    "personad.writer",
-    "personad.contract.nng",
-)
+RIM = tuple(f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng"))
 
 
 def imports(file: Path) -> Iterator[str]:

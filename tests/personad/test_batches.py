@@ -47,7 +47,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
         kind = draw(st.sampled_from([*PERSONA_KINDS, *BATCH_KINDS, "cost", "started"]))
         at = NOON + timedelta(seconds=draw(st.integers(-100, 100)))
         if kind == "cost":
-            call = draw(st.sampled_from(["call-1", "call-2"]))
+            call = f"{batch}-{persona}-{draw(st.integers(1, 2))}"
             tokens = draw(st.integers(0, 5))
             events.append(cost(call, tokens, output_tokens=tokens, batch=batch, persona=persona))
         elif kind == "started":

@@ -53,17 +53,26 @@ _MEANINGS = {
 }
 
 
+_BUSY = 0.5
+
+
 def page(report: Report) -> str:
     """The whole page, with the machine, the table and what each measurement means."""
     where = report.machine
     machine = ", ".join(f"{name} {getattr(where, name)}" for name in where.__struct_fields__)
+    noise = (
+        " The machine was at other work meanwhile: take ratios for what they are, and times as more "
+        "than they need be."
+        if where.load > _BUSY
+        else ""
+    )
     meanings = "".join(
         f"**{name}**: {MEASUREMENTS[name].question} {meaning}\n\n"
         for name, meaning in _MEANINGS.items()
     )
     return (
         f"{_HEAD}## The last run\n\n"
-        f"{report.began_at:%F %R} UTC, {report.took_s:.0f} s, on: {escape(machine)}.\n\n"
+        f"{report.began_at:%F %R} UTC, {report.took_s:.0f} s, on: {escape(machine)}.{noise}\n\n"
         f"{render((Table(COLUMNS, report.figures),))}\n"
         f"## What they mean\n\n{meanings.rstrip()}\n"
     )

@@ -198,6 +198,14 @@ def test_the_page_has_the_figures_and_says_what_each_measurement_means() -> None
     assert all(f"**{name}**: {each.question}" in shown for name, each in MEASUREMENTS.items())
 
 
+def test_the_page_says_when_the_machine_was_busy() -> None:
+    quiet = report(figure())
+    busy = msgspec.structs.replace(quiet, machine=msgspec.structs.replace(quiet.machine, load=3.2))
+
+    assert "at other work" in page(busy)
+    assert "at other work" not in page(quiet)
+
+
 def test_a_report_comes_back_from_its_document() -> None:
     one = report(figure(1.0, interval={"low": 0.5, "high": 1.5}), figure(2.0, None))
 

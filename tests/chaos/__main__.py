@@ -1,0 +1,15 @@
+"""Everything that kills for long, one after the other: `make chaos`."""
+
+import subprocess
+import sys
+
+STORMS = ("daemon_kills", "runner_kills")
+
+
+def main() -> int:
+    ended = [subprocess.call([sys.executable, "-m", f"tests.chaos.{name}"]) for name in STORMS]
+    return max(ended)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,7 +22,8 @@ class Context:
     """What every command needs to know: which ledger, and with which settings."""
 
     def __init__(self, ledger: str | None) -> None:
-        loaded = load(environ=os.environ, cwd=Path.cwd(), home=Path.home())
+        # `persona.toml` may set nothing that concerns a daemon.
+        loaded = load(environ=os.environ, cwd=None, home=Path.home())
         self.settings: Settings = loaded.settings
         own = resolve_paths(self.settings, ledger=ledger, environ=os.environ)
         self.paths: Paths = in_use(own)

@@ -79,7 +79,12 @@ class App:
         """Raises ConfigurationError."""
         from personad.contract.settings import load
 
-        loaded = load(environ=os.environ, cwd=os.getcwd(), home=os.path.expanduser("~"))
+        try:
+            cwd = os.getcwd()
+        except FileNotFoundError:
+            # It was removed meanwhile: there is no `persona.toml` in it either.
+            cwd = None
+        loaded = load(environ=os.environ, cwd=cwd, home=os.path.expanduser("~"))
         for notice in loaded.notices:
             self.note(notice)
         return loaded

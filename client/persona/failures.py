@@ -116,6 +116,10 @@ def _of_system(error: OSError) -> Told | None:
     if error.errno in _NO_ROOM:
         hint = "make room and try again; nothing was half-written"
         return Told(TRY_LATER, reason, " → ".join(names), hint)
+    if error.errno == errno.ENOENT and not names:
+        # Only asking for the working folder fails without naming what isn't there.
+        hint = "change to a folder that exists, or give whole paths"
+        return Told(WRONG_USAGE, "the working folder was removed", hint=hint)
     if error.errno in _BAD_PATH and names:
         return Told(WRONG_USAGE, reason, " → ".join(names))
     return None

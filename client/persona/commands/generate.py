@@ -22,7 +22,7 @@ PERSONAS_MAX = 9_999
 """A batch and its queue are one append."""
 YEAR_S = 366 * 86_400
 _WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
-"""The options that `--resume` takes: all others were decided when the batch was started."""
+"""What `--resume` takes: all else was decided when the batch was started."""
 
 
 class Seconds(click.FloatRange):
@@ -66,6 +66,10 @@ class Options(Struct, frozen=True, kw_only=True):
     show_prompts: bool
     as_json: bool
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in (self.text_columns or "").split(",") if name.strip())
+
 
 @click.command()
 @click.option(
@@ -98,9 +102,7 @@ class Options(Struct, frozen=True, kw_only=True):
 @click.option("--participant-column", metavar="P", help="Which column says who it was.")
 @click.option("--no-redact", is_flag=True, help="Leave names, e-mail addresses and numbers in.")
 @click.option("--retry-count", type=click.IntRange(0, 100), metavar="N", help="Retries a persona.")
-@click.option(
-    "--retry-delay", type=Seconds(0, 3_600), metavar="SECONDS", help="Before the first retry."
-)
+@click.option("--retry-delay", type=Seconds(0, 3_600), metavar="SECONDS", help="Before the first.")
 @click.option("--timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For the whole.")
 @click.option("--call-timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For a call.")
 @click.option("--resume", metavar="BATCH", help="Go on with a batch; `last` is the newest.")
@@ -158,7 +160,7 @@ def _plan(app: App, options: Options) -> "Plan":
             count=options.count,
             seed=options.seed,
             language=options.language or settings.language,
-            text_columns=_columns(options.text_columns),
+            text_columns=options.columns,
             participant_column=options.participant_column,
             redact=settings.redact and not options.no_redact,
         )
@@ -181,12 +183,8 @@ def _plan(app: App, options: Options) -> "Plan":
     return plan
 
 
-def _columns(given: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
-
-
 def _provider(app: App, options: Options) -> tuple[str, str]:
-    """The provider's and the model's names; Stopped where there is none, or it is set wrongly."""
+    """Its name and the model's; raises Stopped where there is none, or it is set wrongly."""
     from persona.generation.providers import provider
     from persona.generation.providers.base import UnknownProviderError
 
@@ -248,7 +246,7 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
         call_timeout_ms=round(call_timeout_s * 1_000),
         redact=settings.redact and not options.no_redact,
         language=options.language or settings.language,
-        text_columns=list(_columns(options.text_columns)),
+        text_columns=list(options.columns),
         participant_column=options.participant_column,
     )
 
@@ -276,6 +274,8 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
         codec(AnyEvent).decode(encode(started))
     except LedgerError as error:
         raise click.UsageError(error.message) from None
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"a path or an option is no valid UTF-8: {error.object!r}") from None
     app.ledger.append([])
     folder = Path(started.output)
     made = missing_folders(folder)

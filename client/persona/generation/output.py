@@ -22,6 +22,7 @@ from persona.files import LEFTOVER, sync_folder, write_whole
 from persona.generation.cleaning import clean_draft, clean_text, slug
 from persona.generation.model import Persona
 from persona.generation.pages import index_markdown, persona_markdown
+from persona.generation.reading.files import MARKER
 
 __all__ = [
     "BatchCosts",
@@ -43,7 +44,6 @@ __all__ = [
     "written_personas",
 ]
 
-MARKER = ".batch"
 PERSONAS = "personas"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _JSON = msgspec.json.Encoder(decimal_format="number", order="deterministic")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+MARKER = ".batch"
+"""What `generate` puts into an output folder of its own."""
+
 
 class Candidate(Struct, frozen=True):
     """A file to read: `name` is relative to what was asked for, with `/`."""
@@ -23,8 +26,9 @@ class LeftOut(Struct, frozen=True):
 def walk(root: Path) -> Iterator[Candidate | LeftOut]:
     """Every file below a folder in the order of its names, or the file itself.
 
-    Hidden files and folders are passed over without a word; links that are broken, leave the
-    folder or come to a file or folder that was already seen are named.
+    Hidden files and folders are passed over without a word, and so are folders that `generate` has
+    written its results into: they are no research, and change while a batch goes on. Links that
+    are broken, leave the folder or come to something that was already seen are named.
     """
     if not root.is_dir():
         yield Candidate(root.name, root)
@@ -68,7 +72,8 @@ def _walk_entry(
         return
     seen.add(identity)
     if stat.S_ISDIR(found.st_mode):
-        yield from _walk_folder(entry, root, seen)
+        if not (entry / MARKER).is_file():
+            yield from _walk_folder(entry, root, seen)
     else:
         yield Candidate(name, entry)
 

@@ -1,9 +1,10 @@
 """A ledger of its own for each test, and a stand-in where a real daemon can't be what is needed."""
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.batch import BatchStarted, Source
 from personad.contract.codec import codec, encode
 from personad.contract.errors import LedgerError
-from personad.contract.nng import Closed, Replier, TimedOut
+from personad.contract.nng import Closed, Replier
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.schema import AnyRequest
@@ -64,30 +65,36 @@ class Peer:
         self._answer = answer
         self._codec = codec(AnyRequest)
         self._replier = Replier(str(path))
-        # nng can lose a receive that begins while its socket is closed: it would wait for ever.
-        self._replier._set_milliseconds(b"recv-timeout", 100)
+        self._closed = False
+        self._stop, self._stopping = os.pipe()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
-        self._replier.close()
+        if self._closed:
+            return
+        self._closed = True
+        os.write(self._stopping, b"\n")
         self._thread.join()
+        os.close(self._stop)
+        os.close(self._stopping)
 
     def _serve(self) -> None:
-        while True:
-            try:
+        # nng hangs or aborts where a socket is closed just as another thread begins to receive, so
+        # the thread that receives is also the one that closes.
+        arrived = self._replier._descriptor(b"recv-fd")
+        with closing(self._replier):
+            while self._stop not in select.select([arrived, self._stop], [], [])[0]:
                 incoming = self._replier.receive()
                 request = self._codec.decode(incoming.body)
                 self.asked.append(request)
-                reply = self._answer(request)
-            except TimedOut:
-                continue
-            except Closed:
-                self._replier.close()
-                return
-            if reply is not None:
-                body = reply if isinstance(reply, bytes) else encode(reply)
-                self._replier.reply(incoming, body)
+                try:
+                    reply = self._answer(request)
+                except Closed:
+                    break
+                if reply is not None:
+                    body = reply if isinstance(reply, bytes) else encode(reply)
+                    self._replier.reply(incoming, body)
 
 
 @pytest.fixture

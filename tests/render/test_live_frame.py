@@ -158,6 +158,7 @@ def test_an_eta_is_a_range_only_where_it_is_uncertain() -> None:
     assert "about 50s left" in left(40, 50, 60)
     assert "40s to 1m 01s left" in left(40, 50, 61)
     assert "up to 30s left" in left(0, 10, 30)
+    assert " left" not in left(0, 0, 0)
 
 
 def test_times_go_on_between_two_changes() -> None:

@@ -143,7 +143,9 @@ class _Loop:
 
     @property
     def _ticks(self) -> bool:
-        return self._output.is_drawn and self._steering.state.status in ("running", "pausing")
+        """Whether what is shown changes with time alone."""
+        goes_on = self._steering.state.status in ("running", "pausing")
+        return self._output.is_drawn and (goes_on or self._steering.is_saying)
 
     def _wait(self, wait_s: float, *, hears_ledger: bool) -> list[object]:
         sources: list[Any] = [self._signals]

@@ -183,6 +183,9 @@ def left_text(state: BatchState, look: Look) -> str:
         expected=max(0, state.eta_ms.expected - passed),
         high=max(0, state.eta_ms.high - passed),
     )
+    if not eta.high:
+        # It takes longer than was thought, and nothing has come that would tell how long.
+        return ""
     if eta.high > _RANGE_FROM * eta.low:
         low, high = ticking(eta.low), ticking(eta.high + 999)
         return f"{low} to {high} left" if eta.low >= 1_000 else f"up to {high} left"

@@ -24,6 +24,8 @@ from .live_look import Look
 
 TWICE_S = 2.0
 """A second Ctrl-C within this time leaves at once."""
+NOTICE_S = 10.0
+"""How long something that was said can be read."""
 ASK_S = 10.0
 """How long a steering request may take; keys are not heard meanwhile."""
 
@@ -69,7 +71,7 @@ class Steering:
         self._top: int | None = None
         self._is_asking = False
         self._notice: str | None = None
-        self._notice_until: float | None = None
+        self._notice_until = float("-inf")
         self._left_at: float | None = None
         self._is_leaving = False
         self._resumes_next = False
@@ -79,6 +81,11 @@ class Steering:
     @property
     def state(self) -> BatchState:
         return self._watched.state
+
+    @property
+    def is_saying(self) -> bool:
+        """Whether there is a notice that will go away by itself."""
+        return self._notice is not None
 
     def look(self, width: int, height: int, *, plain: bool, has_keys: bool) -> Look:
         """What a screen of this size is to show now."""
@@ -249,13 +256,14 @@ class Steering:
                 raise
         self._watched.poll()
 
-    def _say(self, notice: str, *, for_s: float | None = None) -> None:
+    def _say(self, notice: str, *, for_s: float = NOTICE_S) -> None:
         self._notice = notice
-        self._notice_until = None if for_s is None else self._clock() + for_s
+        self._notice_until = self._clock() + for_s
 
     def _current_notice(self) -> str | None:
-        until = self._notice_until
-        return None if until is not None and self._clock() > until else self._notice
+        if self._clock() > self._notice_until:
+            self._notice = None
+        return self._notice
 
     def _leave(self, status: int, *notes: str) -> None:
         self.left = Left(status=status, state=self.state, notes=list(notes))

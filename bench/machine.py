@@ -41,7 +41,7 @@ def machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         sqlite=apsw.sqlite_lib_version(),
         disk=_disk(Path(tempfile.gettempdir())),
-        load=os.getloadavg()[0],
+        load=round(os.getloadavg()[0], 2),
         commit=_commit(),
     )
 

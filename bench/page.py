@@ -61,8 +61,8 @@ def page(report: Report) -> str:
     where = report.machine
     machine = ", ".join(f"{name} {getattr(where, name)}" for name in where.__struct_fields__)
     noise = (
-        " The machine was at other work meanwhile: take ratios for what they are, and times as more "
-        "than they need be."
+        " The machine was at other work meanwhile, so times are longer than they need be, and "
+        "ratios less sure."
         if where.load > _BUSY
         else ""
     )

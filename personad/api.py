@@ -81,10 +81,11 @@ class Api:
                 self._questions.put(None)
         for thread in self._threads[1:]:
             thread.join()
+        self._replier.interrupt()
+        self._threads[0].join()
         # nng throws away what it has not written when a socket closes, and has no flush.
         time.sleep(LINGER_S)
         self._replier.close()
-        self._threads[0].join()
 
     def _receive(self) -> None:
         while True:

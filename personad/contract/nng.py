@@ -189,15 +189,29 @@ class Replier(_Socket):
         self._set_int(b"recv-buffer", 8)
         self._set_int(b"send-buffer", SEND_QUEUE_MESSAGES)
         self._listen(path)
+        self._arrived = self._descriptor(b"recv-fd")
+        self._woken, self._wake = os.pipe()
+        self._interrupted = False
 
     def receive(self) -> Incoming:
         """Waits for the next request.
 
+        nng hangs or aborts where a socket is closed just as another thread begins to receive. So
+        this waits outside of nng, and whoever closes the socket first ends it with `interrupt`,
+        then joins the thread.
+
         Raises:
-            Closed: the socket was closed meanwhile.
+            Closed: it was interrupted.
         """
         message = _ffi.new("nng_msg **")
-        _check(_lib.nng_recvmsg(self._socket[0], message, 0))
+        number = _lib.NNG_EAGAIN
+        while number == _lib.NNG_EAGAIN:
+            if self._interrupted:
+                raise Closed(_lib.NNG_ECLOSED)
+            number = _lib.nng_recvmsg(self._socket[0], message, _lib.NNG_FLAG_NONBLOCK)
+            if number == _lib.NNG_EAGAIN:
+                select.select([self._arrived, self._woken], [], [])
+        _check(number)
         try:
             header = bytes(
                 _ffi.buffer(_lib.nng_msg_header(message[0]), _lib.nng_msg_header_len(message[0]))
@@ -205,6 +219,16 @@ class Replier(_Socket):
             return Incoming(header, _body(message[0]))
         finally:
             _lib.nng_msg_free(message[0])
+
+    def interrupt(self) -> None:
+        """Ends `receive`, now and from now on; replies still leave."""
+        self._interrupted = True
+        os.write(self._wake, b"x")
+
+    def close(self) -> None:
+        super().close()
+        for descriptor in (self._woken, self._wake):
+            os.close(descriptor)
 
     def reply(self, incoming: Incoming, body: bytes) -> bool:
         """Sends the answer; False where the one who asked takes none any more."""

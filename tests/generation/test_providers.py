@@ -65,3 +65,11 @@ def test_what_is_no_draft_is_refused_with_the_place(answer: str | bytes, message
 def test_an_error_says_its_kind_and_how_long_to_wait() -> None:
     error = ProviderError("rate_limit", "slow down", 2.5)
     assert (str(error), error.kind, error.retry_after_s) == ("slow down", "rate_limit", 2.5)
+
+
+def test_an_answer_nested_too_deeply_is_no_persona() -> None:
+    depth = 200_000
+    deep = '{"name": "Ada", "more": ' + "[" * depth + "]" * depth + "}"
+
+    with pytest.raises(InvalidOutput, match="nested too deeply"):
+        draft_from_json(deep)

@@ -40,6 +40,8 @@ from personad.contract.events import AnyEvent
 MAX_OUTPUT_TOKENS = 4_096
 CALL_TIMEOUT_MS = 120_000
 _REQUEST_ID_MAX = 200
+_NAME_MAX = 200
+"""How much of a name the ledger keeps; the document has all of it."""
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +246,7 @@ def _saved(piece: Piece, call: str, attempt: int, response: Response, duration_m
         ),
         duration_ms=duration_ms,
         request_id=request_id[:_REQUEST_ID_MAX] or None,
-        ttft_ms=round(response.ttft_ms) if response.ttft_ms is not None else None,
+        ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
     )
 
 
@@ -267,6 +269,8 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     """Reads, scores and writes a persona, in a thread; gives what is to be recorded of it."""
     draft = clean_draft(shop.provider.parse(saved.body))
+    if not draft.name:
+        raise InvalidOutput("the answer has no name: there is nothing readable in `$.name`")
     segment = shop.segments[piece.index - 1]
     scores = score_persona(
         draft, segment, weights=shop.weights, required_fields=shop.required_fields
@@ -278,7 +282,7 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
         shop.started,
         saved,
         scores,
-        name=persona.name,
+        name=clean_line(persona.name, _NAME_MAX),
         path=path,
         digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
         accept=shop.accept,

@@ -141,6 +141,8 @@ def draft_from_json(data: bytes | str) -> Draft:
         draft = msgspec.json.decode(text, type=Draft)
     except msgspec.DecodeError as error:
         raise InvalidOutput(f"the answer is not a persona: {error}") from error
+    except RecursionError:
+        raise InvalidOutput("the answer is not a persona: it is nested too deeply") from None
     if not draft.name.strip():
         raise InvalidOutput("the answer has no name: `$.name` is blank")
     return draft

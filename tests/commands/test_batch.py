@@ -287,18 +287,16 @@ def test_interrupting_a_wait_leaves_the_batch_alone(ledger: Ledger) -> None:
     assert ledger.ask(BatchShow(batch=BATCH)).status == before
 
 
-def test_resuming_starts_a_runner_and_says_how_to_watch_it(ledger: Ledger, house: Path) -> None:
+def test_a_batch_whose_source_is_gone_stays_paused(ledger: Ledger) -> None:
     ledger.append([*started(), *paused("user")])
 
-    resumed = subprocess.run(
-        [*PERSONA, "batch", "resume", "last"], capture_output=True, text=True, check=True
+    refused = subprocess.run(
+        [*PERSONA, "batch", "resume", "last"], capture_output=True, text=True, check=False
     )
-    ended = subprocess.run([*PERSONA, "batch", "wait", "last"], capture_output=True, check=False)
 
-    assert resumed.stdout == f"{BATCH}: resumed\n"
-    assert "`persona batch watch" in resumed.stderr
-    assert ended.returncode == 75  # its source is not there
-    assert (house / "ledger" / "runs" / BATCH / "runner.log").exists()
+    assert refused.returncode == 65
+    assert "doesn't exist" in refused.stderr
+    assert ledger.ask(BatchShow(batch=BATCH)).status == "paused"
 
 
 def test_with_more_words_the_ledger_is_named(

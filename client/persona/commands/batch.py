@@ -16,7 +16,6 @@ from personad.contract.batch import (
     BatchStatus,
     Cancel,
     Pause,
-    Resume,
 )
 
 
@@ -74,9 +73,11 @@ def watch(app: App, batch: str, mode: str | None) -> int:
     `q` and Ctrl-C leave the view; the batch goes on.
     """
     name = _resolved(app, batch)
+    from persona.going_on import go_on
     from persona.render.live import watch as watch_live
 
-    return watch_live(app, name, mode or app.settings.generate.progress.mode)
+    chosen = mode or app.settings.generate.progress.mode
+    return watch_live(app, name, chosen, resume=lambda paused: go_on(app, paused))
 
 
 @command.command("wait")
@@ -137,11 +138,9 @@ def resume(app: App, batch: str, output: Output) -> None:
 
     A new runner does so, with this shell's keys.
     """
-    name = _resolved(app, batch)
-    from persona.generation.launch import spawn_runner
+    from persona.going_on import go_on
 
-    state = app.ledger.ask(Resume(batch=name, id=event_id()))
-    spawn_runner(app.paths, state.batch)
+    state = go_on(app, _resolved(app, batch))
     _steered(app, output, state, f"{state.batch}: resumed")
 
 

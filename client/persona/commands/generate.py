@@ -10,12 +10,12 @@ import click
 from msgspec import Struct
 
 from persona.app import App, Stopped, pass_app
+from persona.going_on import go_on, let_go_on, start
 from persona.outcome import exit_status
 
 if TYPE_CHECKING:
-    from persona.generation.launch import Tie
     from persona.generation.plan import Plan
-    from personad.contract.batch import BatchStarted, BatchState
+    from personad.contract.batch import BatchStarted
 
 MODES = ["detailed", "compact", "quiet", "json"]
 PERSONAS_MAX = 9_999
@@ -287,28 +287,9 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
         raise
 
 
-def _start(app: App, batch: str, *, tied: bool) -> "Tie | None":
-    """Starts a runner; where it can't begin, the batch stands still rather than waiting for it."""
-    from persona.generation.launch import RunnerFailed, spawn_runner
-    from personad.contract.batch import Pause
-    from personad.contract.errors import LedgerError
-
-    environ = dict(os.environ) if app.autostart else os.environ | {"PERSONA_AUTOSTART": "0"}
-    try:
-        return spawn_runner(app.paths, batch, tied=tied, environ=environ)
-    except (RunnerFailed, OSError) as error:
-        try:
-            app.ledger.ask(Pause(batch=batch, reason="error"))
-        except LedgerError as refused:
-            app.note(f"{batch} could not be paused: {refused}")
-        else:
-            app.note(f"{batch} is recorded; `persona generate --resume {batch}` tries again")
-        raise error from None
-
-
 def _run(app: App, options: Options, batch: str) -> int:
     """Starts the runner and watches; gives the exit status."""
-    tie = _start(app, batch, tied=not options.detach and not app.errors.is_terminal)
+    tie = start(app, batch, tied=not options.detach and not app.errors.is_terminal)
     if options.detach:
         click.echo(batch)
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
@@ -321,22 +302,13 @@ def _run(app: App, options: Options, batch: str) -> int:
         batch,
         mode,
         owner=True,
-        resume=lambda name: _go_on(app, name),
+        resume=lambda name: go_on(app, name),
         on_detach=tie.detach if tie is not None else None,
         result_line=not options.as_json,
     )
     if options.as_json:
         _document(app, batch)
     return status
-
-
-def _go_on(app: App, batch: str) -> None:
-    """A new runner for a batch that was paused from the live view."""
-    from persona.identity import event_id
-    from personad.contract.batch import Resume
-
-    app.ledger.ask(Resume(batch=batch, id=event_id()))
-    _start(app, batch, tied=False)
 
 
 def _document(app: App, batch: str) -> None:
@@ -350,9 +322,7 @@ def _document(app: App, batch: str) -> None:
 
 def _resume(app: App, options: Options) -> int:
     """Goes on with a paused or interrupted batch; one that has ended is shown as it is."""
-    from persona.identity import event_id
-    from personad.contract.batch import BatchShow, Resume
-    from personad.contract.errors import LedgerError
+    from personad.contract.batch import BatchShow
 
     assert options.resume is not None
     state = app.ledger.ask(BatchShow(batch=options.resume))
@@ -362,38 +332,5 @@ def _resume(app: App, options: Options) -> int:
         if options.as_json:
             _document(app, state.batch)
         return status
-    _refuse_running(state)
-    _refuse_changed(app, state.batch)
-    try:
-        app.ledger.ask(Resume(batch=state.batch, id=event_id()))
-    except LedgerError as error:
-        if error.code == "conflict":
-            _refuse_running(app.ledger.ask(BatchShow(batch=state.batch)))
-        raise
+    let_go_on(app, state)
     return _run(app, options, state.batch)
-
-
-def _refuse_running(state: "BatchState") -> None:
-    """Raises Stopped where somebody has resumed it already, or it never stopped."""
-    if state.status == "running":
-        hint = f"`persona batch watch {state.batch}` shows it; a killed runner is noticed in 15 s"
-        raise Stopped(f"{state.batch} is running already", code=1, hint=hint)
-
-
-def _refuse_changed(app: App, batch: str) -> None:
-    """Reads the source again; raises Stopped where it is not what the batch was planned from."""
-    from persona.generation.plan import make_plan, source_change, wanted_by
-    from personad.contract.batch import BatchStarted
-    from personad.contract.events import Read
-
-    (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
-    assert isinstance(recorded.event, BatchStarted)
-    source = recorded.event.source
-    change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
-    if change is not None:
-        raise Stopped(
-            f"the source has changed since {batch} was started: {change}",
-            code=65,
-            where=source.path,
-            hint="put the old files back, or start a new batch",
-        )

@@ -40,15 +40,15 @@ _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
 _TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
-_PRAGMAS = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA foreign_keys = OFF;
-PRAGMA wal_autocheckpoint = 4000;
-PRAGMA journal_size_limit = 67108864;
-PRAGMA cache_size = -16384;
-PRAGMA temp_store = MEMORY;
-"""
+_PRAGMAS: dict[str, str | int] = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": 0,
+    "wal_autocheckpoint": 4_000,
+    "journal_size_limit": 64 << 20,
+    "cache_size": -16_384,
+    "temp_store": "MEMORY",
+}
 
 
 def open_for_writing(path: str) -> apsw.Connection:
@@ -67,7 +67,8 @@ def open_for_writing(path: str) -> apsw.Connection:
         if fresh:
             # Only a database without tables can begin to vacuum step by step.
             db.pragma("auto_vacuum", "INCREMENTAL")
-        db.execute(_PRAGMAS)
+        for name, value in _PRAGMAS.items():
+            db.pragma(name, value)
         if fresh:
             _create(db)
         _check_format(db, path)

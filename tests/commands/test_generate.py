@@ -225,6 +225,28 @@ def test_an_interrupt_pauses_and_ends_with_its_status(studio: Studio, source: st
     assert studio.until_status(last(studio), "paused").reason == "user"
 
 
+def test_an_interrupt_before_anything_is_shown_pauses_too(studio: Studio, source: str) -> None:
+    command = [sys.executable, "-m", "persona", "generate", "--from", source, "-n", "9"]
+    studio.ledger.ask(Hello())
+    process = subprocess.Popen(
+        [*command, "--provider", "simulated", "--concurrency", "2"],
+        env=os.environ | {"PERSONA_SIMULATED_LATENCY_MS": "300"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + WITHIN_S
+    while not studio.ledger.ask(BatchList()).batches:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(WITHIN_S) == 130
+    state = studio.until_status(last(studio), "paused")
+    assert (state.reason, state.counts.failed) == ("user", 0)
+
+
 def test_keys_stay_with_the_runner(studio: Studio, source: str, house: Path) -> None:
     keys = {"ANTHROPIC_API_KEY": "sk-ant-planted-1", "OPENAI_API_KEY": "sk-planted-2"}
 

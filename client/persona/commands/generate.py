@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,8 +132,12 @@ def command(app: App, /, **given: object) -> int:
     started = _describe(app, options, plan)
     if options.dry_run:
         return _dry_run(app, options, plan, started)
-    _record(app, plan, started)
-    return _run(app, options, started.batch)
+
+    def record_and_run() -> int:
+        _record(app, plan, started)
+        return _run(app, options, started.batch)
+
+    return _or_paused(app, started.batch, record_and_run)
 
 
 def _refuse_beside_resume() -> None:
@@ -287,6 +292,24 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
         raise
 
 
+def _or_paused(app: App, batch: str, run: Callable[[], int]) -> int:
+    """What `run` gives; Ctrl-C pauses also before there is a view that hears it."""
+    from personad.contract.batch import Pause
+    from personad.contract.errors import LedgerError
+
+    try:
+        return run()
+    except KeyboardInterrupt:
+        try:
+            app.ledger.ask(Pause(batch=batch, reason="user"))
+        except LedgerError as error:
+            if error.code == "not-found":
+                raise KeyboardInterrupt from None
+            raise
+        app.note(f"{batch} is paused; `persona generate --resume {batch}` goes on with it")
+        return 130
+
+
 def _run(app: App, options: Options, batch: str) -> int:
     """Starts the runner and watches; gives the exit status."""
     tie = start(app, batch, tied=not options.detach and not app.errors.is_terminal)
@@ -333,4 +356,4 @@ def _resume(app: App, options: Options) -> int:
             _document(app, state.batch)
         return status
     let_go_on(app, state)
-    return _run(app, options, state.batch)
+    return _or_paused(app, state.batch, lambda: _run(app, options, state.batch))

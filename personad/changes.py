@@ -46,7 +46,9 @@ def append(txn: Transaction, request: Append, context: Context) -> Answer:
             )
     if request.fence is not None:
         _check_fence(txn, request.fence)
-    return _add(txn, request.events, "$.events[{}]")
+    answer = _add(txn, request.events, "$.events[{}]")
+    _hear(txn, request.events, context)
+    return answer
 
 
 def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
@@ -73,6 +75,23 @@ def _add(txn: Transaction, events: Sequence[AnyEvent], where: str) -> Answer:
         ) from None
 
 
+def _hear(txn: Transaction, events: Sequence[AnyEvent], context: Context) -> None:
+    """Gives a queued batch that is spoken of another while to be claimed."""
+    named = context.leases.deadlines.keys() & {getattr(event, "batch", None) for event in events}
+    started = {event.batch for event in events if isinstance(event, b.BatchStarted)}
+    for batch in started | named:
+        held = leases.get(txn.db, batch)
+        if held.runner is not None:
+            continue
+        txn.fold()
+        row = load(txn.db, batch)
+        if row is not None and row.status == "queued":
+            context.leases.deadlines[batch] = context.clock + UNCLAIMED_MS / 1_000
+        elif held.fence == 0:
+            # Somebody runs it who claims nothing, as programs in other languages may.
+            context.leases.deadlines.pop(batch, None)
+
+
 def _strange_time(field: str) -> LedgerError:
     return LedgerError("invalid", "a time must lie between the years 2 and 9998", field=field)
 
@@ -83,30 +102,34 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
     if request.batch is not None:
         row = _batch(txn, request.batch)
         # One that was granted before stays so: its answer may have been lost on the way.
-        if row.status not in ("queued", "running") and not txn.knows(cause):
+        if not _may_call(row) and not txn.knows(cause):
             raise LedgerError(
                 "conflict", f"{row.batch} is {row.status}: no new call may start", field="$.batch"
             )
         if request.fence is not None:
             _check_fence(txn, Fence(batch=request.batch, fence=request.fence))
     reserved = 0
-    txn.add(
-        [
-            c.CallStarted(
-                id=cause,
-                at=txn.now,
-                call=request.call,
-                provider=request.provider,
-                model=request.model,
-                batch=request.batch,
-                persona=request.persona,
-                attempt=request.attempt,
-                experiment=request.experiment,
-                reserved_nanousd=reserved,
-            )
-        ]
+    granted = c.CallStarted(
+        id=cause,
+        at=txn.now,
+        call=request.call,
+        provider=request.provider,
+        model=request.model,
+        batch=request.batch,
+        persona=request.persona,
+        attempt=request.attempt,
+        experiment=request.experiment,
+        reserved_nanousd=reserved,
     )
+    txn.add([granted])
+    _hear(txn, [granted], context)
     return lambda: c.Granted(reserved_nanousd=reserved)
+
+
+def _may_call(row: BatchRow) -> bool:
+    if row.status == "interrupted":
+        return row.reason == states.NEVER_CLAIMED
+    return row.status in ("queued", "running")
 
 
 def claim(txn: Transaction, request: b.Claim, context: Context) -> Answer:
@@ -161,14 +184,18 @@ def resign(txn: Transaction, request: b.Resign, context: Context) -> Answer:
 
 
 def expire(txn: Transaction, batch: str, context: Context) -> None:
-    """Calls a batch interrupted whose runner let its lease run out."""
+    """Calls a batch interrupted whose runner let its lease run out, or never came."""
     deadline = context.leases.deadlines.get(batch)
     if deadline is None or deadline >= context.clock:
         return
-    _release(txn, context, batch)
+    held = leases.get(txn.db, batch)
+    if held.runner is None:
+        del context.leases.deadlines[batch]
+    else:
+        _release(txn, context, batch)
     row = load(txn.db, batch)
     if row is not None and row.status in ("queued", "running", "pausing"):
-        _interrupt(txn, row, "lease lost")
+        _interrupt(txn, row, "lease lost" if held.fence else states.NEVER_CLAIMED)
 
 
 def pause(txn: Transaction, request: b.Pause, context: Context) -> Answer:

@@ -13,13 +13,13 @@ _SET = """
 INSERT INTO lease (batch, runner, fence, ttl_ms) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET runner = excluded.runner, fence = excluded.fence, ttl_ms = excluded.ttl_ms
 """
-_RUNNING = """
-SELECT batch, runner, ttl_ms FROM lease JOIN batch USING (batch)
-WHERE status IN ('queued', 'running', 'pausing')
+_EXPECTED = """
+SELECT batch, runner, ttl_ms FROM batch LEFT JOIN lease USING (batch)
+WHERE status = 'queued' OR (status IN ('running', 'pausing') AND fence IS NOT NULL)
 """
 
 UNCLAIMED_MS = 30_000
-"""How long a resumed batch may wait for its runner."""
+"""How long a batch that was queued or resumed may wait for its runner, or for a word of it."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Leases:
 
     def load(self, db: apsw.Connection, clock: float) -> None:
         """After a start: whoever held a lease, or was about to, has the full time again."""
-        for batch, runner, ttl_ms in db.execute(_RUNNING):
+        for batch, runner, ttl_ms in db.execute(_EXPECTED):
             wait_ms = UNCLAIMED_MS if runner is None else ttl_ms
             self.deadlines[batch] = clock + wait_ms / 1_000
 

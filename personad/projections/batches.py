@@ -189,12 +189,17 @@ def _advance(
     persona.seq = seq
     _fill(row, persona, event)
     moved = states.BATCH.get(line, {}).get(row.status)
-    if moved is not None:
+    if moved is not None and not _is_lost(row):
         _move(row, seq, event, moved)
     row.seq = seq
     fold.changed_batches.add(event.batch)
     fold.changed_personas.add((event.batch, event.persona))
     return None
+
+
+def _is_lost(row: BatchRow) -> bool:
+    """Whether a runner lost the batch: what it still says of its personas doesn't run it again."""
+    return row.status == "interrupted" and row.reason != states.NEVER_CLAIMED
 
 
 def _fill(row: BatchRow, persona: PersonaRow, event: AnyEvent) -> None:

@@ -2,12 +2,18 @@
 
 A fact that isn't in here is kept and marked as an anomaly; a request that would cause one is
 refused as a conflict.
+
+A batch that a runner lost goes on by `batch.resumed` alone. One that was called interrupted because
+nobody had claimed it goes on when it is heard of: not every program claims what it runs.
 """
 
 from personad.contract.batch import BatchStatus, PersonaStatus
 
+NEVER_CLAIMED = "never claimed"
+"""Why a batch was interrupted that no runner ever held."""
+
 BATCH: dict[str, dict[BatchStatus, BatchStatus]] = {
-    "persona.generating": {"queued": "running"},
+    "persona.generating": {"queued": "running", "interrupted": "running"},
     "batch.pausing": {"running": "pausing"},
     "batch.paused": {"queued": "paused", "running": "paused", "pausing": "paused"},
     "batch.resumed": {
@@ -27,9 +33,20 @@ BATCH: dict[str, dict[BatchStatus, BatchStatus]] = {
         "queued": "completed",
         "running": "completed",
         "pausing": "completed",
+        "interrupted": "completed",
     },
-    "batch.finished partial": {"queued": "partial", "running": "partial", "pausing": "partial"},
-    "batch.finished failed": {"queued": "failed", "running": "failed", "pausing": "failed"},
+    "batch.finished partial": {
+        "queued": "partial",
+        "running": "partial",
+        "pausing": "partial",
+        "interrupted": "partial",
+    },
+    "batch.finished failed": {
+        "queued": "failed",
+        "running": "failed",
+        "pausing": "failed",
+        "interrupted": "failed",
+    },
     "batch.finished cancelled": {
         "queued": "cancelled",
         "running": "cancelled",

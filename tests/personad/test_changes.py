@@ -8,11 +8,12 @@ import pytest
 from personad.changes import Context, expire
 from personad.contract import batch as b
 from personad.contract import cost as c
-from personad.contract.base import MAX_EVENT_BYTES
+from personad.contract.base import MAX_EVENT_BYTES, Event
 from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Exported, Fence, Import, Read
 from personad.leases import UNCLAIMED_MS, Leases
 from personad.log import count_anomalies, last_seq
+from personad.projections.states import NEVER_CLAIMED
 from personad.questions import read
 from personad.store import transaction
 
@@ -236,6 +237,80 @@ class TestLeases:
         core.keep_time()
         assert core.show().status == "interrupted"
 
+    def test_a_queued_batch_that_nobody_claims_is_interrupted(self, core: Core) -> None:
+        core.append(*planned())
+        core.clock = UNCLAIMED_MS / 1_000
+        core.keep_time()
+        assert core.show().status == "queued"
+        core.clock += 0.1
+        core.keep_time()
+        shown = core.show()
+        assert (shown.status, shown.reason) == ("interrupted", NEVER_CLAIMED)
+        core.do(b.Resume(batch="batch-a"))
+        assert claim(core) == 1
+
+    @pytest.mark.parametrize("word", [queued("p3", 3), cost("c9")], ids=["queued", "cost"])
+    def test_whoever_still_plans_a_batch_is_waited_for(self, core: Core, word: Event) -> None:
+        core.append(started(total=3))
+        core.clock = 29
+        core.append(word)
+        core.clock = 58
+        core.keep_time()
+        assert core.show().status == "queued"
+        core.clock = 60
+        core.keep_time()
+        assert core.show().status == "interrupted"
+
+    def test_a_program_that_never_claims_works_as_slowly_as_it_likes(self, core: Core) -> None:
+        core.append(*planned())
+        core.append(happened(b.PersonaGenerating))
+        core.clock = 10_000
+        core.keep_time()
+        assert core.show().status == "running"
+        core.do(b.Pause(batch="batch-a"))
+        core.do(b.Resume(batch="batch-a"))
+        core.append(happened(b.PersonaCompleted))
+        core.clock = 20_000
+        core.keep_time()
+        assert core.show().status == "running"
+
+    def test_a_program_that_was_silent_for_long_goes_on_where_it_was(self, core: Core) -> None:
+        core.append(*planned())
+        core.clock = 100
+        core.keep_time()
+        assert core.show().status == "interrupted"
+        assert core.do(start_call()) == c.Granted(reserved_nanousd=0)
+        assert core.append(happened(b.PersonaGenerating)).anomalies == 0
+        assert core.show().status == "running"
+        core.clock = 10_000
+        core.keep_time()
+        assert core.append(happened(b.BatchFinished)).anomalies == 0
+        assert core.show().status == "completed"
+
+    def test_a_program_that_ends_without_having_begun_has_ended(self, core: Core) -> None:
+        core.append(*planned())
+        core.clock = 100
+        core.keep_time()
+        assert core.append(happened(b.BatchFinished, status="failed")).anomalies == 0
+        assert core.show().status == "failed"
+
+    def test_late_words_of_a_lost_runner_do_not_stand_in_for_a_new_one(self, core: Core) -> None:
+        core.append(*planned(), happened(b.PersonaGenerating))
+        claim(core)
+        core.clock = 60
+        core.keep_time()
+        core.do(b.Resume(batch="batch-a"))
+        core.append(happened(b.PersonaCompleted))
+        core.clock += UNCLAIMED_MS / 1_000 + 1
+        core.keep_time()
+        assert (core.show().status, core.show().reason) == ("interrupted", "lease lost")
+
+    def test_what_was_sent_twice_gives_no_batch_that_has_ended_a_deadline(self, core: Core) -> None:
+        plan = planned()
+        core.append(*plan, happened(b.BatchFinished))
+        core.append(*plan)
+        assert core.leases.deadlines == {}
+
     def test_after_an_interruption_another_runner_goes_on_with_another_fence(
         self, core: Core
     ) -> None:
@@ -285,9 +360,12 @@ class TestLeases:
         claim(core, ttl_ms=5_000)
         core.append(*planned("batch-b"), happened(b.BatchPaused, "batch-b"))
         core.do(b.Resume(batch="batch-b"))
+        core.append(*planned("batch-c"))
+        core.append(*planned("batch-d"), happened(b.PersonaGenerating, "batch-d"))
         again = Leases()
         again.load(core.db, 100)
-        assert again.deadlines == {"batch-a": 105, "batch-b": 100 + UNCLAIMED_MS / 1_000}
+        unclaimed = 100 + UNCLAIMED_MS / 1_000
+        assert again.deadlines == {"batch-a": 105, "batch-b": unclaimed, "batch-c": unclaimed}
 
     def test_looking_too_early_does_nothing(self, core: Core) -> None:
         core.append(*planned())

@@ -37,7 +37,7 @@ REACH_BATCH: dict[b.BatchStatus, list[Any]] = {
     "running": [("persona.generating", {})],
     "pausing": [("persona.generating", {}), ("batch.pausing", {})],
     "paused": [("batch.paused", {})],
-    "interrupted": [("batch.interrupted", {})],
+    "interrupted": [("batch.interrupted", {"reason": states.NEVER_CLAIMED})],
     **{each: [("batch.finished", {"status": each})] for each in ENDED},  # type: ignore[dict-item]
 }
 REACH_PERSONA: dict[b.PersonaStatus, list[str]] = {
@@ -197,3 +197,13 @@ def test_requests_about_a_batch_that_is_not_there_say_so(core: Core) -> None:
         with pytest.raises(LedgerError) as refused:
             core.do(asked)
         assert refused.value.code == "not-found"
+
+
+@pytest.mark.parametrize("line", ["persona.generating", "persona.failed"])
+def test_a_batch_that_a_runner_lost_is_not_run_by_what_that_runner_still_says(
+    core: Core, line: str
+) -> None:
+    core.append(*planned())
+    put(core, "batch.interrupted", reason="lease lost")
+    assert put(core, line) == 0
+    assert core.show().status == "interrupted"

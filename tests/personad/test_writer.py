@@ -164,7 +164,7 @@ def wait_for_nothing(desk: Desk) -> None:
 
 
 def test_leases_are_as_before_where_a_group_was_taken_back(desk: Desk) -> None:
-    desk.put(0, append(*planned()))
+    desk.put(0, append(*planned(), happened(b.PersonaGenerating)))
     desk.put(1, b.Claim(batch="batch-a", runner="r"))
     desk.put(2, Expiry("batch-a"))
     desk.db.execute(

@@ -8,10 +8,12 @@ less than the model's own error). Durations of earlier batches stand in while th
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import NamedTuple
 
 from personad.contract.batch import Eta
 
-_YOUNG = 5
+YOUNG = 5
+"""With fewer personas seen than this, earlier batches of the same model are asked, too."""
 _Z_90 = 1.645
 
 
@@ -20,31 +22,40 @@ def _whole(duration_ms: float) -> int:
     return round(min(duration_ms, 2**63 - 1))
 
 
-def eta(
-    durations_ms: Sequence[int],
-    ages_ms: Sequence[int],
-    *,
-    pending: int,
-    slots: int,
-    history_ms: Sequence[int] = (),
-) -> Eta | None:
+class Seen(NamedTuple):
+    """How long personas have taken so far: how many, their mean and their standard deviation."""
+
+    n: int
+    mean_ms: float
+    spread_ms: float
+
+    @classmethod
+    def of_sums(cls, n: int, total_ms: float, square_total: float) -> "Seen":
+        """From sums of durations and of their squares; one alone is taken to spread by half."""
+        if not n:
+            return cls(0, 0, 0)
+        mean = total_ms / n
+        spread = sqrt(max(0, square_total - total_ms * mean) / (n - 1)) if n > 1 else mean / 2
+        return cls(n, mean, spread)
+
+    @classmethod
+    def of(cls, durations_ms: Sequence[int]) -> "Seen":
+        squares = sum(float(each) ** 2 for each in durations_ms)
+        return cls.of_sums(len(durations_ms), float(sum(durations_ms)), squares)
+
+
+def eta(seen: Seen, ages_ms: Sequence[int], *, pending: int, slots: int) -> Eta | None:
     """How long the rest will take, from now, or None where nothing is known yet.
 
     Args:
-        durations_ms: of this batch's completed personas.
+        seen: durations of completed personas, of this batch or of earlier ones of its model.
         ages_ms: how long each persona in flight has been running.
         pending: personas that have not begun.
         slots: how many run at once.
-        history_ms: durations of earlier batches of the same provider and model.
     """
-    sample = list(durations_ms)
-    if len(sample) < _YOUNG:
-        sample += history_ms
-    if not sample:
+    if not seen.n:
         return None
-    n = len(sample)
-    mean = sum(sample) / n
-    spread = sqrt(sum((x - mean) ** 2 for x in sample) / (n - 1)) if n > 1 else mean / 2
+    n, mean, spread = seen
     left = [max(mean - age, mean / 10) for age in ages_ms]
     work = sum(left) + pending * mean
     parallel = max(1, min(slots, pending + len(left)))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import apsw
 
-from personad.analytics.eta import eta
+from personad.analytics.eta import YOUNG, Seen, eta
 from personad.contract import batch as b
 from personad.contract.base import ErrorInfo
 from personad.contract.errors import LedgerError
@@ -35,14 +36,12 @@ SELECT {_COLUMNS} FROM persona WHERE :moved AND batch = :batch
   AND status IN ('generating', 'validating', 'retrying')
 ORDER BY 1
 """  # noqa: S608 - columns are a constant of ours
-_COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
-_BEGUN = """
-SELECT started_at FROM persona
-WHERE batch = ? AND status IN ('generating', 'validating', 'retrying') AND started_at IS NOT NULL
+_STANDING = """
+SELECT status, count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms),
+  group_concat(iif(status IN ('generating', 'validating', 'retrying'), started_at, NULL))
+FROM persona WHERE batch = ? GROUP BY status
 """
-_DURATIONS = """
-SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed' ORDER BY seq DESC LIMIT 200
-"""
+_DURATIONS = "SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'"
 _HISTORY = """
 SELECT duration_ms FROM persona WHERE duration_ms IS NOT NULL AND batch IN (
   SELECT batch FROM batch WHERE provider = ? AND model = ? AND batch <> ?
@@ -149,6 +148,7 @@ def show(
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
     sums = costs.of_batch(db, batch)
+    standing = _standing(db, batch)
     held = row.status in ("paused", "interrupted")
     if after_seq is None:
         found = list(db.execute(_PERSONAS, (batch,)))
@@ -165,12 +165,12 @@ def show(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(db, row, held=held),
+        counts=_counts(row, standing, held=held),
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=0,
-        eta_ms=_eta(db, row, now),
+        eta_ms=_eta(db, row, standing, now),
         cost=_cost(row, sums),
         usage=_usage(sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
@@ -217,8 +217,29 @@ def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) 
     )
 
 
-def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
-    found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
+class _Standing(NamedTuple):
+    """How the personas of a batch stand, told in one look at their rows."""
+
+    counts: dict[str, int]
+    seen: Seen
+    begun_us: list[int]
+    """When each persona in flight began."""
+
+
+def _standing(db: apsw.Connection, batch: str) -> _Standing:
+    counts: dict[str, int] = {}
+    seen = Seen(0, 0, 0)
+    begun: list[int] = []
+    for status, count, total_ms, square_total, moments in db.execute(_STANDING, (batch,)):
+        counts[status] = count
+        if status == "completed":
+            seen = Seen.of_sums(count, total_ms, square_total)
+        begun += map(int, moments.split(",")) if moments else ()
+    return _Standing(counts, seen, begun)
+
+
+def _counts(row: BatchRow, standing: _Standing, *, held: bool) -> b.Counts:
+    found = dict(standing.counts)
     # Personas that are planned but not queued yet wait as well.
     found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
     if held:
@@ -226,19 +247,18 @@ def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
     return b.Counts(**found)
 
 
-def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
+def _eta(db: apsw.Connection, row: BatchRow, standing: _Standing, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None
-    durations = [duration_ms for (duration_ms,) in db.execute(_DURATIONS, (row.batch,))]
+    seen = standing.seen
+    if seen.n < YOUNG:
+        own = db.execute(_DURATIONS, (row.batch,))
+        earlier = db.execute(_HISTORY, (row.provider, row.model, row.batch))
+        seen = Seen.of([duration_ms for rows in (own, earlier) for (duration_ms,) in rows])
     now_us = microseconds(now)
-    ages = [max(0, now_us - begun) // 1_000 for (begun,) in db.execute(_BEGUN, (row.batch,))]
-    history = (
-        [r[0] for r in db.execute(_HISTORY, (row.provider, row.model, row.batch))]
-        if len(durations) < 5
-        else []
-    )
+    ages = [max(0, now_us - begun) // 1_000 for begun in standing.begun_us]
     pending = row.total - row.completed - row.failed - len(ages)
-    return eta(durations, ages, pending=max(0, pending), slots=row.concurrency, history_ms=history)
+    return eta(seen, ages, pending=max(0, pending), slots=row.concurrency)
 
 
 def _cost(row: BatchRow, sums: costs.OfBatch) -> b.BatchCost:

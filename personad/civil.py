@@ -19,6 +19,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -231,7 +232,7 @@ def _linked(path: Path) -> ZoneInfo:
         if not at.is_symlink():
             break
         at = at.parent / at.readlink()
-    if at == path and not path.exists():
+    if not os.path.lexists(path):
         return ZoneInfo("UTC")
     beside = path.with_name("timezone")
     if beside.is_file():
@@ -269,12 +270,10 @@ def _cut(
     found = []
     start, first = label(span.first_day), span.first_quarter
     while first < span.end_quarter:
-        after = following(start)
-        end = min(day_start(after, zone), span.end_quarter)
+        end = min(day_start(following(start), zone), span.end_quarter)
         if end > first:
             found.append(Slice(start, first, end))
-            first = end
-        start = after
+        start, first = following(start), end
     return found
 
 
@@ -284,7 +283,7 @@ def _hours_of_day(day: date, zone: ZoneInfo) -> list[Slice[datetime]]:
     if end - begin == 86_400 and offset_s == _offset_s(_local(end - 1, zone)):
         cuts = [at // QUARTER_S for at in range(begin, end + 1, 3_600)]
         starts = [_local(at, zone) for at in range(begin, end, 3_600)]
-        return [Slice(*each) for each in zip(starts, cuts, cuts[1:], strict=True)]
+        return [Slice(start, *cut) for start, cut in zip(starts, pairwise(cuts), strict=True)]
     found: list[tuple[datetime, int]] = []
     shown = None
     for quarter in range(begin // QUARTER_S, end // QUARTER_S):

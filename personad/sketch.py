@@ -36,7 +36,6 @@ MAX = 2**63 - 1
 NUMPY_FROM_VALUES = 1_000
 NUMPY_FROM_BYTES = 4_000
 """From this size on numpy is imported and used; below, it would not be faster."""
-
 _DENSE = 1 << 16
 """Below this a table gives the bin of a value: a minute of latency, and every score."""
 

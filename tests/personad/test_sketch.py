@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personad import sketch
@@ -16,6 +16,7 @@ from personad.sketch import LATENCIES, MAX, SCORES, BadSketch, Scale, Sketch, ad
 QS = (0, 0.001, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1)
 SCALES = pytest.mark.parametrize("scale", [LATENCIES, SCORES], ids=lambda each: each.name)
 
+untimed = settings(deadline=None)
 latencies = st.lists(st.one_of(st.integers(0, 200), st.integers(0, 2**17), st.integers(0, MAX)))
 scores = st.lists(st.integers(0, 10_000))
 valued = st.one_of(
@@ -127,6 +128,7 @@ def test_a_quantile_outside_of_zero_to_one_is_refused(q: float) -> None:
         of(LATENCIES, [1]).quantile(q)
 
 
+@untimed
 @given(latencies.filter(bool))
 def test_bounds_lie_at_most_two_percent_outside_of_all_values(values: list[int]) -> None:
     bounds = of(LATENCIES, values).bounds
@@ -137,6 +139,7 @@ def test_bounds_lie_at_most_two_percent_outside_of_all_values(values: list[int])
     assert greatest >= max(values) >= greatest - greatest // 50
 
 
+@untimed
 @given(valued, st.randoms(use_true_random=False))
 def test_any_order_and_grouping_gives_the_same_bytes(
     groups: tuple[Scale, list[list[int]]], chance: Any
@@ -155,6 +158,7 @@ def test_any_order_and_grouping_gives_the_same_bytes(
     assert sketch.encode(sketch.merge(scale, list(map(sketch.encode, halves)))) == at_once
 
 
+@untimed
 @given(valued, st.integers(0, 6))
 def test_taking_out_undoes_adding(groups: tuple[Scale, list[list[int]]], place: int) -> None:
     scale, parts = groups
@@ -173,6 +177,7 @@ def test_taking_out_undoes_adding(groups: tuple[Scale, list[list[int]]], place: 
     assert add_many(left, removed) == full
 
 
+@untimed
 @given(valued)
 def test_the_stored_form_decodes_to_the_same_sketch(groups: tuple[Scale, list[list[int]]]) -> None:
     scale, parts = groups
@@ -184,6 +189,7 @@ def test_the_stored_form_decodes_to_the_same_sketch(groups: tuple[Scale, list[li
     assert (found.count, found.total) == (len(values), sum(values))
 
 
+@untimed
 @given(valued)
 def test_an_update_is_a_fold_of_the_stored_form(groups: tuple[Scale, list[list[int]]]) -> None:
     scale, parts = groups
@@ -224,6 +230,7 @@ def test_merging_counts_exactly_beyond_what_floats_can() -> None:
     assert merged.quantile(1) == 7
 
 
+@untimed
 @given(st.lists(st.one_of(st.integers(0, 2**17), st.integers(0, MAX)), min_size=1, max_size=30))
 def test_lists_and_arrays_short_and_long_give_the_same_sketch(values: list[int]) -> None:
     times = -(-sketch.NUMPY_FROM_VALUES // len(values))
@@ -309,6 +316,7 @@ def test_a_damaged_one_among_many_is_named_by_its_place(name: str) -> None:
         sketch.merge(LATENCIES, [*sound[:400], data, *sound[400:]])
 
 
+@untimed
 @given(st.binary(max_size=12).map(lambda body: b"\x01" + body))
 def test_any_bytes_are_refused_or_are_the_one_form_of_a_sketch(data: bytes) -> None:
     try:
@@ -318,6 +326,7 @@ def test_any_bytes_are_refused_or_are_the_one_form_of_a_sketch(data: bytes) -> N
     assert sketch.encode(found) == data
 
 
+@untimed
 @given(st.binary(max_size=12).map(lambda body: b"\x01" + body))
 def test_numpy_refuses_what_reading_one_by_one_refuses(data: bytes) -> None:
     sound = [stored(LATENCIES, part) for part in buckets(LATENCIES, 100, 30)]

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TextIO
 
 import click
@@ -29,7 +30,26 @@ class Context:
         self.paths: Paths = in_use(own)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """Names the nearest commands where one isn't known."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] in known or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"there is no command `{args[0]}`{_nearest(args[0], known)}", ctx)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--ledger", metavar="DIR", help="Another ledger, with a daemon of its own.")
 @click.version_option(VERSION, prog_name="personad")
 @click.pass_context
@@ -123,7 +143,12 @@ def status(context: Context, as_json: bool) -> None:
         shown = launch.hung(context.paths) if launch.lives(context.paths) else error
         _complain(shown.message, shown.hint)
         raise SystemExit(UNREACHABLE) from None
-    click.echo(status_json(found) if as_json else status_text(found))
+    click.echo(status_json(found) if as_json else status_text(found, _columns()))
+
+
+def _columns() -> int | None:
+    """The terminal's width in characters; None where it isn't shown on one."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @command.command()
@@ -195,16 +220,22 @@ def main() -> int:
     """The program's entry; gives its exit status."""
     try:
         found = command.main(standalone_mode=False, prog_name="personad")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
     except click.UsageError as error:
-        error.show()
+        said = error.format_message().removesuffix(".")
+        path = error.ctx.command_path if error.ctx else "personad"
+        _complain(said[:1].lower() + said[1:], f"`{path} --help` says what it takes")
         return 64
     except click.Abort:
         return 130
     except KeyboardInterrupt:
         return 130
     except ConfigurationError as error:
-        _complain(str(error), error.hint)
-        return 78
+        where = f" ({error.where})" if error.where else ""
+        _complain(f"{error.message}{where}", error.hint)
+        return error.EXIT_CODE
     except LedgerError as error:
         _complain(error.message, error.hint)
         return exit_code(error.code)

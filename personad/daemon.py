@@ -68,6 +68,7 @@ class Daemon:
             ledger=self.ledger,
             last_seq=self.writer.last_seq,
             autostarted=self.autostarted,
+            mode=self.mode,
         )
 
     def stopping(self, _: Stop) -> Done:
@@ -77,7 +78,7 @@ class Daemon:
 
     @property
     def mode(self) -> Mode:
-        if self.draining:
+        if self.draining or self.told_to_stop:
             return "draining"
         return "normal" if self.writer.trouble is None else "read-only"
 
@@ -139,7 +140,7 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
         # A second request to stop must not cut the draining short; SIGKILL still can.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        notify.notify("STOPPING=1")
+        _tell("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped after seq %d", daemon.writer.last_seq)
 
@@ -166,7 +167,7 @@ async def _wait(daemon: Daemon, ready: Callable[[], None]) -> None:
         tasks.start_soon(_keep_time, daemon)
         tasks.start_soon(_feed_watchdog, daemon)
         ready()
-        notify.notify("READY=1")
+        _tell("READY=1")
         await asked_to_stop.wait()
         tasks.cancel_scope.cancel()
 
@@ -241,7 +242,11 @@ async def _keep_time(daemon: Daemon) -> None:
 
 async def _feed_watchdog(daemon: Daemon) -> None:
     """Tells the service manager that we live, each time after a round trip through the writer."""
-    interval_s = notify.watchdog_interval_s()
+    try:
+        interval_s = notify.watchdog_interval_s()
+    except ValueError as error:
+        logger.error("no watchdog is fed: %s", error)
+        return
     if interval_s is None:
         return
     loop = asyncio.get_running_loop()
@@ -250,8 +255,16 @@ async def _feed_watchdog(daemon: Daemon) -> None:
         if not daemon.writer.submit(Job(None, 0, partial(_answered, loop, done))):
             return
         await done.wait()
-        notify.notify("WATCHDOG=1")
+        _tell("WATCHDOG=1")
         await anyio.sleep(interval_s)
+
+
+def _tell(state: str) -> None:
+    """A service manager that is gone is no reason to stop serving."""
+    try:
+        notify.notify(state)
+    except OSError as error:
+        logger.warning("the service manager could not be told %s: %s", state, error)
 
 
 def _answered(loop: asyncio.AbstractEventLoop, done: anyio.Event, _: Reply | None) -> None:

@@ -56,6 +56,9 @@ def _permissions(paths: Paths) -> Finding:
             continue
         found = path.stat()
         wanted = 0o600 if path == paths.database else 0o700
+        if stat.S_ISDIR(found.st_mode) == (path == paths.database):
+            kind = "file" if path == paths.database else "folder"
+            return Finding(what, "failed", f"{path} is no {kind}", "move it away")
         if found.st_uid != os.getuid():
             return Finding(what, "failed", f"{path} belongs to user {found.st_uid}", "chown it")
         if stat.S_IMODE(found.st_mode) & 0o077:

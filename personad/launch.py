@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from personad.contract.admin import Hello, Stop, Welcome
@@ -23,6 +23,10 @@ R = TypeVar("R")
 
 READY_S = 30.0
 """A ledger that was killed replays its log first; that has never taken a second."""
+DRAIN_S = 30.0
+"""A drain commits what is queued, at most some ten megabytes."""
+TURN_S = DRAIN_S + READY_S + 5.0
+"""How long one start waits for another."""
 READY = b"ready\n"
 
 
@@ -75,9 +79,28 @@ def start(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> tup
     check_socket_path(paths.live_socket)
     with _turn(paths):
         if (welcome := running(paths)) is not None:
-            return welcome, False
+            if welcome.mode != "draining":
+                return welcome, False
+            _outlast(paths, welcome)
         _spawn(paths, autostarted=autostarted, environ=environ)
         return ask(paths, Hello()), True
+
+
+def _outlast(paths: Paths, draining: Welcome) -> None:
+    """Returns once a daemon that is draining is gone.
+
+    Raises:
+        LedgerError: it doesn't get done.
+    """
+    try:
+        with lock(paths.life_lock, wait_s=DRAIN_S):
+            return
+    except Held:
+        raise LedgerError(
+            "unavailable",
+            f"the daemon before it (process {draining.pid}) is still draining after {DRAIN_S:g} s",
+            hint="`personad stop --timeout 60` waits for it; then start again",
+        ) from None
 
 
 @contextmanager
@@ -88,7 +111,7 @@ def _turn(paths: Paths) -> Iterator[None]:
         LedgerError: another one has hung.
     """
     try:
-        with lock(paths.start_lock, wait_s=READY_S + 5):
+        with lock(paths.start_lock, wait_s=TURN_S):
             yield
     except Held:
         raise LedgerError(
@@ -155,12 +178,13 @@ def _hear(descriptor: int) -> bytes:
 
 
 def teller(descriptor: int | None) -> Callable[[bytes], None]:
-    """What the daemon tells its starter with, once."""
+    """What the daemon tells its starter with, once; a starter that is gone needn't be told."""
+    left = [] if descriptor is None else [descriptor]
 
     def tell(message: bytes) -> None:
-        if descriptor is not None:
-            os.write(descriptor, message)
-            os.close(descriptor)
+        if left:
+            with open(left.pop(), "wb", buffering=0) as pipe, suppress(BrokenPipeError):
+                pipe.write(message)
 
     if descriptor is not None:
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)

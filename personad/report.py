@@ -31,8 +31,8 @@ def status_json(status: StatusReply) -> str:
     return msgspec.json.encode({**ordered, **fields}).decode()
 
 
-def status_text(status: StatusReply) -> str:
-    """A line a figure."""
+def status_text(status: StatusReply, columns: int | None = None) -> str:
+    """A line a figure; what is wider than `columns` characters stands below its label, whole."""
     shown: dict[str, object] = {
         **msgspec.to_builtins(status),
         "uptime": f"{status.uptime_ms / 1_000:,.0f} s",
@@ -42,4 +42,8 @@ def status_text(status: StatusReply) -> str:
     }
     if status.mode_reason:
         shown["mode"] = f"{status.mode}: {status.mode_reason}"
-    return "\n".join(f"{label:<13} {shown[name]}" for name, label in _LABELS.items())
+    lines = [(label, f"{label:<13} {shown[name]}") for name, label in _LABELS.items()]
+    return "\n".join(
+        line if columns is None or len(line) <= columns else f"{label}\n  {line[14:]}"
+        for label, line in lines
+    )

@@ -188,7 +188,9 @@ def _copy_aside(
     going: _Pass, path: Path, file: BinaryIO, offset: int, size: int, reason: str
 ) -> None:
     """Keeps bytes that can't be taken: a line of JSON that says why, then they as they were."""
-    header = {"file": path.name, "offset": offset, "size_bytes": size, "reason": reason}
+    # Bytes that are no text, in a file's name, can't be said in JSON.
+    name = os.fsencode(path.name).decode(errors="backslashreplace")
+    header = {"file": name, "offset": offset, "size_bytes": size, "reason": reason}
     target = going.quarantine_dir / f"{path.name}.{offset}{SET_ASIDE}"
     going.quarantine_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")

@@ -18,6 +18,8 @@ class Welcome(Reply, frozen=True, tag="welcome"):
     last_seq: Count
     autostarted: bool
     """Started by a client rather than by a person or systemd: a newer client may replace it."""
+    mode: Mode = "normal"
+    """A draining daemon answers until it is gone, and takes nothing more."""
 
 
 class Hello(Request[Welcome], frozen=True, tag="hello"):

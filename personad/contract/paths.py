@@ -99,8 +99,14 @@ def private_directory(path: Path) -> None:
     """Make `path` a directory that only its owner can enter, or check that it is one.
 
     Raises `ConfigurationError` where it can't be made, is something else, a link, somebody else's,
-    or open to others: whoever can enter could put a socket of his own there.
+    or open to others: whoever can enter could put a socket of his own there. Nor may its name hold
+    bytes that are no text: SQLite takes none, and no reply could name it.
     """
+    if _is_no_text(path):
+        raise ConfigurationError(
+            f"the folder's name {os.fsencode(path)!r} is not UTF-8",
+            hint="use a folder whose name, and those above it, are text",
+        )
     try:
         os.makedirs(path.parent, mode=0o700, exist_ok=True)
         if not os.path.lexists(path):
@@ -112,6 +118,14 @@ def private_directory(path: Path) -> None:
             hint="make it yourself with mode 0700, or set daemon.data_dir and daemon.runtime_dir",
         ) from error
     _check_private(path, found)
+
+
+def _is_no_text(path: Path) -> bool:
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _check_private(path: Path, found: os.stat_result) -> None:

@@ -1,8 +1,17 @@
 """The `personad` program: what it says and how it ends, with a daemon and without."""
 
+import fcntl
 import json
 import logging
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +21,8 @@ from personad import doctor
 from personad.contract.admin import Status
 from personad.contract.base import VERSION
 from personad.contract.batch import BatchPaused
-from personad.contract.paths import Paths
+from personad.contract.options import DEFAULTS
+from personad.contract.paths import Paths, resolve_paths
 from personad.contract.schema import json_schema
 from personad.doctor import examine
 from personad.journal import KEPT_FILES, open_journal, readable
@@ -166,3 +176,148 @@ def test_the_status_of_a_ledger_that_can_t_be_written_says_why(daemon: Running) 
     status = replace(daemon.ask(Status()), mode="read-only", mode_reason="disk full")
     assert "read-only: disk full" in status_text(status)
     assert json.loads(status_json(status))["mode_reason"] == "disk full"
+
+
+class TestMistakes:
+    """Each is one message without a traceback, and an exit status of the closed list."""
+
+    def said(self, paths: Paths, *words: str) -> tuple[int, str]:
+        ended = Running(paths).command(*words)
+        assert "Traceback" not in ended.stderr
+        assert ended.stdout == ""
+        return ended.returncode, ended.stderr
+
+    def test_a_command_that_is_not_there(self, paths: Paths) -> None:
+        status, stderr = self.said(paths, "stat")
+        assert status == 64
+        assert stderr.splitlines() == [
+            "personad: there is no command `stat`; did you mean `start` or `status` or `restart`?",
+            "  `personad --help` says what it takes",
+        ]
+
+    def test_an_option_that_is_not_there(self, paths: Paths) -> None:
+        status, stderr = self.said(paths, "start", "--no")
+        assert status == 64
+        assert stderr.splitlines() == [
+            "personad: no such option '--no'",
+            "  `personad start --help` says what it takes",
+        ]
+
+    @pytest.mark.parametrize(
+        ("verb", "status"), [("start", 78), ("restart", 78), ("status", 69), ("logs", 0)]
+    )
+    def test_a_file_in_the_ledger_s_place(self, paths: Paths, verb: str, status: int) -> None:
+        paths.data_dir.write_text("mine")
+        ended = Running(paths).command(verb)
+        assert ended.returncode == status
+        assert "Traceback" not in ended.stderr
+        assert paths.data_dir.read_text() == "mine"
+
+    def test_a_folder_whose_name_is_no_text(self, house: Path) -> None:
+        paths = resolve_paths(DEFAULTS, ledger=f"{house}/\udcff", environ=os.environ)
+        status, stderr = self.said(paths, "start")
+        assert status == 78
+        assert "is not UTF-8" in stderr
+
+    def test_a_configuration_that_can_t_be_read(self, paths: Paths) -> None:
+        file = Path(os.environ["HOME"]) / ".config" / "personad" / "config.toml"
+        file.parent.mkdir(parents=True)
+        file.write_text("[daemon\n")
+        status, stderr = self.said(paths, "status")
+        assert status == 78
+        assert f"{file}" in stderr
+        file.unlink()
+        file.mkdir()
+        assert self.said(paths, "status")[0] == 78
+
+    def test_a_runtime_folder_that_others_can_enter(
+        self, house: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (house / "open").mkdir()
+        (house / "open").chmod(0o755)
+        monkeypatch.setenv("PERSONAD_RUNTIME_DIR", str(house / "open"))
+        monkeypatch.setenv("PERSONAD_DATA_DIR", str(paths.data_dir))
+        status, stderr = self.said(paths, "start")
+        assert status == 78
+        assert f"chmod 700 '{house / 'open'}'" in stderr
+
+    @pytest.mark.parametrize("words", [["start"], ["start", "--foreground"]])
+    def test_a_path_too_long_for_a_socket(
+        self, house: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    ) -> None:
+        monkeypatch.setenv("PERSONAD_RUNTIME_DIR", str(house / ("long" * 30)))
+        status, stderr = self.said(paths, *words)
+        assert status == 78
+        assert "PERSONAD_RUNTIME_DIR to a short folder" in stderr
+
+    def test_a_second_daemon_in_the_foreground(self, daemon: Running) -> None:
+        status, stderr = self.said(daemon.paths, "start", "--foreground")
+        assert status == 75
+        assert "a process holds the ledger" in stderr
+
+    def test_a_start_that_nobody_can_hear_of(self, paths: Paths) -> None:
+        status, stderr = self.said(paths, "start", "--foreground", "--ready-fd", "77")
+        assert status == 75
+        assert "Bad file descriptor" in stderr
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    program = [sys.executable, "-m", "personad"]
+    shown = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("Usage: personad")
+
+
+def test_whoever_reads_no_further_is_left_quietly(paths: Paths) -> None:
+    program = f"{sys.executable} -m personad --ledger {paths.data_dir} schema"
+    ended = subprocess.run(
+        ["bash", "-c", f"{program} | head -c 10; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+class TestFollowing:
+    def test_what_is_added_is_shown_also_after_a_rotation(self, paths: Paths) -> None:
+        paths.data_dir.mkdir(mode=0o700)
+        paths.log_file.write_text("one\ntwo\n")
+        program = [sys.executable, "-u", "-m", "personad", "--ledger", str(paths.data_dir)]
+        with subprocess.Popen(
+            [*program, "logs", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True
+        ) as following:
+            assert following.stdout is not None
+            assert following.stdout.readline() == "two\n"
+            with paths.log_file.open("a") as log:
+                log.write('{"at": "now", "level": "info", "message": "three"}\n')
+            assert following.stdout.readline() == "now  info     three\n"
+            paths.log_file.rename(paths.log_file.with_suffix(".log.1"))
+            paths.log_file.write_text("four\n")
+            assert following.stdout.readline() == "four\n"
+            following.send_signal(signal.SIGINT)
+            assert following.wait(20) == 130
+
+
+def test_on_a_narrow_terminal_what_is_too_wide_stands_below_its_label(daemon: Running) -> None:
+    shown = on_terminal(daemon, "status", columns=40)
+    assert f"database\r\n  {daemon.paths.database} (" in shown
+    assert "mode          normal\r\n" in shown
+    wide = on_terminal(daemon, "status", columns=200)
+    assert f"database      {daemon.paths.database} (" in wide
+
+
+def on_terminal(daemon: Running, *words: str, columns: int) -> str:
+    """What the program writes where it has a terminal of its own."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    program = [sys.executable, "-m", "personad", "--ledger", str(daemon.paths.data_dir)]
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    with subprocess.Popen([*program, *words], env=environ, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with open(ours, "rb", buffering=0) as terminal, suppress(OSError):
+            while part := terminal.read(4_096):
+                shown += part
+        assert process.wait(20) == 0
+    return shown.decode()

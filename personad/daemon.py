@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,8 @@ from personad.spool import backlog, quarantined
 from personad.store import ledger_id, open_for_reading, open_for_writing
 from personad.writer import Expiry, Job, Trial, Writer
 
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter: the usual 5 ms is what a watcher would wait."""
 RATE_WINDOW_S = 10.0
 PREDECESSOR_S = 3.0
 """How long one that is still draining, or looking who holds the ledger, may hold it."""
@@ -129,6 +132,7 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
     for socket in (paths.api_socket, paths.live_socket):
         check_socket_path(socket)
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_S)
     threading.excepthook = _end
     holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))
     with holding, ExitStack() as closing:
@@ -190,7 +194,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     watched = open_for_reading(str(paths.database))
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
-    writer = Writer(db, publish=live.committed)
+    writer = Writer(db, publish=live.prepare)
     daemon = Daemon(
         paths=paths,
         autostarted=autostarted,

@@ -68,7 +68,7 @@ class Writer:
         self,
         db: apsw.Connection,
         *,
-        publish: Callable[[Sequence[Recorded]], None],
+        publish: Callable[[apsw.Connection, Sequence[Recorded], datetime], Callable[[], None]],
     ) -> None:
         self._db = db
         self._publish = publish
@@ -145,6 +145,7 @@ class Writer:
                 answers = [self._do(txn, job, context) for job in group]
                 txn.fold()
                 replies = [answer() for answer in answers]
+                published = self._publish(self._db, txn.recorded, now) if txn.recorded else None
         except BaseException:
             self.leases.deadlines = deadlines
             raise
@@ -152,9 +153,9 @@ class Writer:
         if self.trouble is not None and (txn.recorded or _has_trial(group)):
             logger.info("the ledger can be written again")
             self.trouble = None
-        if txn.recorded:
+        if published is not None:
             self.commits.append((clock, len(txn.recorded)))
-            self._publish(txn.recorded)
+            published()
         return list(zip(group, replies, strict=True))
 
     def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:

@@ -372,6 +372,7 @@ class Resign(Request[Claimed], frozen=True, tag="resign"):
 class BatchFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="batch-changed"):
     """Topic `batch/<id>/`: one commit's change to one batch."""
 
+    batch: str
     seq: Count
     previous_seq: Count
     """The batch's seq before this commit: another one than you have means you missed one."""

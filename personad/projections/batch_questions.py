@@ -1,7 +1,7 @@
 """What is asked about batches, answered from their rows."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -29,17 +29,18 @@ _PERSONAS = f'SELECT {_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  
 # All states are named so that the index on (batch, status, seq) finds the few that changed. Those
 # in flight are shown by the state of the batch as well.
 _CHANGED = f"""
-SELECT {_COLUMNS} FROM persona WHERE batch = :batch AND seq > :after
+SELECT {_COLUMNS} FROM persona INDEXED BY persona_by_status WHERE batch = :batch AND seq > :after
   AND status IN ('pending', 'generating', 'validating', 'retrying', 'completed', 'failed')
-UNION
-SELECT {_COLUMNS} FROM persona WHERE :moved AND batch = :batch
-  AND status IN ('generating', 'validating', 'retrying')
 ORDER BY 1
 """  # noqa: S608 - columns are a constant of ours
-_STANDING = """
-SELECT status, count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms),
-  group_concat(iif(status IN ('generating', 'validating', 'retrying'), started_at, NULL))
-FROM persona WHERE batch = ? GROUP BY status
+_IN_FLIGHT = f"""
+SELECT {_COLUMNS} FROM persona INDEXED BY persona_by_status WHERE batch = ?
+  AND status IN ('generating', 'validating', 'retrying')
+"""  # noqa: S608 - columns are a constant of ours
+_COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
+_SEEN = """
+SELECT count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms)
+FROM persona WHERE batch = ? AND status = 'completed'
 """
 _DURATIONS = "SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'"
 _HISTORY = """
@@ -61,6 +62,7 @@ SELECT count(*) FROM batch WHERE status IN
 """
 
 _NANOUSD_MAX = 2**63 - 1
+ESTIMATE_EVERY = timedelta(milliseconds=250)
 
 
 def open_batches(db: apsw.Connection) -> dict[str, int]:
@@ -136,27 +138,65 @@ def find(db: apsw.Connection, name: str) -> str:
     )
 
 
-def show(
-    db: apsw.Connection,
-    batch: str,
-    now: datetime,
-    *,
-    after_seq: int | None = None,
-) -> b.BatchState:
-    """The batch as it now is; with `after_seq`, only the personas changed by later events."""
+def show(db: apsw.Connection, batch: str, now: datetime) -> b.BatchState:
+    """The batch as it now is, with all its personas."""
     row = load(db, batch)
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
-    sums = costs.of_batch(db, batch)
-    standing = _standing(db, batch)
+    told = _told(db, row, now)
+    personas = list(db.execute(_PERSONAS, (batch,)))
+    return _state(db, row, now, told, personas, costs.of_personas(db, batch))
+
+
+class Told(NamedTuple):
+    """What a frame may take over from the one before, since it costs more to find out."""
+
+    at: datetime
+    status: str
+    sums: costs.OfBatch
+    eta: b.Eta | None
+
+
+def change(
+    db: apsw.Connection,
+    row: BatchRow,
+    now: datetime,
+    *,
+    after_seq: int,
+    told: Told | None,
+    is_cost_moved: bool,
+) -> tuple[b.BatchState, Told]:
+    """The batch as it now is, with the personas that changed after `after_seq`.
+
+    Its estimate is made anew four times a second, its sums when a cost has moved.
+    """
+    if told is None or told.status != row.status or now - told.at > ESTIMATE_EVERY:
+        told = _told(db, row, now)
+    elif is_cost_moved:
+        told = told._replace(sums=costs.of_batch(db, row.batch))
+    personas = list(db.execute(_CHANGED, {"batch": row.batch, "after": after_seq}))
+    if row.moved_seq > after_seq:
+        # A batch without a runner shows those in flight as paused, so they have changed as well.
+        known = {values[0] for values in personas}
+        others = db.execute(_IN_FLIGHT, (row.batch,))
+        personas = sorted([*personas, *(values for values in others if values[0] not in known)])
+    spent_on = costs.of_some(db, row.batch, [str(values[1]) for values in personas])
+    return _state(db, row, now, told, personas, spent_on), told
+
+
+def _told(db: apsw.Connection, row: BatchRow, now: datetime) -> Told:
+    return Told(now, row.status, costs.of_batch(db, row.batch), _eta(db, row, now))
+
+
+def _state(
+    db: apsw.Connection,
+    row: BatchRow,
+    now: datetime,
+    told: Told,
+    personas: Sequence[Sequence[object]],
+    spent_on: dict[str, int],
+) -> b.BatchState:
     held = row.status in ("paused", "interrupted")
-    if after_seq is None:
-        found = list(db.execute(_PERSONAS, (batch,)))
-        spent_on = costs.of_personas(db, batch)
-    else:
-        moved = row.moved_seq > after_seq
-        found = list(db.execute(_CHANGED, {"batch": batch, "after": after_seq, "moved": moved}))
-        spent_on = costs.of_some(db, batch, [str(values[1]) for values in found])
     return b.BatchState(
         batch=row.batch,
         experiment=row.experiment,
@@ -165,19 +205,19 @@ def show(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(row, standing, held=held),
+        counts=_counts(db, row, held=held),
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=0,
-        eta_ms=_eta(db, row, standing, now),
-        cost=_cost(row, sums),
-        usage=_usage(sums),
+        eta_ms=told.eta,
+        cost=_cost(row, told.sums),
+        usage=_usage(told.sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=[_persona(values, spent_on, held=held) for values in found],
+        personas=[_persona(values, spent_on, held=held) for values in personas],
         seq=row.seq,
         as_of=now,
     )
@@ -217,29 +257,8 @@ def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) 
     )
 
 
-class _Standing(NamedTuple):
-    """How the personas of a batch stand, told in one look at their rows."""
-
-    counts: dict[str, int]
-    seen: Seen
-    begun_us: list[int]
-    """When each persona in flight began."""
-
-
-def _standing(db: apsw.Connection, batch: str) -> _Standing:
-    counts: dict[str, int] = {}
-    seen = Seen(0, 0, 0)
-    begun: list[int] = []
-    for status, count, total_ms, square_total, moments in db.execute(_STANDING, (batch,)):
-        counts[status] = count
-        if status == "completed":
-            seen = Seen.of_sums(count, total_ms, square_total)
-        begun += map(int, moments.split(",")) if moments else ()
-    return _Standing(counts, seen, begun)
-
-
-def _counts(row: BatchRow, standing: _Standing, *, held: bool) -> b.Counts:
-    found = dict(standing.counts)
+def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
+    found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
     # Personas that are planned but not queued yet wait as well.
     found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
     if held:
@@ -247,16 +266,17 @@ def _counts(row: BatchRow, standing: _Standing, *, held: bool) -> b.Counts:
     return b.Counts(**found)
 
 
-def _eta(db: apsw.Connection, row: BatchRow, standing: _Standing, now: datetime) -> b.Eta | None:
+def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None
-    seen = standing.seen
+    seen = Seen.of_sums(*db.execute(_SEEN, (row.batch,)).fetchone() or (0, 0, 0))
     if seen.n < YOUNG:
         own = db.execute(_DURATIONS, (row.batch,))
         earlier = db.execute(_HISTORY, (row.provider, row.model, row.batch))
         seen = Seen.of([duration_ms for rows in (own, earlier) for (duration_ms,) in rows])
     now_us = microseconds(now)
-    ages = [max(0, now_us - begun) // 1_000 for begun in standing.begun_us]
+    begun = [values[10] for values in db.execute(_IN_FLIGHT, (row.batch,))]
+    ages = [max(0, now_us - at) // 1_000 for at in begun if at is not None]
     pending = row.total - row.completed - row.failed - len(ages)
     return eta(seen, ages, pending=max(0, pending), slots=row.concurrency)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 import apsw
 
@@ -111,24 +112,34 @@ class PersonaRow:
     seq: int = 0
 
 
+def _names(row: type[BatchRow] | type[PersonaRow]) -> list[str]:
+    return [each.name for each in fields(row)]
+
+
 def _quoted(row: type[BatchRow] | type[PersonaRow]) -> str:
-    return ", ".join(f'"{each.name}"' for each in fields(row))
+    return ", ".join(f'"{name}"' for name in _names(row))
 
 
-def _places(row: type[BatchRow] | type[PersonaRow]) -> str:
-    return ", ".join("?" * len(fields(row)))
+def _saving(table: str, row: type[BatchRow] | type[PersonaRow]) -> str:
+    """An upsert and no REPLACE, which would write every index anew."""
+    places = ", ".join("?" * len(_names(row)))
+    changes = ", ".join(f'"{name}" = excluded."{name}"' for name in _names(row))
+    return (
+        f"INSERT INTO {table} ({_quoted(row)}) VALUES ({places}) "  # noqa: S608 - constants
+        f"ON CONFLICT DO UPDATE SET {changes}"
+    )
 
 
-def _values(row: BatchRow | PersonaRow) -> tuple[object, ...]:
-    return tuple(getattr(row, each.name) for each in fields(row))
-
-
+_BATCH_NAMES = _names(BatchRow)
+_PERSONA_NAMES = _names(PersonaRow)
+_batch_values = attrgetter(*_BATCH_NAMES)
+_persona_values = attrgetter(*_PERSONA_NAMES)
 _BATCH_COLUMNS = _quoted(BatchRow)
 _PERSONA_COLUMNS = _quoted(PersonaRow)
 _LOAD_BATCH = f"SELECT {_BATCH_COLUMNS} FROM batch WHERE batch = ?"  # noqa: S608 - constants
 _LOAD_PERSONA = f"SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? AND persona = ?"  # noqa: S608
-_SAVE_BATCH = f"REPLACE INTO batch ({_BATCH_COLUMNS}) VALUES ({_places(BatchRow)})"  # noqa: S608
-_SAVE_PERSONA = f"REPLACE INTO persona ({_PERSONA_COLUMNS}) VALUES ({_places(PersonaRow)})"  # noqa: S608
+_SAVE_BATCH = _saving("batch", BatchRow)
+_SAVE_PERSONA = _saving("persona", PersonaRow)
 _INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
 
 
@@ -174,14 +185,13 @@ class Fold:
         for batch in batches:
             if self.seq_before[batch.batch] <= self.since:
                 batch.previous_seq = self.seq_before[batch.batch]
-        self.db.executemany(_SAVE_BATCH, map(_values, batches))
+        self.db.executemany(_SAVE_BATCH, map(_batch_values, batches))
         personas = [found for key in self.changed_personas if (found := self.personas[key])]
-        self.db.executemany(_SAVE_PERSONA, map(_values, personas))
+        self.db.executemany(_SAVE_PERSONA, map(_persona_values, personas))
 
 
 def _persona_row(values: Sequence[object]) -> PersonaRow:
-    names = [each.name for each in fields(PersonaRow)]
-    return PersonaRow(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+    return PersonaRow(**dict(zip(_PERSONA_NAMES, values, strict=True)))  # type: ignore[arg-type]
 
 
 def load(db: apsw.Connection, batch: str) -> BatchRow | None:
@@ -189,5 +199,4 @@ def load(db: apsw.Connection, batch: str) -> BatchRow | None:
     found = db.execute(_LOAD_BATCH, (batch,)).fetchone()
     if found is None:
         return None
-    names = [each.name for each in fields(BatchRow)]
-    return BatchRow(**dict(zip(names, found, strict=True)))
+    return BatchRow(**dict(zip(_BATCH_NAMES, found, strict=True)))

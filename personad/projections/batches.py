@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import apsw
 
 from personad.contract import batch as b
-from personad.contract.cost import CostRecorded
+from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import AnyEvent, Recorded
 from personad.contract.schema import tag
 from personad.kinds import microseconds
@@ -15,6 +15,7 @@ from personad.projections.batch_rows import SCHEMA, BatchRow, Fold, PersonaRow
 
 NAME = "batches"
 VERSION = 1
+MOVES_COSTS = (CallStarted, CostRecorded, b.BatchInterrupted)
 _LAST_US = microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 """No time is later and no duration longer, whatever a producer says."""
 __all__ = ["NAME", "SCHEMA", "VERSION", "apply", "elapsed_us", "touched", "transition"]
@@ -34,10 +35,14 @@ def apply(
     return anomalies
 
 
-def touched(recorded: Sequence[Recorded]) -> set[str]:
-    """The batches whose rows these events may have changed."""
-    found = {getattr(each.event, "batch", None) for each in recorded}
-    return {batch for batch in found if batch is not None}
+def touched(recorded: Sequence[Recorded]) -> dict[str, bool]:
+    """The batches that these events may have changed, and whether their costs are among it."""
+    found: dict[str, bool] = {}
+    for each in recorded:
+        batch: str | None = getattr(each.event, "batch", None)
+        if batch is not None:
+            found[batch] = isinstance(each.event, MOVES_COSTS) or found.get(batch, False)
+    return found
 
 
 def _one(fold: Fold, seq: int, event: AnyEvent) -> str | None:

@@ -106,7 +106,11 @@ def histories(draw: st.DrawFn) -> History:
         states[seq] = state(seq, rows)
         part = state(seq, {index: rows[index] for index in changed})
         is_small = draw(st.booleans()) or draw(st.booleans())
-        frames.append(BatchFrame(seq=seq, previous_seq=previous, state=part if is_small else None))
+        frames.append(
+            BatchFrame(
+                batch=BATCH, seq=seq, previous_seq=previous, state=part if is_small else None
+            )
+        )
     return History(states, frames, states[seq])
 
 
@@ -146,7 +150,7 @@ def test_frames_that_all_arrive_need_no_second_snapshot(history: History) -> Non
 def test_a_frame_changes_the_rows_in_place() -> None:
     mirror = Mirror(state(1, {1: 1, 3: 1}))
     rows = mirror.state.personas
-    mirror.take_frame(BatchFrame(seq=2, previous_seq=1, state=state(2, {2: 1, 3: 2})))
+    mirror.take_frame(BatchFrame(batch=BATCH, seq=2, previous_seq=1, state=state(2, {2: 1, 3: 2})))
     assert mirror.state.personas is rows
     assert [(row.index, row.attempts) for row in rows] == [(1, 1), (2, 1), (3, 2)]
 
@@ -160,7 +164,7 @@ def test_a_frame_that_a_tick_overtook_is_given_time() -> None:
     mirror.take_tick(tick(2), 0)
     assert not mirror.is_behind(0.9)
     assert mirror.is_behind(1.0)
-    mirror.take_frame(BatchFrame(seq=2, previous_seq=1, state=state(2, {})))
+    mirror.take_frame(BatchFrame(batch=BATCH, seq=2, previous_seq=1, state=state(2, {})))
     assert not mirror.is_behind(9)
 
 

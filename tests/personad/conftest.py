@@ -25,8 +25,8 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.leases import Leases
 from personad.locks import lock
 from personad.log import last_seq
-from personad.projections.batch_questions import show
-from personad.projections.batch_rows import BatchRow
+from personad.projections.batch_questions import Told, change, show
+from personad.projections.batch_rows import BatchRow, load
 from personad.store import open_for_writing, transaction
 
 from .facts import NOON
@@ -67,6 +67,12 @@ class Core:
 
     def show(self, batch: str = "batch-a") -> BatchState:
         return show(self.db, batch, self.now)
+
+    def change(self, after_seq: int, told: Told | None = None) -> tuple[BatchState, Told]:
+        """What a frame tells of `batch-a`, with what an earlier one told."""
+        row = load(self.db, "batch-a")
+        assert row is not None
+        return change(self.db, row, self.now, after_seq=after_seq, told=told, is_cost_moved=True)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was folded, without what tells how it was cut into commits."""

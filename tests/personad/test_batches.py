@@ -130,10 +130,10 @@ def test_changes_put_together_give_the_whole(
 ) -> None:
     core = open_core()
     seen: dict[str, b.PersonaRow] = {}
-    after = 0
+    after, told = 0, None
     for event in events:
         take(core, [event])
-        delta = show(core.db, "batch-a", core.now, after_seq=after)
+        delta, told = core.change(after, told)
         seen |= {each.persona: each for each in delta.personas}
         after = delta.seq
         whole = core.show()
@@ -205,7 +205,7 @@ def test_a_paused_batch_shows_what_was_in_flight_as_paused(core: Core) -> None:
     core.append(*planned(), happened(b.PersonaGenerating))
     before = core.show().seq
     core.append(happened(b.BatchPaused))
-    delta = show(core.db, "batch-a", core.now, after_seq=before)
+    delta, _ = core.change(before)
     assert [each.status for each in delta.personas] == ["paused"]
     assert (delta.counts.paused, delta.counts.pending) == (1, 1)
 

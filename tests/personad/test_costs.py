@@ -13,7 +13,6 @@ from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.events import Exported, Import
 from personad.projections import costs
-from personad.projections.batch_questions import show
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id, happened, planned, started
@@ -162,5 +161,5 @@ def test_a_cost_is_news_of_the_persona_it_was_for(core: Core) -> None:
     core.append(*planned())
     before = core.show().seq
     core.append(cost())
-    changed = show(core.db, "batch-a", core.now, after_seq=before).personas
+    changed = core.change(before)[0].personas
     assert [(each.persona, each.cost_nanousd) for each in changed] == [("p1", 1_500)]

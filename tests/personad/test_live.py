@@ -68,7 +68,8 @@ class Stage:
 
         answer = self.core.append(*events)
         assert answer.first_seq is not None
-        self.live.committed(list(read(self.core.db, after=answer.first_seq - 1, limit=100_000)))
+        recorded = list(read(self.core.db, after=answer.first_seq - 1, limit=100_000))
+        self.live.prepare(self.core.db, recorded, self.core.now)()
 
     def watch(self) -> Watcher:
         known = self.live.watchers
@@ -174,8 +175,8 @@ def test_without_an_open_batch_or_a_watcher_there_is_no_tick(stage: Stage) -> No
     stage.live.tick()
     watcher = stage.watch()
     stage.live.tick()
-    stage.commit(*planned())
-    assert watcher.next()[0] == "batch/batch-a/"
+    stage.commit(cost(batch=None))
+    assert watcher.next()[0] == "all/"
 
 
 def test_what_piles_up_is_dropped_and_seen_as_a_gap(core: Core, house: Path) -> None:
@@ -185,8 +186,8 @@ def test_what_piles_up_is_dropped_and_seen_as_a_gap(core: Core, house: Path) -> 
     watcher = Watcher(house / "live.sock")
     core.append(*planned())
     many = [Recorded(seq=n, recorded_at=core.now, event=cost(batch=None)) for n in range(4, 9)]
-    live.committed(many * (QUEUE_EVENTS // len(many) + 1))
-    live.committed(many)
+    live.prepare(core.db, many * (QUEUE_EVENTS // len(many) + 1), core.now)()
+    live.prepare(core.db, many, core.now)()
     live.start()
     live.close()
     watcher.close()
@@ -199,7 +200,8 @@ def test_a_fault_in_one_frame_does_not_end_the_publishing(stage: Stage) -> None:
     watcher = stage.watch()
     stage.core.append(*planned())
     stage.core.db.execute("ALTER TABLE persona RENAME COLUMN name TO nom")
-    stage.live.committed([Recorded(seq=3, recorded_at=stage.core.now, event=queued("p2", 2))])
+    last = Recorded(seq=3, recorded_at=stage.core.now, event=queued("p2", 2))
+    stage.live.prepare(stage.core.db, [last], stage.core.now)()
     stage.core.db.execute("ALTER TABLE persona RENAME COLUMN nom TO name")
     stage.commit(happened(b.PersonaGenerating))
     assert watcher.next_of("batch/batch-a/").seq == 4

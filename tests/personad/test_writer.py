@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ class Desk:
         self.path = path
         self.db = open_for_writing(str(path))
         self.published: list[Sequence[Recorded]] = []
-        self.writer = Writer(self.db, publish=self.published.append)
+        self.writer = Writer(
+            self.db, publish=lambda _, recorded, now: partial(self.published.append, recorded)
+        )
         self.replies: dict[int, Reply | None] = {}
         self.seen_at_reply: list[int] = []
         self._reader = open_for_reading(str(path))
@@ -200,7 +203,7 @@ def test_a_full_queue_makes_wait_and_drops_nothing(desk: Desk) -> None:
 def test_whoever_waits_for_room_when_it_drains_is_refused(house: Path) -> None:
     go_on = threading.Event()
     db = open_for_writing(str(house / "slow.db"))
-    writer = Writer(db, publish=lambda _: assert_true(go_on.wait(10)))
+    writer = Writer(db, publish=lambda *_: lambda: assert_true(go_on.wait(10)))
     taken: list[bool] = []
 
     def put(size_bytes: int) -> None:

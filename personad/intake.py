@@ -5,6 +5,7 @@ acknowledged to a producer.
 """
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -47,7 +48,10 @@ class Intake:
 
     def first(self, afterwards: Callable[[], None]) -> bool:
         """Empties the spools, then does `afterwards`; False where there is none to empty."""
-        if not any(self._spool_dir.iterdir()):
+        try:
+            if not os.listdir(self._spool_dir):
+                return False
+        except FileNotFoundError:
             return False
         with self._lock:
             if not self._closed:

@@ -11,11 +11,14 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import apsw
 import pytest
 from msgspec.structs import replace
+from persona.spool import Spool
 
 from personad import doctor
 from personad.contract.admin import Status
@@ -28,6 +31,7 @@ from personad.doctor import examine
 from personad.journal import KEPT_FILES, open_journal, readable
 from personad.locks import Held, lock
 from personad.report import status_json, status_text
+from personad.store import FORMAT
 
 from .conftest import Running
 from .facts import happened, planned
@@ -102,6 +106,46 @@ class TestDoctor:
         assert found["SQLite"].verdict == "failed"
         assert "1 events fit nowhere" in found["daemon"].message
         assert found["quarantine"].verdict == "warning"
+
+    def test_a_ledger_of_another_format_from_another_clock(
+        self, daemon: Running, sqlite: Callable[[Path], apsw.Connection]
+    ) -> None:
+        daemon.append(*planned())
+        daemon.stop()
+        db = sqlite(daemon.paths.database)
+        db.execute("UPDATE event SET recorded_at = recorded_at + ?", (10 * 365 * 86_400 * 10**6,))
+        db.pragma("user_version", FORMAT + 1)
+        found = {each.what: each for each in examine(daemon.paths)}
+        assert "yet to come" in found["clock"].message
+        assert found["schema"].verdict == "failed"
+
+    def test_spools_that_wait_and_a_unit_that_is_installed(self, paths: Paths, house: Path) -> None:
+        unit = house / "home" / ".config" / "systemd" / "user" / "personad.service"
+        unit.parent.mkdir(parents=True)
+        unit.touch()
+        with Spool(paths.spool_dir) as spool:
+            spool.write(planned())  # type: ignore[arg-type]
+            found = {each.what: each for each in examine(paths)}
+        assert found["spool"].message == "3 events wait to be taken in"
+        assert found["systemd"].message == f"{unit} is installed"
+
+    def test_a_socket_s_path_that_is_too_long(self, paths: Paths, house: Path) -> None:
+        long = replace(paths, live_socket=house / ("long" * 30))
+        found = {each.what: each for each in examine(long)}
+        assert found["socket"].verdict == "failed"
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+    def test_somebody_else_s_folder(self, paths: Paths) -> None:
+        paths.data_dir.mkdir(mode=0o700)
+        os.chown(paths.data_dir, 65_534, -1)
+        found = {each.what: each for each in examine(paths)}
+        assert "belongs to user 65534" in found["permissions"].message
+
+    def test_a_file_in_the_ledger_s_place(self, paths: Paths) -> None:
+        paths.data_dir.write_text("mine")
+        found = {each.what: each for each in examine(paths)}
+        assert found["permissions"].message == f"{paths.data_dir} is no folder"
+        assert Running(paths).command("doctor").returncode == 1
 
     def test_a_damaged_database_is_a_finding_and_no_crash(self, paths: Paths) -> None:
         paths.data_dir.mkdir(mode=0o700)

@@ -1,0 +1,182 @@
+"""The request socket's own part: mistakes of ours, answers that fit nowhere, and closing."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personad.api import READERS, Answers, Api, Own
+from personad.contract import batch as b
+from personad.contract.admin import Hello, Status, Stop
+from personad.contract.base import MAX_MESSAGE_BYTES, Done, Request
+from personad.contract.codec import encode, reply_codec
+from personad.contract.cost import StartCall
+from personad.contract.errors import Failure
+from personad.contract.events import Append, Appended
+from personad.contract.nng import Replier, Requester
+from personad.contract.spool import SUFFIX
+from personad.intake import Intake
+from personad.store import open_for_writing
+from personad.writer import Writer
+
+from .facts import planned
+
+CALL = StartCall(call="c", provider="p", model="m", max_input_tokens=1, max_output_tokens=1)
+
+
+class Counter:
+    """A request socket over a ledger in this process, whose answers a test gives."""
+
+    def __init__(self, house: Path, *, own: Own, answers: Answers) -> None:
+        self.socket = house / "api.sock"
+        self.db = open_for_writing(str(house / "l.db"))
+        self.writer = Writer(self.db, publish=lambda *_: lambda: None)
+        self.intake = Intake(self.writer, house / "spool", house / "quarantine")
+        self.api = Api(
+            Replier(str(self.socket)),
+            self.writer,
+            str(house / "l.db"),
+            own=own,
+            answers=answers,
+            before_call=self.intake.first,
+        )
+        self.api.start()
+        self.intake.start()
+        self.is_open = True
+
+    def ask(self, request: Request[Any]) -> Any:
+        with Requester(str(self.socket)) as requester:
+            return reply_codec(type(request)).decode(requester.request(encode(request), 10))
+
+    def close_api(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.api.close()
+
+    def close(self) -> None:
+        self.writer.drain()
+        self.intake.close()
+        self.close_api()
+        self.db.close()
+
+
+Open = Callable[..., Counter]
+
+
+@pytest.fixture
+def opened(house: Path) -> Iterator[Open]:
+    made: list[Counter] = []
+
+    def open_one(
+        *, own: Own | None = None, answers: Answers | None = None, idle: bool = False
+    ) -> Counter:
+        made.append(Counter(house, own=own or {}, answers=answers or {}))
+        if not idle:
+            made[-1].writer.start()
+        return made[-1]
+
+    yield open_one
+    for each in made:
+        each.close()
+
+
+def broken(*_: object) -> Any:
+    raise ZeroDivisionError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("own", "answers", "asked"),
+    [
+        ({Stop: broken}, {}, Stop()),
+        ({}, {Status: broken}, Status()),
+        ({Stop: lambda _: Failure(code="invalid", message="\udcff")}, {}, Stop()),
+        ({}, {}, Stop()),
+    ],
+    ids=["at once", "by a reader", "not to be written", "nobody's"],
+)
+def test_a_mistake_of_ours_is_answered_and_ends_nothing(
+    opened: Open, own: Own, answers: Answers, asked: Request[Any]
+) -> None:
+    counter = opened(own={Hello: lambda _: Done(), **own}, answers=answers)
+    for _ in range(3):
+        assert counter.ask(asked).code == "internal"
+    assert isinstance(counter.ask(b.BatchShow(batch="x")), Failure)
+
+
+def test_an_answer_too_large_for_a_message_is_said_to_be(opened: Open) -> None:
+    large = Failure(code="invalid", message="x" * (MAX_MESSAGE_BYTES + 1))
+    counter = opened(answers={Status: lambda *_: large})
+    assert counter.ask(Status()).code == "too-large"
+
+
+def test_a_question_that_comes_while_it_closes_is_refused(opened: Open) -> None:
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    late = Failure(code="not-found", message="late, but here")
+
+    def slow(*_: object) -> Failure:
+        asked.release()
+        go_on.wait(20)
+        return late
+
+    counter = opened(answers={Status: slow})
+    replies: list[Any] = []
+    askers = [
+        threading.Thread(target=lambda: replies.append(counter.ask(Status())))
+        for _ in range(READERS)
+    ]
+    for each in askers:
+        each.start()
+    for _ in askers:
+        assert asked.acquire(timeout=20)
+    closing = threading.Thread(target=counter.close_api)
+    closing.start()
+    while not counter.api._closing:
+        pass
+    assert counter.ask(Status()).code == "unavailable"
+    go_on.set()
+    for each in (*askers, closing):
+        each.join(20)
+    assert replies == [late] * READERS
+
+
+def test_a_reply_that_nobody_takes_any_more_ends_nothing(opened: Open) -> None:
+    counter = opened(idle=True)
+    with Requester(str(counter.socket)) as requester:
+        requester._send_now(encode(Append(events=planned())))  # type: ignore[arg-type]
+        while not counter.writer._jobs:
+            pass
+        counter.close_api()
+        counter.writer.start()
+        counter.writer.drain()
+    assert counter.writer.last_seq == 3
+
+
+class TestBeforeACall:
+    def test_where_nothing_is_spooled_nobody_waits(self, opened: Open, house: Path) -> None:
+        counter = opened()
+        assert counter.ask(CALL).reserved_nanousd == 0
+        (house / "spool").mkdir()
+        assert counter.ask(CALL).reserved_nanousd == 0
+
+    def test_a_folder_that_can_t_be_read_is_logged_and_stops_no_call(
+        self, opened: Open, house: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (house / "spool").mkdir()
+        (house / "spool" / f"a{SUFFIX}").mkdir()
+        (house / "quarantine").write_text("no folder")
+        counter = opened()
+        assert counter.ask(CALL).reserved_nanousd == 0
+        assert "the spool folder can't be read" in caplog.text
+
+    def test_once_it_is_closed_it_takes_nothing_in(self, opened: Open, house: Path) -> None:
+        (house / "spool").mkdir()
+        (house / "spool" / "other").touch()
+        counter = opened()
+        assert counter.ask(Append(events=planned())) == Appended(  # type: ignore[arg-type]
+            first_seq=1, last_seq=3, duplicates=0, anomalies=0, quarantined=0
+        )
+        counter.intake.close()
+        assert not counter.intake.first(broken)

@@ -263,7 +263,7 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
             responses.forget(shop.calls_dir, saved.call)
             raise
         if await shop.books.record(completion, about=piece.index):
-            responses.forget(shop.calls_dir, saved.call)
+            await anyio.to_thread.run_sync(responses.forget, shop.calls_dir, saved.call)
 
 
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:

@@ -105,9 +105,11 @@ def instructions(language: str) -> str:
     return _INSTRUCTIONS.format(language=written)
 
 
+@functools.cache
 def draft_schema() -> dict[str, Any]:
     """The JSON Schema of `Draft` without references, every field required and no other allowed,
-    which is the subset that providers' structured output understands."""
+    which is the subset that providers' structured output understands. Made once: not to be changed.
+    """
     (schema,), components = msgspec.json.schema_components((Draft,), ref_template="{name}")
     inlined: dict[str, Any] = _inlined(schema, components)
     return inlined

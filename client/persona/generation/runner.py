@@ -45,6 +45,8 @@ PAUSE_S = 10.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO = frozenset({"0", "false", "no", "off"})
 
+THREADS = 4
+
 logger = logging.getLogger("persona.runner")
 
 
@@ -70,8 +72,8 @@ class Runner:
         Raises:
             LedgerError: `conflict` where the batch is not to be run, or by another.
         """
-        # What computes shares the processors; more threads would only keep the loop waiting.
-        anyio.to_thread.current_default_thread_limiter().total_tokens = max(2, os.cpu_count() or 2)
+        # They mostly wait for the disk; many more would only keep the loop waiting for its turn.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         try:
             self.standing.now_is(await self.books.claim())
             begun()

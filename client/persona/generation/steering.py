@@ -11,11 +11,12 @@ from collections.abc import Callable, Coroutine
 
 import anyio
 import msgspec
+from msgspec import Struct
 
 from persona.generation.books import Books
 from persona.generation.launch import DETACHED
 from persona.generation.standing import Standing
-from personad.contract.batch import BatchFrame
+from personad.contract.batch import BatchStatus
 from personad.contract.errors import LedgerError
 from personad.contract.nng import Subscriber
 from personad.contract.paths import Paths
@@ -52,10 +53,20 @@ async def look(books: Books, standing: Standing) -> None:
         standing.now_is(status)
 
 
+class _Status(Struct):
+    status: BatchStatus
+
+
+class _Glance(Struct):
+    """All that a runner wants of a `BatchFrame`; most of them tell it what it did itself."""
+
+    state: _Status | None
+
+
 async def listen(paths: Paths, batch: str, standing: Standing) -> None:
     """Hears at once what others do to the batch; `keep_hold` says the same a little later."""
     topic = b"batch/" + batch.encode() + b"/"
-    frames = msgspec.json.Decoder(BatchFrame)
+    frames = msgspec.json.Decoder(_Glance)
     with Subscriber(str(paths.live_socket), (topic,)) as subscriber:
         while True:
             await anyio.wait_readable(subscriber)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from personad.contract.admin import Hello
-from personad.contract.batch import BatchList
+from personad.contract.batch import BatchList, Pause
 
 from ..studio import WITHIN_S, Studio  # noqa: TID252
 
@@ -302,7 +302,7 @@ def test_a_hostile_name_is_harmless_in_files_and_on_screen(studio: Studio, house
         assert b"\x1b" not in path.read_bytes()
 
 
-def test_a_runner_that_cannot_begin_leaves_a_batch_that_stands_still(
+def test_where_no_run_folder_can_be_made_nothing_is_started(
     studio: Studio, source: str, house: Path
 ) -> None:
     studio.ledger.ask(Hello())
@@ -311,8 +311,21 @@ def test_a_runner_that_cannot_begin_leaves_a_batch_that_stands_still(
     said = studio.persona("generate", "--from", source, "-n", "1")
 
     assert said.returncode == 64
-    assert f"persona generate --resume {last(studio)}" in said.stderr
-    assert (studio.state(last(studio)).status, studio.state(last(studio)).reason) == (
-        "paused",
-        "error",
-    )
+    assert str(house / "ledger" / "runs") in said.stderr
+    assert studio.ledger.ask(BatchList(limit=1)).batches == []
+    assert not Path("outputs").exists()
+
+
+def test_a_runner_that_cannot_begin_leaves_a_batch_that_stands_still(
+    studio: Studio, house: Path
+) -> None:
+    started = studio.record()
+    studio.ledger.ask(Pause(batch=started.batch))
+    (house / "ledger" / "runs" / started.batch / "runner.log").mkdir(parents=True)
+
+    said = studio.persona("generate", "--resume", started.batch)
+
+    assert said.returncode == 64
+    assert f"persona generate --resume {started.batch}" in said.stderr
+    state = studio.state(started.batch)
+    assert (state.status, state.reason) == ("paused", "error")

@@ -268,6 +268,7 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
 
     Where either refuses, nothing is left of it.
     """
+    from persona.generation.kept_plan import forget, keep
     from persona.generation.output import give_back, missing_folders, prepare_folder
     from persona.generation.plan import queue_of
     from personad.contract.codec import codec, encode
@@ -286,9 +287,11 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
     made = missing_folders(folder)
     prepare_folder(folder, started.batch)
     try:
+        keep(app.paths.runs_dir / started.batch, plan)
         app.ledger.append(events)
     except BaseException:
         give_back(folder, started.batch, made)
+        forget(app.paths.runs_dir / started.batch)
         raise
 
 

@@ -23,7 +23,7 @@ import anyio.to_thread
 import msgspec
 
 from persona.failures import without_secrets
-from persona.generation import facts, responses, steering
+from persona.generation import facts, kept_plan, responses, steering
 from persona.generation.books import Books
 from persona.generation.launch import BEGUN
 from persona.generation.making import Piece, Shop, make
@@ -100,7 +100,7 @@ class Runner:
         if started.timeout_ms is not None:
             timeout_s = started.timeout_ms / 1_000
             watching.start_soon(steering.mind_the_time, timeout_s, self._pause)
-        plan = await anyio.to_thread.run_sync(make_plan, wanted_by(started))
+        plan = await anyio.to_thread.run_sync(self._plan, started)
         change = source_change(started.source, plan.reading)
         if change is not None or plan.total != started.total:
             await self._stop("source changed", change or f"it makes {plan.total} segments now")
@@ -116,6 +116,11 @@ class Runner:
         finally:
             with anyio.CancelScope(shield=True):
                 await shop.provider.aclose()
+
+    def _plan(self, started: b.BatchStarted) -> Plan:
+        """Of the bytes as they now are; raises SourceError where nothing can be read of them."""
+        found = kept_plan.kept(self.run_dir, Path(started.source.path))
+        return found if found is not None else make_plan(wanted_by(started))
 
     async def _give_up(self, error: Exception) -> None:
         """Logs what should not have happened, and leaves a batch that stands still, not hangs."""
@@ -215,6 +220,7 @@ class Runner:
             await self.books.settle()
         if state.status not in b.OPEN:
             await self._forget_responses(shop)
+            kept_plan.forget(self.run_dir)
         return await self._resigned()
 
     async def _summed_up(self, shop: Shop, state: b.BatchState) -> bool:

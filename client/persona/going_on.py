@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from persona.app import App, Stopped
 
 if TYPE_CHECKING:
-    from persona.generation.launch import Tie
+    from persona.generation.launch import Standby, Tie
     from personad.contract.batch import BatchState
 
 
@@ -18,7 +18,8 @@ def go_on(app: App, batch: str) -> "BatchState":
     from personad.contract.batch import BatchShow
 
     let_go_on(app, app.ledger.ask(BatchShow(batch=batch)))
-    start(app, batch, tied=False)
+    with standby(app, tied=False) as runner:
+        start(app, batch, runner)
     return app.ledger.ask(BatchShow(batch=batch))
 
 
@@ -43,15 +44,22 @@ def let_go_on(app: App, state: "BatchState") -> None:
         raise
 
 
-def start(app: App, batch: str, *, tied: bool) -> "Tie | None":
-    """Starts a runner; where it can't begin, the batch stands still rather than waiting for it."""
-    from persona.generation.launch import RunnerFailed, spawn_runner
+def standby(app: App, *, tied: bool) -> "Standby":
+    """A runner that waits to be told its batch. Raises OSError."""
+    from persona.generation.launch import Standby
+
+    environ = dict(os.environ) if app.autostart else os.environ | {"PERSONA_AUTOSTART": "0"}
+    return Standby(app.paths, tied=tied, environ=environ)
+
+
+def start(app: App, batch: str, runner: "Standby") -> "Tie | None":
+    """Has a runner begin; where it can't, the batch stands still rather than waiting for it."""
+    from persona.generation.launch import RunnerFailed
     from personad.contract.batch import Pause
     from personad.contract.errors import LedgerError
 
-    environ = dict(os.environ) if app.autostart else os.environ | {"PERSONA_AUTOSTART": "0"}
     try:
-        return spawn_runner(app.paths, batch, tied=tied, environ=environ)
+        return runner.take(batch)
     except (RunnerFailed, OSError) as error:
         try:
             app.ledger.ask(Pause(batch=batch, reason="error"))

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from persona.generation.launch import DETACHED, LOG, RunnerFailed, Tie, spawn_runner
+from persona.generation.launch import DETACHED, LOG, RunnerFailed, Standby, Tie, spawn_runner
 
 from ..studio import Studio  # noqa: TID252
 
@@ -124,3 +124,23 @@ def test_a_runner_is_started_where_its_working_folder_is_gone(studio: Studio, ho
     os.chdir(house)
 
     assert studio.until_status(started.batch, "completed").counts.completed == 1
+
+
+def test_a_runner_that_is_told_no_batch_ends_by_itself(studio: Studio) -> None:
+    with Standby(studio.paths, tied=True, environ=os.environ) as runner:
+        assert runner._process is not None
+        pid = runner._process.pid
+
+    ended, status = os.waitpid(pid, 0)
+
+    assert (ended, status) == (pid, 0)
+
+
+def test_a_runner_that_cannot_load_is_told_with_its_reason(studio: Studio, house: Path) -> None:
+    studio.record()
+    broken = house / "broken"
+    broken.mkdir()
+    (broken / "anyio.py").write_text("raise SystemError('broken library')")
+
+    with pytest.raises(RunnerFailed, match="broken library"):
+        spawn_runner(studio.paths, "batch-a", environ=environment(PYTHONPATH=str(broken)))

@@ -11,10 +11,11 @@ import click
 from msgspec import Struct
 
 from persona.app import App, Stopped, pass_app
-from persona.going_on import go_on, let_go_on, start
+from persona.going_on import go_on, let_go_on, standby, start
 from persona.outcome import exit_status
 
 if TYPE_CHECKING:
+    from persona.generation.launch import Standby
     from persona.generation.plan import Plan
     from personad.contract.batch import BatchStarted
 
@@ -128,16 +129,24 @@ def command(app: App, /, **given: object) -> int:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
-    plan = _plan(app, options)
-    started = _describe(app, options, plan)
     if options.dry_run:
-        return _dry_run(app, options, plan, started)
+        plan = _plan(app, options)
+        return _dry_run(app, options, plan, _describe(app, options, plan))
+    _provider(app, options)
+    with standby(app, tied=_is_tied(app, options)) as runner:
+        plan = _plan(app, options)
+        started = _describe(app, options, plan)
 
-    def record_and_run() -> int:
-        _record(app, plan, started)
-        return _run(app, options, started.batch)
+        def record_and_run() -> int:
+            _record(app, plan, started)
+            return _run(app, options, started.batch, runner)
 
-    return _or_paused(app, started.batch, record_and_run)
+        return _or_paused(app, started.batch, record_and_run)
+
+
+def _is_tied(app: App, options: Options) -> bool:
+    """Whether the batch is to pause when this process ends: where nobody sees it go on."""
+    return not options.detach and not app.errors.is_terminal
 
 
 def _refuse_beside_resume() -> None:
@@ -313,9 +322,9 @@ def _or_paused(app: App, batch: str, run: Callable[[], int]) -> int:
         return 130
 
 
-def _run(app: App, options: Options, batch: str) -> int:
-    """Starts the runner and watches; gives the exit status."""
-    tie = start(app, batch, tied=not options.detach and not app.errors.is_terminal)
+def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
+    """Has the runner begin and watches; gives the exit status."""
+    tie = start(app, batch, runner)
     if options.detach:
         click.echo(batch)
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
@@ -359,4 +368,5 @@ def _resume(app: App, options: Options) -> int:
             _document(app, state.batch)
         return status
     let_go_on(app, state)
-    return _or_paused(app, state.batch, lambda: _run(app, options, state.batch))
+    with standby(app, tied=_is_tied(app, options)) as runner:
+        return _or_paused(app, state.batch, lambda: _run(app, options, state.batch, runner))

@@ -5,8 +5,10 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from personad.contract.paths import Paths
@@ -48,6 +50,89 @@ class Tie:
             return
 
 
+class Standby:
+    """A runner that has loaded its libraries and waits to be told its batch; use it once.
+
+    Whoever plans a batch starts one first: loading takes a runner as long as planning takes the
+    planner. One that is told no batch ends by itself when this process lets go of it, or ends.
+    """
+
+    def __init__(self, paths: Paths, *, tied: bool, environ: Mapping[str, str]) -> None:
+        """Raises OSError where no process can be made."""
+        self._paths = paths
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        orders, self._order = os.pipe()
+        self._word, word = os.pipe()
+        tie: int | None
+        self._tie: int | None
+        tie, self._tie = os.pipe() if tied else (None, None)
+        self._process: subprocess.Popen[bytes] | None = None
+        passed = [each for each in (orders, word, tie) if each is not None]
+        try:
+            # -P: a folder with somebody's data may hold a msgspec.py.
+            program = [sys.executable, "-P", "-m", "persona.generation.runner"]
+            self._process = subprocess.Popen(
+                [*program, "--orders", str(orders), str(word), *(["--tied"] if tied else [])],
+                stdin=subprocess.DEVNULL if tie is None else tie,
+                stdout=self._said,
+                stderr=self._said,
+                pass_fds=(orders, word),
+                start_new_session=True,
+                env=_environment(paths, environ),
+            )
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for each in passed:
+                os.close(each)
+
+    def take(self, batch: str) -> Tie | None:
+        """Tells it its batch, and returns when it has it.
+
+        Raises:
+            RunnerFailed: it ended before.
+            OSError: no log or folder can be made.
+        """
+        folder = self._paths.runs_dir / batch
+        for each in (self._paths.runs_dir, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+        log = folder / LOG
+        open(log, "ab", opener=_private).close()
+        with suppress(BrokenPipeError):  # It has ended: why, is found out below.
+            os.write(self._order, f"{batch}\n".encode())
+        self._wait_until_begun(log)
+        tie, self._tie = self._tie, None
+        return Tie(tie) if tie is not None else None
+
+    def _wait_until_begun(self, log: Path) -> None:
+        ready, _, _ = select.select([self._word], [], [], BEGIN_S)
+        if self._process is None or not ready or os.read(self._word, 1) == BEGUN:
+            return
+        status = self._process.wait()
+        self._said.seek(0)
+        early = self._said.read().decode(errors="replace").splitlines()
+        with open(log, encoding="utf-8", errors="replace") as lines:
+            reason = _last_line([*early, *lines]) or f"it ended with status {status}"
+        raise RunnerFailed(f"the runner could not begin: {reason}", f"its log is {log}")
+
+    def close(self) -> None:
+        """Lets go of it; what was told its batch goes on, tied or not as it was."""
+        for each in (self._order, self._word, self._tie):
+            if each is not None:
+                os.close(each)
+        self._said.close()
+        if self._process is not None and self._process.returncode is None:
+            # It is not waited for: it ends when it likes, perhaps after this process.
+            self._process.returncode = 0
+
+    def __enter__(self) -> "Standby":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def spawn_runner(
     paths: Paths, batch: str, *, tied: bool = False, environ: Mapping[str, str] | None = None
 ) -> Tie | None:
@@ -60,52 +145,12 @@ def spawn_runner(
         RunnerFailed: it ended before.
         OSError: no process, log or folder can be made.
     """
-    folder = paths.runs_dir / batch
-    paths.runs_dir.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    word, said = os.pipe()
-    heard, kept = os.pipe() if tied else (None, None)
-    try:
-        with open(folder / LOG, "ab", opener=_private) as log:
-            # -P: a folder with somebody's data may hold a msgspec.py.
-            program = [sys.executable, "-P", "-m", "persona.generation.runner", batch, str(said)]
-            process = subprocess.Popen(
-                program + (["--tied"] if tied else []),
-                stdin=subprocess.DEVNULL if heard is None else heard,
-                stdout=log,
-                stderr=log,
-                pass_fds=(said,),
-                start_new_session=True,
-                env=_environment(paths, os.environ if environ is None else environ),
-            )
-        os.close(said)
-        said = -1
-        _wait_until_begun(process, word, folder / LOG)
-    except BaseException:
-        if kept is not None:
-            os.close(kept)
-        raise
-    finally:
-        for descriptor in (word, said, heard):
-            if descriptor is not None and descriptor >= 0:
-                os.close(descriptor)
-    return Tie(kept) if kept is not None else None
+    with Standby(paths, tied=tied, environ=os.environ if environ is None else environ) as runner:
+        return runner.take(batch)
 
 
-def _wait_until_begun(process: subprocess.Popen[bytes], word: int, log: Path) -> None:
-    ready, _, _ = select.select([word], [], [], BEGIN_S)
-    if not ready or os.read(word, 1) == BEGUN:
-        # It is not waited for: it goes on when this process has ended.
-        process.returncode = 0
-        return
-    status = process.wait()
-    reason = _last_line(log) or f"it ended with status {status}"
-    raise RunnerFailed(f"the runner could not begin: {reason}", f"its log is {log}")
-
-
-def _last_line(log: Path) -> str:
-    with open(log, encoding="utf-8", errors="replace") as lines:
-        last = next(iter(deque((line for line in lines if line.strip()), 1)), "")
+def _last_line(lines: Iterable[str]) -> str:
+    last = next(iter(deque((line for line in lines if line.strip()), 1)), "")
     return _STAMP.sub("", last).strip()
 
 

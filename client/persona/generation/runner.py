@@ -25,7 +25,7 @@ import msgspec
 from persona.failures import without_secrets
 from persona.generation import facts, kept_plan, responses, steering
 from persona.generation.books import Books
-from persona.generation.launch import BEGUN
+from persona.generation.launch import BEGUN, LOG
 from persona.generation.making import Piece, Shop, make
 from persona.generation.output import OutputError, prepare_folder
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
@@ -321,13 +321,18 @@ def main(arguments: list[str]) -> int:
     log = logging.StreamHandler(sys.stderr)
     log.setFormatter(_Harmless("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[log])
-    batch, pipes = arguments[0], [int(each) for each in arguments[1:] if each.isdigit()]
+    pipes = [int(each) for each in arguments[1:] if each.isdigit()]
+    batch = arguments[0] if arguments[0] != "--orders" else _ordered(pipes.pop(0))
+    if not batch:
+        return 0
     try:
         settings = load(environ=os.environ, cwd=_folder(), home=os.path.expanduser("~")).settings
     except ConfigurationError as error:
         logger.error("%s: %s", error.where, error)
         return 78
     paths = resolve_paths(settings, ledger=None, environ=os.environ)
+    if arguments[0] == "--orders":
+        _write_to(paths.runs_dir / batch / LOG)
     logger.info("runs %s", batch)
 
     def begun() -> None:
@@ -348,6 +353,20 @@ def main(arguments: list[str]) -> int:
         return 1
     logger.info("done" if done else "stopped")
     return 0 if done else 1
+
+
+def _ordered(descriptor: int) -> str:
+    """The batch that the one who started this wants run; empty where he has changed his mind."""
+    with open(descriptor, encoding="utf-8") as orders:
+        return orders.readline().strip()
+
+
+def _write_to(log: Path) -> None:
+    """From now on this process writes into the batch's own log."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
 
 
 def _folder() -> str | None:

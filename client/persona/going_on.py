@@ -80,13 +80,19 @@ def _refuse_running(state: "BatchState") -> None:
 def _refuse_changed(app: App, batch: str) -> None:
     """Reads the source again; raises Stopped where it is not what the batch was planned from."""
     from persona.generation.plan import make_plan, source_change, wanted_by
+    from persona.generation.sources import SourceError
     from personad.contract.batch import BatchStarted
     from personad.contract.events import Read
 
     (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
     assert isinstance(recorded.event, BatchStarted)
     source = recorded.event.source
-    change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
+    try:
+        change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
+    except SourceError as error:
+        raise Stopped(
+            error.message, code=65, where=error.source or source.path, hint=error.hint
+        ) from None
     if change is not None:
         raise Stopped(
             f"the source has changed since {batch} was started: {change}",

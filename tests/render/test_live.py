@@ -245,7 +245,7 @@ def test_a_viewer_sees_what_others_do(runner: Runner, view: Callable[..., Progra
     runner.stand_still("user")
     program.until("paused (user)")
     program.press("p")
-    program.until(f"`persona batch resume {BATCH}` goes on with it")
+    program.until("it could not be resumed: /data doesn't exist")
     program.press("q")
 
     assert program.end() == 0

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from persona.app import Stopped
 from persona.client import Ledger
 from persona.generation.launch import RunnerFailed
 from persona.identity import event_id
@@ -228,7 +229,7 @@ class Steering:
             # What it says would stand in the middle of the view.
             with redirect_stderr(said):
                 self._resume(self.state.batch)
-        except (LedgerError, OSError, RunnerFailed) as error:
+        except (LedgerError, OSError, RunnerFailed, Stopped) as error:
             self._say(
                 "; ".join((f"it could not be resumed: {error}", *said.getvalue().splitlines()))
             )

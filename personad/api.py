@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,17 +89,19 @@ class Api:
         self._replier.close()
 
     def _receive(self) -> None:
-        while True:
-            try:
-                incoming = self._replier.receive()
-            except Closed:
-                return
-            try:
-                self._dispatch(incoming, self._codec.decode(incoming.body))
-            except LedgerError as error:
-                self._reply(incoming, error.failure())
-            except _UNFORESEEN as error:
-                self._reply(incoming, _internal(error))
+        with suppress(Closed):
+            while True:
+                self._receive_one()
+
+    def _receive_one(self) -> None:
+        """A function of its own, so that nothing of a large message is held while waiting."""
+        incoming = self._replier.receive()
+        try:
+            self._dispatch(incoming, self._codec.decode(incoming.body))
+        except LedgerError as error:
+            self._reply(incoming, error.failure())
+        except _UNFORESEEN as error:
+            self._reply(incoming, _internal(error))
 
     def _dispatch(self, incoming: Incoming, request: Any) -> None:
         kind = type(request)

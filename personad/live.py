@@ -100,6 +100,8 @@ class Live:
         """Takes a commit; never waits."""
         if not self.watchers:
             self._batches.clear()
+            self._last_seq = recorded[-1].seq
+            return
         self._batches.update((each.batch, (each.seq, self._told[each.batch])) for each in frames)
         with self._changed:
             if self._waiting_events > QUEUE_EVENTS:

@@ -46,7 +46,7 @@ _PRAGMAS: dict[str, str | int] = {
     "foreign_keys": 0,
     "wal_autocheckpoint": 4_000,
     "journal_size_limit": 64 << 20,
-    "cache_size": -16_384,
+    "cache_size": -8_192,
     "temp_store": "MEMORY",
 }
 
@@ -88,7 +88,7 @@ def open_for_reading(path: str) -> apsw.Connection:
     """A connection that sees every commit and can change nothing."""
     db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(5_000)
-    db.execute("PRAGMA query_only = ON; PRAGMA cache_size = -8192")
+    db.execute("PRAGMA query_only = ON; PRAGMA cache_size = -2048")
     return db
 
 

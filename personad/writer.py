@@ -122,9 +122,15 @@ class Writer:
             return group
 
     def _run(self) -> None:
-        while group := self._take():
-            for job, reply in self._commit(group):
-                job.answer(reply)
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        """A function of its own, so that nothing of a large group is held while waiting."""
+        group = self._take()
+        for job, reply in self._commit(group) if group else ():
+            job.answer(reply)
+        return bool(group)
 
     def _commit(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
         try:

@@ -3,38 +3,17 @@
 from pathlib import Path
 
 import pytest
-from persona.generation.model import Reading
 from persona.generation.reading.delimited import sniff
 from persona.generation.reading.formats import FORMATS
 from persona.generation.sources import SourceError, read_sources
+
+from .readings import broken, facts, read, said
 
 GERMAN = (
     "Nr;Alter;Beruf;Note;Warum?\n"
     "1;34;Lehrerin;1,5;Ich finde, es ist schöner als früher\n"
     "2;41;Koch;2,0;Das ist, ehrlich gesagt, schwer zu sagen\n"
 )
-
-
-def read(tmp_path: Path, name: str, content: str | bytes, **wishes: object) -> Reading:
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_sources(path, redact=False, **wishes)  # type: ignore[arg-type]
-
-
-def said(reading: Reading) -> list[tuple[str, str, str | None, str]]:
-    return [
-        (r.participant, r.locator, r.question, r.text)
-        for r in reading.records
-        if r.kind == "speech"
-    ]
-
-
-def facts(reading: Reading) -> list[tuple[str, str | None, str]]:
-    return [(r.participant, r.question, r.text) for r in reading.records if r.kind == "fact"]
-
-
-def broken(reading: Reading) -> list[tuple[int | None, str]]:
-    return [(each.line, each.reason) for each in reading.unreadable]
 
 
 def test_every_format_of_the_documentation_is_registered() -> None:

@@ -4,30 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from persona.generation.model import Reading
-from persona.generation.sources import SourceError, read_sources
+from persona.generation.sources import SourceError
 
-
-def read(tmp_path: Path, name: str, content: str | bytes, **wishes: object) -> Reading:
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_sources(path, redact=False, **wishes)  # type: ignore[arg-type]
-
-
-def said(reading: Reading) -> list[tuple[str, str, str | None, str]]:
-    return [
-        (r.participant, r.locator, r.question, r.text)
-        for r in reading.records
-        if r.kind == "speech"
-    ]
-
-
-def facts(reading: Reading) -> list[tuple[str, str | None, str]]:
-    return [(r.participant, r.question, r.text) for r in reading.records if r.kind == "fact"]
-
-
-def broken(reading: Reading) -> list[tuple[int | None, str]]:
-    return [(each.line, each.reason) for each in reading.unreadable]
+from .readings import broken, facts, read, said
 
 
 def test_json_rows_with_nested_fields(tmp_path: Path) -> None:

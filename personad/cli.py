@@ -12,6 +12,7 @@ import click
 
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError, exit_code
+from personad.contract.farewell import let_go_of_output
 from personad.contract.paths import Paths, in_use, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
@@ -219,7 +220,18 @@ def schema() -> None:
 def main() -> int:
     """The program's entry; gives its exit status."""
     try:
-        found = command.main(standalone_mode=False, prog_name="personad")
+        return _main()
+    finally:
+        let_go_of_output()
+
+
+def _main() -> int:
+    try:
+        # Not by `command.main`, which ends with 1 where whoever reads has enough.
+        with command.make_context("personad", sys.argv[1:]) as ctx:
+            found = command.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0
@@ -240,7 +252,7 @@ def main() -> int:
         _complain(error.message, error.hint)
         return exit_code(error.code)
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read our output has enough.
         return 0
     except OSError as error:
         _complain(str(error), None)

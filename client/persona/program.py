@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from personad.contract.farewell import let_go_of_output
+
 from .app import APP, Group, global_options
 from .cli import COMMANDS
 
@@ -83,6 +85,13 @@ root = Root(
 
 def run(arguments: list[str]) -> int:
     """Run a command line; errors are told on stderr and become the exit status."""
+    try:
+        return _run(arguments)
+    finally:
+        let_go_of_output()
+
+
+def _run(arguments: list[str]) -> int:
     if COMPLETE in os.environ:
         root.main(arguments, prog_name="persona", complete_var=COMPLETE)
     for stream in (sys.stdout, sys.stderr):
@@ -96,7 +105,8 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except BrokenPipeError:
-        return _leave_quietly()
+        # Whoever read our output has enough.
+        return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # all are told, none is lost
         from .failures import report
 
@@ -108,10 +118,3 @@ def _invoke(ctx: click.Context) -> int:
     with ctx:
         answer = root.invoke(ctx)
     return answer if type(answer) is int else 0
-
-
-def _leave_quietly() -> int:
-    """Whoever read our output has enough; the interpreter must not flush into it again."""
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, sys.stdout.fileno())
-    return 0

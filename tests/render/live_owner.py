@@ -10,6 +10,7 @@ from persona.identity import event_id
 from persona.render.live import follow
 
 from personad.contract.batch import Resume
+from personad.contract.farewell import let_go_of_output
 
 
 def main(batch: str, mode: str) -> int:
@@ -21,15 +22,18 @@ def main(batch: str, mode: str) -> int:
             raise OSError("no room for a process")
         app.ledger.ask(Resume(batch=name, id=event_id()))
 
-    with click.Context(click.Command("generate")):
-        left = follow(
-            app,
-            batch,
-            mode,
-            owner=True,
-            resume=resume,
-            on_detach=Path("detached").touch,
-        )
+    try:
+        with click.Context(click.Command("generate")):
+            left = follow(
+                app,
+                batch,
+                mode,
+                owner=True,
+                resume=resume,
+                on_detach=Path("detached").touch,
+            )
+    finally:
+        let_go_of_output()
     return left.status
 
 

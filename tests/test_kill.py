@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.chaos.daemon_kills import Outcome, storm
 
-KILLS = 12
+KILLS = 13
 
 
 def test_a_daemon_killed_again_and_again_keeps_what_it_acknowledged(house: Path) -> None:

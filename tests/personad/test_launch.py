@@ -34,6 +34,8 @@ def draining(
     other.execute("BEGIN IMMEDIATE")
     with Requester(str(daemon.paths.api_socket)) as requester:
         requester._send_now(encode(Append(events=planned())))  # type: ignore[arg-type]
+        # On one connection in order: what answers this has the append in hand.
+        requester.request(encode(Hello()), 10)
         daemon.ask(Stop())
         yield other
 

@@ -21,6 +21,8 @@ from personad.locks import Held, lock
 
 R = TypeVar("R")
 
+ANSWER_S = 2.0
+"""A daemon that is well answers what needs no commit within milliseconds."""
 READY_S = 30.0
 """A ledger that was killed replays its log first; that has never taken a second."""
 DRAIN_S = 30.0
@@ -60,7 +62,7 @@ def running(paths: Paths) -> Welcome | None:
     if not paths.api_socket.exists():
         return None
     try:
-        return ask(paths, Hello(), timeout_s=2.0)
+        return ask(paths, Hello(), timeout_s=ANSWER_S)
     except LedgerError as error:
         if error.code == "unavailable":
             return None
@@ -197,11 +199,12 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
     Raises:
         LedgerError: it did not end in time.
     """
-    if running(paths) is None and not lives(paths):
+    if not (answers(paths) or lives(paths)):
         return None
     began = time.monotonic()
     try:
-        ask(paths, Stop(), timeout_s)
+        # It answers before it drains: one that a busy machine keeps waiting has not hung.
+        ask(paths, Stop(), max(timeout_s, ANSWER_S))
     except LedgerError as error:
         if error.code == "unavailable" and lives(paths):
             raise hung(paths) from None
@@ -215,6 +218,14 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
             )
         time.sleep(0.01)
     return time.monotonic() - began
+
+
+def answers(paths: Paths) -> bool:
+    """Whether a daemon answers, even one of another protocol: after an upgrade it must go, too."""
+    try:
+        return running(paths) is not None
+    except LedgerError:
+        return True
 
 
 def lives(paths: Paths) -> bool:

@@ -21,6 +21,7 @@ from persona.generation.output import prepare_folder
 from persona.generation.plan import Plan, Wanted, make_plan, queue_of
 from persona.identity import event_id, now
 
+from personad import launch
 from personad.contract.admin import Hello, Stop
 from personad.contract.batch import (
     BatchShow,
@@ -36,7 +37,9 @@ from personad.contract.options import DEFAULTS
 from personad.contract.paths import resolve_paths
 
 STAGED = Path(__file__).with_name("staged_runner.py")
+FOREIGN = Path(__file__).with_name("foreign_daemon.py")
 WITHIN_S = 60.0
+Said = subprocess.CompletedProcess[str]
 _THINGS = ("booking", "invoice", "garden", "training", "homework", "recipe", "camera", "ferry")
 
 
@@ -112,10 +115,18 @@ class Studio:
 
     # Processes
 
-    def persona(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def persona(self, *arguments: str, **environ: str) -> Said:
         """The real program, without a terminal."""
+        return self._program("persona", *arguments, **environ)
+
+    def personad(self, *arguments: str, **environ: str) -> Said:
+        """The daemon's own program, of this ledger."""
+        ledger = str(self.paths.data_dir)
+        return self._program("personad", "--ledger", ledger, *arguments, **environ)
+
+    def _program(self, name: str, *arguments: str, **environ: str) -> Said:
         return subprocess.run(
-            [sys.executable, "-m", "persona", *arguments],
+            [sys.executable, "-m", name, *arguments],
             env=os.environ | environ,
             capture_output=True,
             text=True,
@@ -168,6 +179,18 @@ class Studio:
                     if runs and mine in (entry / "environ").read_bytes().split(b"\0"):
                         found.append(int(entry.name))
         return found
+
+    def foreign_daemon(self, protocol: int, version: str) -> subprocess.Popen[bytes]:
+        """This ledger's daemon, of another release; it answers when this returns."""
+        process = subprocess.Popen(
+            [sys.executable, str(FOREIGN), str(protocol), version], stdin=subprocess.DEVNULL
+        )
+        self._processes.append(process)
+        until = time.monotonic() + WITHIN_S
+        while not launch.answers(self.paths):
+            assert time.monotonic() < until, "it doesn't answer"
+            time.sleep(0.02)
+        return process
 
     def kill_daemon(self) -> None:
         """As the kernel's memory killer would."""

@@ -8,9 +8,10 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from personad.contract.base import PROTOCOL, VERSION
 from personad.contract.batch import BatchList
 
-from .studio import Studio
+from .studio import WITHIN_S, Studio
 
 Said = CompletedProcess[str]
 
@@ -154,6 +155,25 @@ def test_a_ledger_that_cannot_be_reached_leaves_no_folder(studio: Studio) -> Non
     said = generate(studio, studio.survey(), "--no-autostart", "--output", "made/for/it")
 
     assert_refused(studio, said, 69, "no personad answers", "start it with")
+    assert not Path("made").exists()
+
+
+def test_a_daemon_of_another_protocol_is_named_with_ours_and_left_alone(studio: Studio) -> None:
+    other = studio.foreign_daemon(PROTOCOL + 1, "99.1.0")
+
+    said = generate(studio, studio.survey(), "--output", "made/for/it")
+
+    assert other.poll() is None
+    stopped = studio.personad("stop")
+    assert (stopped.returncode, other.wait(WITHIN_S)) == (0, 0), stopped.stderr
+    assert_refused(
+        studio,
+        said,
+        69,
+        f"this daemon (99.1.0) speaks protocol {PROTOCOL + 1}",
+        f"you ({VERSION}) speak {PROTOCOL}",
+        "install the same version of both",
+    )
     assert not Path("made").exists()
 
 

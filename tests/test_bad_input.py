@@ -62,7 +62,11 @@ def test_an_unreadable_file(studio: Studio) -> None:
             ("broken JSON", "broken.json:3"),
         ),
         ("broken.yaml", b"a: b\n c: [d\n", ("broken.yaml",)),
-        ("broken.csv", b'who,what\nP1,"it never ends\nP2,b\n', ("broken.csv",)),
+        (
+            "broken.csv",
+            b'who,what\nP1,"it never ends\nP2,b\n',
+            ("broken.csv:2", "a quotation mark is opened and never closed"),
+        ),
         ("nothing.txt", b"", ("nothing.txt",)),
         ("data.xlsx", b"PK\x03\x04", ("data.xlsx", ".csv")),
     ],
@@ -273,6 +277,13 @@ def test_one_bad_file_among_good_ones_is_named_and_stops_nothing(studio: Studio)
 
     assert said.returncode == 0
     assert "not read: broken.json" in said.stderr
+
+
+def test_one_who_speaks_is_one_persona(studio: Studio) -> None:
+    said = generate(studio, studio.survey(1), "-n", "2", "--output", "out")
+
+    assert said.returncode == 0
+    assert "1 participant speaks in there, so 1 persona is made rather than 2" in said.stderr
 
 
 def test_results_among_the_sources_are_no_source(studio: Studio) -> None:

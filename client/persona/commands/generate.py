@@ -190,11 +190,17 @@ def _plan(app: App, options: Options) -> "Plan":
             hint="name the columns with free text: --text-columns A,B",
         )
     if plan.total < options.count:
-        app.note(
-            f"{plan.total} participants speak in there, so {plan.total} personas are made "
-            f"rather than {options.count}"
-        )
+        app.note(_fewer(plan.total, options.count))
     return plan
+
+
+def _fewer(speakers: int, wanted: int) -> str:
+    if speakers == 1:
+        return f"1 participant speaks in there, so 1 persona is made rather than {wanted}"
+    return (
+        f"{speakers} participants speak in there, so {speakers} personas are made "
+        f"rather than {wanted}"
+    )
 
 
 def _provider(app: App, options: Options) -> tuple[str, str]:

@@ -171,20 +171,33 @@ def _require_records(path: Path, read: list[Findings], unread: list[Unreadable])
     if read:
         columns = [c for each in read if each.layout for c in each.layout.columns]
         raise SourceError(
-            f"no free text was found in {path}",
+            f"no free text was found in {path}{_left_out(unread)}",
             source=read[0].name,
             hint="name the columns that hold answers in people's own words with --text-columns"
             + (f"; columns: {', '.join(dict.fromkeys(columns))}" if columns else ""),
         )
-    named = "; ".join(f"{each.source}: {each.reason}" for each in unread[:_MAX_NAMED])
-    more = f"; and {len(unread) - _MAX_NAMED} more" if len(unread) > _MAX_NAMED else ""
     first = unread[0]
     raise SourceError(
-        f"nothing in {path} could be read: {named}{more}",
+        f"nothing in {path} could be read: {_named(unread)}",
         source=first.source,
         line=first.line,
         hint=f"formats that are read: {' '.join(FORMATS)}",
     )
+
+
+def _left_out(unread: list[Unreadable]) -> str:
+    """What may be why: a broken line can hide all the text there is."""
+    return f"; not read: {_named(unread)}" if unread else ""
+
+
+def _named(unread: list[Unreadable]) -> str:
+    named = "; ".join(f"{_place(each)}: {each.reason}" for each in unread[:_MAX_NAMED])
+    more = f"; and {len(unread) - _MAX_NAMED} more" if len(unread) > _MAX_NAMED else ""
+    return named + more
+
+
+def _place(each: Unreadable) -> str:
+    return each.source if each.line is None else f"{each.source}:{each.line}"
 
 
 def _reading(

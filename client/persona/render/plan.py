@@ -10,6 +10,7 @@ from persona.generation.cleaning import clean_line, clean_text
 from persona.generation.model import FileRead, Unreadable
 from persona.generation.plan import Plan
 from persona.generation.prompts import Prompt, build_prompt
+from persona.render.values import plural
 from personad.contract.batch import BatchStarted
 
 _TERMS = 6
@@ -83,8 +84,8 @@ def _found(plan: Plan, started: BatchStarted, *, show_prompts: bool) -> DryRun:
 def _lines(found: DryRun) -> Iterator[str]:
     yield f"Source      {clean_line(found.source)}"
     yield (
-        f"Read        {len(found.files)} files, {found.records:,} records, "
-        f"{found.participants:,} participants, language {found.language}"
+        f"Read        {plural(len(found.files), 'file')}, {plural(found.records, 'record')}, "
+        f"{plural(found.participants, 'participant')}, language {found.language}"
     )
     redacted = ", ".join(f"{n} {kind}" for kind, n in found.redactions.items() if n)
     yield f"Redacted    {redacted or 'nothing'}"
@@ -100,8 +101,9 @@ def _lines(found: DryRun) -> Iterator[str]:
     for segment in found.segments:
         terms = ", ".join(map(clean_line, segment.terms[:_TERMS]))
         yield (
-            f"  {segment.index:>3}  {segment.share:>4.0%}  {segment.participants:>5} participants  "
-            f"{segment.records:>6} records  {terms}"
+            f"  {segment.index:>3}  {segment.share:>4.0%}  "
+            f"{plural(segment.participants, 'participant'):>18}  "
+            f"{plural(segment.records, 'record'):>14}  {terms}"
         )
     for segment in found.segments:
         if segment.prompt is not None:
@@ -113,8 +115,8 @@ def _about(file: FileRead) -> str:
         file.format,
         file.encoding,
         f"delimiter {file.delimiter!r}" if file.delimiter else None,
-        f"{file.records} records",
-        f"{file.participants} participants",
+        plural(file.records, "record"),
+        plural(file.participants, "participant"),
         f"text in {', '.join(file.text_columns)}" if file.text_columns else None,
         f"participant in {file.participant_column}" if file.participant_column else None,
         *file.notes,

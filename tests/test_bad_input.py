@@ -44,12 +44,13 @@ def test_an_empty_folder(studio: Studio) -> None:
     assert_refused(studio, generate(studio, "empty"), 65, "empty is an empty folder", ".csv")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file(studio: Studio) -> None:
     source = studio.survey()
     source.chmod(0)
 
-    assert_refused(studio, generate(studio, source), 65, "survey.csv", "Permission denied")
+    said = studio.persona_without_privilege("generate", "--from", str(source))
+
+    assert_refused(studio, said, 65, "survey.csv", "Permission denied")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,16 @@ def test_an_output_folder_that_cannot_be_made(studio: Studio) -> None:
     said = generate(studio, studio.survey(), "--output", "/proc/mine")
 
     assert_refused(studio, said, 64, "/proc/mine", "--output")
+
+
+def test_an_output_folder_that_cannot_be_written_to(studio: Studio) -> None:
+    Path("mine").mkdir(mode=0o555)
+    source = str(studio.survey())
+
+    said = studio.persona_without_privilege("generate", "--from", source, "--output", "mine")
+
+    assert_refused(studio, said, 64, "mine can't be written to: Permission denied", "--output")
+    assert list(Path("mine").iterdir()) == []
 
 
 def test_a_ledger_that_cannot_be_reached_leaves_no_folder(studio: Studio) -> None:

@@ -84,7 +84,16 @@ def test_a_file_of_200_megabytes(studio: Studio) -> None:
     with open("huge.txt", "wb") as huge:
         huge.truncate(200 << 20)
 
-    assert_refused(studio, generate(studio, "huge.txt"), 65, "huge.txt")
+    said = generate(studio, "huge.txt")
+
+    assert_refused(studio, said, 65, "reading 200.0 MB", "huge.txt", "binary")
+
+
+def test_a_document_that_cannot_be_streamed_is_refused_with_the_limit(studio: Studio) -> None:
+    with open("huge.json", "wb") as huge:
+        huge.truncate(200 << 20)
+
+    assert_refused(studio, generate(studio, "huge.json"), 65, "huge.json", "64 MiB", "200 MiB")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_tells_progress_in_bytes(tmp_path: Path) -> None:
     put(tmp_path, a_txt="Some words.", b_txt="More words here.", c_xyz="?")
     told: list[tuple[int, int]] = []
     read_sources(tmp_path, progress=lambda done, total: told.append((done, total)))
-    assert told == [(11, 28), (27, 28), (28, 28)]
+    assert told == [(0, 28), (11, 28), (27, 28), (28, 28)]
 
 
 def test_leaves_hidden_files_out_without_a_word(tmp_path: Path) -> None:

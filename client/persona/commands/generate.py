@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MODES = ["detailed", "compact", "quiet", "json"]
 PERSONAS_MAX = 9_999
 """A batch and its queue are one append."""
+LARGE_BYTES = 8 << 20
+"""Of a source: a few seconds' reading."""
 YEAR_S = 366 * 86_400
 _WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
 """What `--resume` takes: all else was decided when the batch was started."""
@@ -177,7 +179,8 @@ def _plan(app: App, options: Options) -> "Plan":
             text_columns=options.columns,
             participant_column=options.participant_column,
             redact=settings.redact and not options.no_redact,
-        )
+        ),
+        progress=_warning_of_large(app),
     )
     for each in plan.reading.unreadable:
         where = each.source if each.line is None else f"{each.source}:{each.line}"
@@ -192,6 +195,21 @@ def _plan(app: App, options: Options) -> "Plan":
     if plan.total < options.count:
         app.note(_fewer(plan.total, options.count))
     return plan
+
+
+def _warning_of_large(app: App) -> Callable[[int, int], None]:
+    """Says it once: whoever sees nothing for half a minute holds the program for hung."""
+    from persona.render.values import size
+
+    is_first = True
+
+    def progress(_: int, all_bytes: int) -> None:
+        nonlocal is_first
+        if is_first and all_bytes >= LARGE_BYTES:
+            app.note(f"reading {size(all_bytes)}: that takes a while")
+        is_first = False
+
+    return progress
 
 
 def _fewer(speakers: int, wanted: int) -> str:

@@ -56,10 +56,10 @@ def read_sources(
 ) -> Reading:
     """Read everything below `path`; the same bytes give the same reading, wherever they lie.
 
-    `progress(done_bytes, all_bytes)` is called after each file. Pseudonyms are used with and
-    without redaction; `redact` decides whether texts, questions and file names are changed.
-    Raises SourceError when nothing can be read, a wished column is in no file, or there are more
-    than MAX_RECORDS records.
+    `progress(done_bytes, all_bytes)` is called before the first and after each file. Pseudonyms
+    are used with and without redaction; `redact` decides whether texts, questions and file names
+    are changed. Raises SourceError when nothing can be read, a wished column is in no file, or
+    there are more than MAX_RECORDS records.
     """
     wishes = Wishes(text_columns, participant_column)
     read: list[Findings] = []
@@ -98,6 +98,8 @@ def _readable(
     """What has an ending that is read; progress is told when the next is asked for."""
     total = sum(_size(each) for each in listing)
     done = 0
+    if progress is not None:
+        progress(done, total)
     for each in listing:
         match each:
             case LeftOut():

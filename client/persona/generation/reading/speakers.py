@@ -2,6 +2,7 @@
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -59,6 +60,7 @@ _TITLE = re.compile(
 MAX_LABEL_CHARACTERS = 40
 
 
+@lru_cache(maxsize=4_096)
 def speaker_of(label: str) -> Speaker | None:
     """Who a label stands for; None when it can't be a speaker (`Note`, a whole clause)."""
     outside, inside = _without_brackets(label)

@@ -60,7 +60,7 @@ def start(paths: Paths, environ: Mapping[str, str], wait_s: float) -> None:
                 # Only the one who waits for the daemon; the daemon itself goes on.
                 starting.kill()
         said.seek(0)
-        reason = said.read(10_000).decode(errors="replace").strip()
+        reason = said.read(10_000).decode(errors="replace").strip().removeprefix("personad: ")
     if status:
         raise DaemonUnreachable(
             reason or f"personad could not be started: status {status}",

@@ -178,7 +178,7 @@ def test_a_damaged_document_is_named(damage: bytes, house: Path) -> None:
     path.write_bytes(damage)
     with pytest.raises(OutputError, match=r"personas/01-zoe-grosse\.json is no persona") as raised:
         written_personas(house, total=1)
-    assert "Move it out" in raised.value.hint
+    assert "move it out" in raised.value.hint
 
 
 def test_the_index_lists_the_personas_in_their_order_and_links_what_is_there(house: Path) -> None:

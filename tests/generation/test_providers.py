@@ -29,8 +29,8 @@ def test_an_installed_provider_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("locale", "There is no provider `locale`. Did you mean `local`? There are: `local`"),
-        ("zzz", "There is no provider `zzz`. There are: `local`, `simulated`."),
+        ("locale", "there is no provider `locale`; did you mean `local`? there are: `local`"),
+        ("zzz", "there is no provider `zzz`; there are: `local`, `simulated`"),
     ],
 )
 def test_an_unknown_provider_is_answered_with_the_nearest(name: str, message: str) -> None:

@@ -310,7 +310,7 @@ def test_an_unexpected_error_pauses_the_batch_and_stands_in_the_log(studio: Stud
     assert (status, state.status, state.reason) == (1, "paused", "error")
     log = studio.log.read_text()
     assert "Traceback" in log
-    assert "There is no provider `nobody`" in log
+    assert "there is no provider `nobody`" in log
     assert "sk-secret-12345" not in log
 
 

@@ -154,7 +154,7 @@ def written_personas(folder: Path, *, total: int) -> list[tuple[int, Persona]]:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise OutputError(
                 f"{path} is no persona document: {error}",
-                "Move it out of the folder and run again; the persona is made anew.",
+                "move it out of the folder and run again; the persona is made anew",
             ) from error
         found[int(path.name[: _width(total)])] = persona
     return sorted(found.items())
@@ -202,8 +202,8 @@ def prepare_folder(folder: Path, batch: str) -> None:
         taken = isinstance(error, FileExistsError)
         reason = "is a file" if taken else f"can't be written to: {error.strerror}"
         raise OutputError(
-            f"The output folder {folder} {reason}",
-            "Give another folder with --output, or make this one writable.",
+            f"the output folder {folder} {reason}",
+            "give another folder with --output, or make this one writable",
         ) from error
 
 
@@ -243,8 +243,8 @@ def _take(folder: Path, batch: str) -> None:
             return
         if owner:
             raise OutputError(
-                f"The output folder {folder} belongs to another batch, {owner}",
-                f"Give another folder with --output, or go on with it: --resume {owner}",
+                f"the output folder {folder} belongs to another batch, {owner}",
+                f"give another folder with --output, or go on with that batch: --resume {owner}",
             )
         _refuse_others_files(folder)
         marker.write(f"{batch}\n".encode())
@@ -258,8 +258,8 @@ def _refuse_others_files(folder: Path) -> None:
     if names:
         shown = ", ".join(map(clean_text, names[:3])) + (", …" if len(names) > 3 else "")
         raise OutputError(
-            f"The output folder {folder} is not empty: {shown}",
-            "Give a new or an empty folder with --output.",
+            f"the output folder {folder} is not empty: {shown}",
+            "give a new or an empty folder with --output",
         )
 
 

@@ -63,6 +63,6 @@ def _unknown(name: str) -> Exception:
 
     known = names()
     near = difflib.get_close_matches(name.casefold(), known, n=2, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(f'`{one}`' for one in near)}?" if near else ""
+    hint = f"; did you mean {' or '.join(f'`{one}`' for one in near)}?" if near else ";"
     listed = ", ".join(f"`{one}`" for one in known)
-    return UnknownProviderError(f"There is no provider `{name}`.{hint} There are: {listed}.")
+    return UnknownProviderError(f"there is no provider `{name}`{hint} there are: {listed}")

@@ -122,6 +122,15 @@ def test_a_column_that_is_not_there(studio: Studio) -> None:
     assert_refused(studio, said, 65, "no column is called “opinion”", "columns: ")
 
 
+def test_of_many_columns_the_first_are_named(studio: Studio) -> None:
+    names = [f"item {n}" for n in range(900)]
+    Path("wide.csv").write_text(",".join(names) + "\n" + ",".join("7" * 900) + "\n")
+
+    said = generate(studio, "wide.csv")
+
+    assert_refused(studio, said, 65, "item 0, item 1, ", "item 29 and 870 more")
+
+
 def test_no_source(studio: Studio) -> None:
     assert_refused(studio, studio.persona("generate"), 64, "--from PATH is needed")
 

@@ -25,6 +25,7 @@ MAX_RECORDS = 200_000
 """Spoken or written records of one reading; facts have a limit of their own."""
 MAX_FACTS = 200_000
 _MAX_NAMED = 3
+_MAX_COLUMNS = 30
 
 
 class SourceError(Exception):
@@ -163,20 +164,27 @@ def _require_columns(read: list[Findings], wishes: Wishes) -> None:
     wished = (*wishes.text_columns, *filter(None, (wishes.participant_column,)))
     for wish in wished:
         if match_column(wish, columns) is None:
-            listed = ", ".join(columns) if columns else "none: no table was found"
+            listed = _listed(columns) if columns else "none: no table was found"
             raise SourceError(f"no column is called “{wish}”", hint=f"columns: {listed}")
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    more = len(columns) - _MAX_COLUMNS
+    return ", ".join(columns[:_MAX_COLUMNS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _require_records(path: Path, read: list[Findings], unread: list[Unreadable]) -> None:
     if any(each.spoken for each in read):
         return
     if read:
-        columns = [c for each in read if each.layout for c in each.layout.columns]
+        columns = tuple(
+            dict.fromkeys(c for each in read if each.layout for c in each.layout.columns)
+        )
         raise SourceError(
             f"no free text was found in {path}{_left_out(unread)}",
             source=read[0].name,
             hint="name the columns that hold answers in people's own words with --text-columns"
-            + (f"; columns: {', '.join(dict.fromkeys(columns))}" if columns else ""),
+            + (f"; columns: {_listed(columns)}" if columns else ""),
         )
     first = unread[0]
     raise SourceError(

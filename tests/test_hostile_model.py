@@ -140,6 +140,21 @@ def test_a_terminal_of_any_width_shows_them_as_they_are_made(
     assert max(map(len, shown.splitlines())) <= columns
 
 
+def test_a_name_of_a_file_is_letters_too(studio: Studio) -> None:
+    Path("data").mkdir()
+    Path("data/survey.csv").write_bytes(studio.survey().read_bytes())
+    Path("data/\x1b]0;owned\x07\x1b[31mred.exe").write_text("x")
+    program = Program(["-m", "persona", "generate", "--from", "data", "-n", "1"])
+
+    try:
+        assert program.end() == 0
+        shown = program.screen.text
+    finally:
+        program.close()
+    assert "not read: red.exe: files ending in .exe aren't read" in shown
+    assert_harmless(shown)
+
+
 @pytest.mark.parametrize("columns", [100, 40])
 def test_a_terminal_of_any_width_shows_them_afterwards(
     made: Said, hostile: Studio, columns: int

@@ -13,6 +13,7 @@ from msgspec import Struct
 from persona.app import App, Stopped, pass_app
 from persona.going_on import go_on, let_go_on, standby, start
 from persona.outcome import exit_status
+from persona.render.values import clean, size
 
 if TYPE_CHECKING:
     from persona.generation.launch import Standby
@@ -184,7 +185,7 @@ def _plan(app: App, options: Options) -> "Plan":
     )
     for each in plan.reading.unreadable:
         where = each.source if each.line is None else f"{each.source}:{each.line}"
-        app.note(f"not read: {where}: {each.reason}")
+        app.note(clean(f"not read: {where}: {each.reason}"))
     if not plan.total:
         raise Stopped(
             "nobody says anything in there that a persona could be written from",
@@ -199,8 +200,6 @@ def _plan(app: App, options: Options) -> "Plan":
 
 def _warning_of_large(app: App) -> Callable[[int, int], None]:
     """Says it once: whoever sees nothing for half a minute holds the program for hung."""
-    from persona.render.values import size
-
     is_first = True
 
     def progress(_: int, all_bytes: int) -> None:

@@ -261,6 +261,11 @@ def _main() -> int:
 
 
 def _complain(message: str, hint: str | None) -> None:
-    click.echo(f"personad: {message}", err=True)
+    click.echo(f"personad: {_harmless(message)}", err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        click.echo(f"  {_harmless(hint)}", err=True)
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal obeys: a path or a word may hold anything."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)

@@ -66,7 +66,7 @@ def report(error: BaseException, arguments: list[str], app: "App | None") -> int
         click.echo(error.ctx.get_help())
         return 0
     told = explain(error) or _crashed(error, arguments, app)
-    where = f" ({told.where})" if told.where and told.where not in told.message else ""
+    where = f" ({clean(told.where)})" if told.where and told.where not in told.message else ""
     if told.message:
         click.echo(f"persona: {_lines(told.message)}{where}", err=True)
     if told.hint:

@@ -236,6 +236,14 @@ def test_a_message_from_elsewhere_is_made_harmless(
     assert capsys.readouterr().err == "persona: one\n    two\n"
 
 
+def test_a_place_from_elsewhere_is_made_harmless(
+    raising: Raising, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(PermissionError(13, "Permission denied", "out\x1b[2J.json"))
+
+    assert capsys.readouterr().err == "persona: permission denied (out.json)\n"
+
+
 def test_a_bug_leaves_a_private_log_without_keys(
     raising: Raising,
     house: Path,

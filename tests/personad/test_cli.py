@@ -239,6 +239,11 @@ class TestMistakes:
             "  `personad --help` says what it takes",
         ]
 
+    def test_what_drives_a_terminal_is_shown_as_a_gap(self, paths: Paths) -> None:
+        status, stderr = self.said(paths, "\x1b[31mred\x07")
+        assert status == 64
+        assert "no command `\ufffd[31mred\ufffd`" in stderr
+
     def test_an_option_that_is_not_there(self, paths: Paths) -> None:
         status, stderr = self.said(paths, "start", "--no")
         assert status == 64

@@ -14,7 +14,7 @@ from .registry import MEASUREMENTS
 from .report import Report, as_text
 
 
-@click.command(epilog="Ends with 1 where a figure is over its limit.")
+@click.command(epilog="Ends with 1 where a figure is not within its limit.")
 @click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="[NAME]...")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write a document there too.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write the page of the docs there.")
@@ -49,7 +49,7 @@ def main(
     if page is not None:
         page.write_text(as_page(report), encoding="utf-8")
     click.echo(as_text(report))
-    sys.exit(1 if report.over else 0)
+    sys.exit(1 if report.missed else 0)
 
 
 if __name__ == "__main__":

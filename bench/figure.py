@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Verdict = Literal["ok", "OVER", ""]
+Verdict = Literal["ok", "OVER", "UNDER", ""]
 
 
 class Interval(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Interval(Struct, frozen=True):
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One measured value. Less is better where there is a limit."""
+    """One measured value."""
 
     name: str
     value: float
@@ -28,12 +28,16 @@ class Figure(Struct, frozen=True, kw_only=True):
     detail: str
     """How it was measured: sizes, counts, what else was seen."""
     interval: Interval | None = None
+    at_least: bool = False
+    """Whether the limit is the least that is good, and not the most."""
 
     @property
     def verdict(self) -> Verdict:
         """Exactly at the limit is within it; a figure without one has no verdict."""
         if self.limit is None:
             return ""
+        if self.at_least:
+            return "ok" if self.value >= self.limit else "UNDER"
         return "ok" if self.value <= self.limit else "OVER"
 
 

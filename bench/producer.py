@@ -1,48 +1,78 @@
-"""A producer in a process of its own: `python -m bench.producer EVENTS EVENTS-A-REQUEST SEED`.
+"""A producer in a process of its own: `python -m bench.producer LOAD`, the load as JSON.
 
 It prepares its requests, writes `ready`, waits for a line, sends them one after the other, each
-after the one before was acknowledged, and writes when it began and ended (CLOCK_MONOTONIC, ns).
+after the one before was acknowledged, and writes as JSON when that was (CLOCK_MONOTONIC, ns).
 """
 
 import os
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from persona.connection import Connection
 
 from personad.contract.codec import encode, reply_codec
+from personad.contract.cost import CostRecorded
 from personad.contract.events import Append, Appended
 from personad.contract.paths import resolve_paths
-from personad.contract.settings import load
+from personad.contract.settings import load as settings_of
 
-from .events import costs
+from .history import calls
 
-ANSWER_WITHIN_S = 30.0
+ANSWER_WITHIN_S = 60.0
 
 
-def _run(count: int, at_once: int, seed: int) -> tuple[int, int]:
-    settings = load(environ=os.environ, cwd=Path.cwd(), home=Path.home()).settings
+class Load(Struct, frozen=True, kw_only=True):
+    """What one producer sends."""
+
+    events: int
+    at_once: int
+    """A request."""
+    seed: int
+    over_ms: int
+    """The stretch of time, up to now, over which the events happened."""
+    priced: bool = True
+
+
+class Sent(Struct, frozen=True):
+    """When the first request was sent, and when each was answered; nanoseconds, all in order."""
+
+    began_ns: int
+    answered_ns: list[int]
+
+
+def events_of(load: Load) -> list[CostRecorded]:
+    now, over = datetime.now(UTC), timedelta(milliseconds=load.over_ms)
+    return list(calls(load.events, load.seed, now, over, priced=load.priced))
+
+
+def _run(load: Load) -> Sent:
+    settings = settings_of(environ=os.environ, cwd=Path.cwd(), home=Path.home()).settings
     paths = resolve_paths(settings, ledger=None, environ=os.environ)
-    events = list(costs(count, seed))
+    events = events_of(load)
     requests = [
-        encode(Append(events=list(events[n : n + at_once]))) for n in range(0, count, at_once)
+        encode(Append(events=list(events[n : n + load.at_once])))
+        for n in range(0, load.events, load.at_once)
     ]
     decode = reply_codec(Append).decode
+    answers, answered_ns = [], []
     with Connection(paths.api_socket, ANSWER_WITHIN_S) as connection:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         began_ns = time.monotonic_ns()
-        answers = [connection.request(request, ANSWER_WITHIN_S) for request in requests]
-        ended_ns = time.monotonic_ns()
+        for request in requests:
+            answers.append(connection.request(request, ANSWER_WITHIN_S))
+            answered_ns.append(time.monotonic_ns())
     for answer in answers:
         reply = decode(answer)
         if not isinstance(reply, Appended) or reply.duplicates or reply.anomalies:
             raise RuntimeError(f"not taken as it was sent: {reply}")
-    return began_ns, ended_ns
+    return Sent(began_ns, answered_ns)
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_run(*map(int, sys.argv[1:]))))
+    sys.stdout.buffer.write(msgspec.json.encode(_run(msgspec.json.decode(sys.argv[1], type=Load))))

@@ -29,9 +29,9 @@ class Report(Struct, frozen=True, kw_only=True):
     figures: list[Figure]
 
     @property
-    def over(self) -> list[Figure]:
-        """Figures past their limits."""
-        return [figure for figure in self.figures if figure.verdict == "OVER"]
+    def missed(self) -> list[Figure]:
+        """Figures that are not within their limits."""
+        return [figure for figure in self.figures if figure.verdict in ("OVER", "UNDER")]
 
 
 def as_text(report: Report) -> str:
@@ -39,10 +39,10 @@ def as_text(report: Report) -> str:
         f"{name:<10}{getattr(report.machine, name)}\n" for name in report.machine.__struct_fields__
     )
     run = f"{'run':<10}{report.began_at:%F %T} UTC, {report.took_s:.0f} s\n"
-    over = report.over
+    missed = report.missed
     end = (
-        f"over the limit: {', '.join(figure.name for figure in over)}"
-        if over
+        f"not within the limit: {', '.join(figure.name for figure in missed)}"
+        if missed
         else "every figure is within its limit"
     )
     return f"{head}{run}\n{table(Table(COLUMNS, report.figures), None)}\n{end}\n"
@@ -59,4 +59,6 @@ def _interval(figure: Figure) -> str | None:
 
 
 def _limit(figure: Figure) -> str | None:
-    return None if figure.limit is None else f"≤ {figure.limit:g} {figure.unit}"
+    if figure.limit is None:
+        return None
+    return f"{'≥' if figure.at_least else '≤'} {figure.limit:g} {figure.unit}"

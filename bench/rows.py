@@ -7,7 +7,7 @@ import apsw
 
 from personad.contract.events import AnyEvent
 from personad.kinds import CODE_OF, body_of, microseconds
-from personad.log import SCHEMA
+from personad.log import SCHEMA as SCHEMA
 
 Row = tuple[int, bytes, int, int, int, int, bytes]
 

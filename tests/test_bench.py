@@ -76,6 +76,14 @@ def test_a_figure_past_its_limit_is_over() -> None:
     assert figure(2.001, 2.0).verdict == "OVER"
 
 
+def test_a_figure_at_the_least_that_is_good_is_within_it() -> None:
+    assert figure(2.0, 2.0, at_least=True).verdict == "ok"
+
+
+def test_a_figure_that_does_not_reach_the_least_that_is_good_is_under() -> None:
+    assert figure(1.999, 2.0, at_least=True).verdict == "UNDER"
+
+
 def test_a_figure_without_a_limit_has_no_verdict() -> None:
     assert figure(1e9, None).verdict == ""
 
@@ -176,10 +184,19 @@ def test_a_report_shows_the_machine_each_figure_its_limit_and_its_peer() -> None
     assert shown.endswith("every figure is within its limit\n")
 
 
-def test_a_report_names_what_is_over() -> None:
-    shown = as_text(report(figure(1.0), figure(3.0, name="a slow thing"), figure(9.0, None)))
+def test_a_report_names_what_is_over_and_what_is_under() -> None:
+    slow, weak = figure(3.0, name="a slow thing"), figure(1.0, name="a weak one", at_least=True)
 
-    assert shown.endswith("over the limit: a slow thing\n")
+    shown = as_text(report(figure(1.0), slow, weak, figure(9.0, None)))
+
+    assert shown.endswith("not within the limit: a slow thing, a weak one\n")
+
+
+def test_a_report_shows_on_which_side_of_the_limit_it_is_good() -> None:
+    shown = as_text(report(figure(1.0, 2.0), figure(1.0, 0.3, at_least=True)))
+
+    assert "≤ 2 ms" in shown
+    assert "≥ 0.3 ms" in shown
 
 
 @pytest.mark.parametrize(

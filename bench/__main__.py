@@ -32,7 +32,7 @@ def main(
     """Measure all, or only what is named; in temporary folders, on ledgers of their own."""
     if listing:
         for name, measurement in MEASUREMENTS.items():
-            click.echo(f"{name:<10}{measurement.question}")
+            click.echo(f"{name:<12}{measurement.question}")
         return
     where, began_at, clock = machine(), datetime.now(UTC), time.monotonic()
     figures = []

@@ -16,11 +16,15 @@ its limit and beside a *peer*: what does the same, or the least that has to be d
 same machine in the same run. It ends with 1 where a figure is not within its limit.
 
 ```
-python -m bench                       # all of it, in about four minutes
+python -m bench                       # all of it, in about fifteen minutes
 python -m bench startup watching      # only what is named; --list says what there is
 python -m bench --json run.json       # a document too
 python -m bench --patience 300        # before each, wait for the machine to be quiet
 ```
+
+Most of the time goes into a ledger of ten million events, which takes some 4 GB in the temporary folder
+and is made once for `large`, `asking` and `rebuilding`. `PERSONA_BENCH_EVENTS=100_000` makes it
+smaller, and `PERSONA_BENCH_CACHE=FOLDER` keeps it there until the code that makes it changes.
 
 Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your
 environment. The machine should be otherwise idle: the head tells its load before the run, and above
@@ -57,6 +61,16 @@ _MEANINGS = {
     "begins with a request's bytes. Rounds of ours and theirs take turns. One event a request is "
     "measured in multiples of the median commit of one row. And what an event takes on disk with "
     "everything that is folded from it.",
+    "large": "A ledger of 90 days with 10,000 experiments and 100,000 batches of personas, made "
+    "before by the daemon's own transactions; one of 100,000 events beside it. Its size with all "
+    "indexes and folds against the same events as JSON lines; from spawning a daemon to its first "
+    "answer, after a clean stop and after SIGKILL; and the daemon's resident memory at rest, and "
+    "at its peak while two producers send all they can.",
+    "asking": "Every question about costs and quality in turn, over thirty days that begin on "
+    "another day each time, from the client's call to its typed reply. Each figure is that of the "
+    "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
+    "rebuilding": "`personad rebuild` of every table from its start to its end, while the same "
+    "questions are asked; the slowest answer of all counts. The peer only reads and decodes.",
 }
 
 

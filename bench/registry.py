@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from . import daemon_idle, daemon_ready, daemon_size, ingest, reading, running, startup, watching
+from . import (
+    asking,
+    daemon_idle,
+    daemon_ready,
+    daemon_size,
+    ingest,
+    large,
+    reading,
+    rebuilding,
+    running,
+    startup,
+    watching,
+)
 from .figure import Figure
 
 
@@ -22,4 +34,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "size": Measurement(daemon_size.measure, "How much memory does a daemon take?"),
     "idle": Measurement(daemon_idle.measure, "What does a daemon cost while nothing happens?"),
     "ingest": Measurement(ingest.measure, "How many events a second are taken in?"),
+    "large": Measurement(large.measure, "What does a daemon take with ten million events?"),
+    "asking": Measurement(asking.measure, "How soon are questions about thirty days answered?"),
+    "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
 }

@@ -12,21 +12,17 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from personad.contract.codec import encode
-from personad.contract.events import AnyEvent
 from personad.store import open_for_writing, transaction
 
-from .history import Shape, history
+from .history import Shape
+from .stream import groups
 
-GROUP = 5_000
 _OURS = ("bench.", "persona.", "personad.")
 
 
@@ -49,16 +45,15 @@ def fill(database: Path, shape: Shape) -> Filled:
     json_bytes = 0
     # Nothing in here is a cycle, and looking for some takes a tenth of the time.
     gc.disable()
-    events = history(shape)
     db = open_for_writing(str(database))
     try:
         db.execute("PRAGMA synchronous = OFF")
         last_seq = 0
-        while group := list(islice(events, GROUP)):
-            with transaction(db, last_seq, group[-1].at) as txn:
-                txn.add(group)
+        for group in groups(shape):
+            with transaction(db, last_seq, group.events[-1].at) as txn:
+                txn.add(group.events)
             last_seq = txn.last_seq
-            json_bytes += _json_bytes(group)
+            json_bytes += group.json_bytes
     finally:
         db.close()
         gc.enable()
@@ -72,10 +67,6 @@ def fill(database: Path, shape: Shape) -> Filled:
         json_bytes=json_bytes,
         took_s=time.monotonic() - began,
     )
-
-
-def _json_bytes(events: Iterable[AnyEvent]) -> int:
-    return sum(len(encode(event, "json")) + 1 for event in events)
 
 
 def _onto_disk(file: Path) -> None:

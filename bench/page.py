@@ -22,9 +22,9 @@ python -m bench --json run.json       # a document too
 python -m bench --patience 300        # before each, wait for the machine to be quiet
 ```
 
-Most of the time goes into a ledger of ten million events, which takes some 4 GB in the temporary folder
-and is made once for `large`, `asking` and `rebuilding`. `PERSONA_BENCH_EVENTS=100_000` makes it
-smaller, and `PERSONA_BENCH_CACHE=FOLDER` keeps it there until the code that makes it changes.
+Most of the time goes into a ledger of ten million events, which takes some 4 GB in the temporary
+folder and is made once for `large`, `asking` and `rebuilding`. `PERSONA_BENCH_EVENTS=100_000` makes
+it smaller, and `PERSONA_BENCH_CACHE=FOLDER` keeps it there until the code that makes it changes.
 
 Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your
 environment. The machine should be otherwise idle: the head tells its load before the run, and above

@@ -117,7 +117,8 @@ def _case(case: Case) -> list[Figure]:
 
 
 _PEERS: dict[str, Callable[..., float]] = {
-    "eventsourcing's SQLite recorder": peers.eventsourcing,
+    "eventsourcing, from an event": peers.eventsourcing_whole,
+    "eventsourcing's SQLite recorder": peers.eventsourcing_recorder,
     "bare sqlite3": peers.bare_sqlite3,
     "a service on sqlite3, no projections": peers.service_on_sqlite3,
 }

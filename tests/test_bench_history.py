@@ -92,7 +92,13 @@ def test_made_up_calls_end_when_asked_and_are_priced_where_asked(priced: bool) -
 
 @pytest.mark.parametrize(
     "peer",
-    [peers.bare_apsw, peers.bare_sqlite3, peers.service_on_sqlite3, peers.eventsourcing],
+    [
+        peers.bare_apsw,
+        peers.bare_sqlite3,
+        peers.service_on_sqlite3,
+        peers.eventsourcing_recorder,
+        peers.eventsourcing_whole,
+    ],
 )
 def test_a_peer_takes_every_event(
     peer: Callable[[Path, Sequence[AnyEvent], int], float], tmp_path: Path

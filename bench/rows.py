@@ -9,10 +9,11 @@ from personad.contract.events import AnyEvent
 from personad.kinds import CODE_OF, body_of, microseconds
 from personad.log import SCHEMA as SCHEMA
 
-Row = tuple[int, bytes, int, int, int, int, bytes]
+Row = tuple[int, bytes, int, int, int, int, int | None, int | None, bytes]
 
 INSERT = (
-    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, cost, price, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -29,4 +30,5 @@ def bare_database(path: Path) -> apsw.Connection:
 def rows_of(events: Iterable[AnyEvent]) -> Iterator[Row]:
     for seq, event in enumerate(events, start=1):
         at = microseconds(event.at)
-        yield seq, event.id.bytes, CODE_OF[type(event)], at, at, 1, body_of(event)
+        cost = getattr(event, "cost_nanousd", None)
+        yield seq, event.id.bytes, CODE_OF[type(event)], at, at, 1, cost, None, body_of(event)

@@ -29,6 +29,8 @@ from personad.writer import Job, Writer
 
 READERS = 2
 LINGER_S = 0.05
+AT_ONCE_BYTES = 64 << 10
+AT_ONCE_JOBS = 64
 
 logger = logging.getLogger(__name__)
 
@@ -94,16 +96,36 @@ class Api:
                 self._receive_one()
 
     def _receive_one(self) -> None:
-        """A function of its own, so that nothing of a large message is held while waiting."""
-        incoming = self._replier.receive()
+        """A function of its own, so that nothing of a large message is held while waiting.
+
+        What has arrived meanwhile is taken along: small changes are then one commit, done here.
+        """
+        incoming: Incoming | None = self._replier.receive()
+        jobs: list[Job] = []
+        room = AT_ONCE_BYTES
+        while incoming is not None:
+            job = self._dispatched(incoming)
+            if job is not None:
+                jobs.append(job)
+            room -= len(incoming.body)
+            if room < 0 or len(jobs) == AT_ONCE_JOBS:
+                break
+            incoming = self._replier.receive_now()
+        if jobs and not (room >= 0 and self._writer.do_at_once(jobs)):
+            for job in jobs:
+                self._change(job)
+
+    def _dispatched(self, incoming: Incoming) -> Job | None:
+        """Has a request answered; gives back what the writer has to do."""
         try:
-            self._dispatch(incoming, self._codec.decode(incoming.body))
+            return self._dispatch(incoming, self._codec.decode(incoming.body))
         except LedgerError as error:
             self._reply(incoming, error.failure())
         except _UNFORESEEN as error:
             self._reply(incoming, _internal(error))
+        return None
 
-    def _dispatch(self, incoming: Incoming, request: Any) -> None:
+    def _dispatch(self, incoming: Incoming, request: Any) -> Job | None:
         kind = type(request)
         if kind is Hello and request.protocol != PROTOCOL:
             raise LedgerError(
@@ -121,11 +143,14 @@ class Api:
                     raise _stopping()
                 self._questions.put((incoming, request))
         elif kind in CHANGES:
-            job = Job(request, len(incoming.body), lambda reply: self._reply(incoming, reply))
-            if kind is not cost.StartCall or not self._before_call(lambda: self._change(job)):
-                self._change(job)
+            size, client = len(incoming.body), incoming.client
+            job = Job(request, size, lambda reply: self._reply(incoming, reply), client)
+            if kind is cost.StartCall and self._before_call(lambda: self._change(job)):
+                return None
+            return job
         else:
             raise LedgerError("internal", f"nobody answers {kind.__name__}")
+        return None
 
     def _change(self, job: Job) -> None:
         if not self._writer.submit(job):

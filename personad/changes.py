@@ -9,19 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from msgspec import UNSET
+
 from personad import leases
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Reply, derived_id
 from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Append, Fence, Import
+from personad.contract.events import AnyEvent, Append, Fence, Import, Receipt
 from personad.contract.schema import tag
 from personad.leases import UNCLAIMED_MS, Lease, Leases
-from personad.log import TooLarge
+from personad.log import Priced, TooLarge
+from personad.price_data import UnitPrices
+from personad.pricing import cost_of, tokens_of
 from personad.projections import batch_questions, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
+from personad.projections.prices import price_call
 from personad.store import Transaction
 
 Answer = Callable[[], Reply]
@@ -52,10 +58,39 @@ def append(txn: Transaction, request: Append, context: Context) -> Answer:
 
 
 def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
-    return _add(txn, [item.event for item in request.items], "$.items[{}].event")
+    """Adds an export's lines: what was priced keeps its receipt, what had no price gets none."""
+    receipts: dict[UUID, tuple[int | None, int | None]] = {}
+    for index, item in enumerate(request.items):
+        event = item.event
+        if isinstance(event, c.CostRecorded) and item.receipt is not UNSET:
+            found = None
+            if item.receipt is not None and event.cost_nanousd is None:
+                found = _receipt(txn, event, item.receipt, f"$.items[{index}].receipt")
+            receipts[event.id] = found or (None, None)
+    events = [item.event for item in request.items]
+    return _add(
+        txn,
+        events,
+        "$.items[{}].event",
+        priced=lambda event: receipts.get(event.id) or price_call(txn.book, event),
+    )
 
 
-def _add(txn: Transaction, events: Sequence[AnyEvent], where: str) -> Answer:
+def _receipt(
+    txn: Transaction, event: c.CostRecorded, receipt: Receipt, field: str
+) -> tuple[int | None, int]:
+    try:
+        prices = msgspec.convert(receipt, UnitPrices)
+    except msgspec.ValidationError as error:
+        raise LedgerError("invalid", f"this is no receipt: {error}", field=field) from None
+    return cost_of(tokens_of(event), prices), txn.book.names.price(
+        msgspec.json.encode(prices).decode()
+    )
+
+
+def _add(
+    txn: Transaction, events: Sequence[AnyEvent], where: str, *, priced: Priced | None = None
+) -> Answer:
     """Adds what a client sent.
 
     Raises:
@@ -68,7 +103,7 @@ def _add(txn: Transaction, events: Sequence[AnyEvent], where: str) -> Answer:
         if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
             raise _strange_time(where.format(index) + ".effective_from")
     try:
-        return txn.add(events)
+        return txn.add(events, priced=priced)
     except TooLarge as error:
         raise LedgerError(
             "too-large", str(error), field=where.format(error.index), hint="send less in it"

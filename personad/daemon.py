@@ -16,19 +16,21 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import anyio
 import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from personad import log, notify
+from personad import log, notify, quarantine
 from personad.api import Api
+from personad.civil import UnknownZone, find_zone
 from personad.contract.admin import Hello, Mode, Status, StatusReply, Stop, Welcome
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
-from personad.contract.settings import Settings
+from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
 from personad.journal import open_journal
 from personad.live import Live
@@ -101,13 +103,20 @@ class Daemon:
             open_batches=batch_questions.count_open(db),
             watchers=self.live.watchers,
             spool_backlog=backlog(self.paths.spool_dir),
-            quarantined=quarantined(self.paths.quarantine_dir),
+            quarantined=quarantined(self.paths.quarantine_dir) + quarantine.count(db),
             anomalies=log.count_anomalies(db),
             last_retention=None,
             last_backup=None,
             mode=self.mode,
             mode_reason=self.writer.trouble,
         )
+
+
+def _zone(settings: Settings) -> ZoneInfo:
+    try:
+        return find_zone(settings.daemon.timezone)
+    except UnknownZone as error:
+        raise ConfigurationError(str(error), key="daemon.timezone") from None
 
 
 def _size_bytes(paths: Paths) -> int:
@@ -131,13 +140,14 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
         private_directory(folder)
     for socket in (paths.api_socket, paths.live_socket):
         check_socket_path(socket)
+    zone = _zone(settings)
     os.umask(0o077)
     sys.setswitchinterval(SWITCH_S)
     threading.excepthook = _end
     holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))
     with holding, ExitStack() as closing:
         open_journal(paths.log_file, settings.daemon.log_level)
-        daemon = _open(paths, autostarted, closing)
+        daemon = _open(paths, zone, autostarted, closing)
         logger.info("ready: version %s, ledger %s", VERSION, daemon.ledger)
         anyio.run(_wait, daemon, ready)
         daemon.draining = True
@@ -182,7 +192,7 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
         loop.call_soon_threadsafe(call)
 
 
-def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
+def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -> Daemon:
     """Starts every thread, and has `closing` end them in the reverse order."""
     db = open_for_writing(str(paths.database))
     closing.callback(db.close)
@@ -194,7 +204,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     watched = open_for_reading(str(paths.database))
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
-    writer = Writer(db, publish=live.prepare)
+    writer = Writer(db, zone=zone, publish=live.prepare)
     daemon = Daemon(
         paths=paths,
         autostarted=autostarted,

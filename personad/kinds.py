@@ -45,6 +45,24 @@ KINDS: dict[str, int] = {
 }
 """For ever: a number is never given to another kind."""
 
+RAW_KINDS: frozenset[str] = frozenset(
+    {
+        "persona.queued",
+        "persona.generating",
+        "persona.validating",
+        "persona.retrying",
+        "persona.completed",
+        "persona.failed",
+        "call.started",
+        "call.abandoned",
+        "cost.recorded",
+        "cost.corrected",
+        "quality.scored",
+        "benchmark.finished",
+    }
+)
+"""What retention drops in time; all other kinds are kept for ever."""
+
 _ID_BYTES = 18
 """msgpack's `bin 8` header and 16 bytes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,6 +88,7 @@ def _array_twin(kind: type[Event]) -> Any:
     )
 
 
+RAW_EVENTS: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if tag(kind) in RAW_KINDS)
 CODE_OF: dict[type[Event], int] = {kind: KINDS[tag(kind)] for kind in EVENTS}
 _READERS = {
     CODE_OF[kind]: (kind, msgspec.msgpack.Decoder(_array_twin(kind)).decode) for kind in EVENTS

@@ -4,32 +4,30 @@ All functions take a connection that is inside a transaction (for writing) or at
 reading), and know nothing of sockets, threads or clocks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import apsw
+import msgspec
 
-from personad.contract.base import MAX_EVENT_BYTES, Event
+from personad.contract.base import MAX_EVENT_BYTES
+from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent, Recorded
 from personad.kinds import CODE_OF, KINDS, body_of, event_of, microseconds, moment_of
+from personad.names import Names
 
 SCHEMA = """
 CREATE TABLE event (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER PRIMARY KEY,
   id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
   kind INTEGER NOT NULL,
   at INTEGER NOT NULL,             -- microseconds since 1970, by the producer's clock
   recorded_at INTEGER NOT NULL,    -- microseconds since 1970, by the daemon's clock
   batch INTEGER REFERENCES batch_key (key),
+  cost INTEGER,                    -- nano-dollars that a cost.recorded counts; NULL: unpriced
+  price INTEGER REFERENCES price (key),  -- the receipt, where the daemon priced it
   body BLOB NOT NULL
-) STRICT;
-
--- Batches by a small number, so that an event needn't carry a long name twice.
-CREATE TABLE batch_key (
-  key INTEGER PRIMARY KEY,
-  batch TEXT NOT NULL UNIQUE,
-  first_seq INTEGER NOT NULL
 ) STRICT;
 
 -- What was kept, but fits nowhere: it is folded into nothing.
@@ -37,41 +35,57 @@ CREATE TABLE anomaly (
   seq INTEGER PRIMARY KEY REFERENCES event (seq),
   reason TEXT NOT NULL
 ) STRICT;
+
+-- One row: the highest seq that retention has dropped, so that none is given twice.
+CREATE TABLE dropped (
+  seq INTEGER NOT NULL
+) STRICT;
 """
 
-_INSERT = (
-    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT = (
+    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, cost, price, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
 _FEW = 32
 _ASKED = 256
 _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - places
-_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
-_KEY_OF = "SELECT key FROM batch_key WHERE batch = ?"
-_NEW_KEY = "INSERT INTO batch_key (batch, first_seq) VALUES (?, ?) RETURNING key"
+_LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
 
-_COLUMNS = "event.seq, event.id, event.kind, event.recorded_at, event.body, anomaly.reason"
+_COLUMNS = """event.seq, event.id, event.kind, event.recorded_at, event.cost, prices, event.body,
+  reason"""
+_FROM = """event LEFT JOIN anomaly USING (seq) LEFT JOIN price ON price.key = event.price"""
 _READ = f"""
-SELECT {_COLUMNS} FROM event LEFT JOIN anomaly USING (seq)
+SELECT {_COLUMNS} FROM {_FROM}
 WHERE event.seq > :after ORDER BY event.seq LIMIT :limit
 """  # noqa: S608 - columns are a constant of ours
 _READ_SOME = f"""
-SELECT {_COLUMNS} FROM event LEFT JOIN anomaly USING (seq)
+SELECT {_COLUMNS} FROM {_FROM}
 WHERE event.seq > max(:after, :first - 1)
   AND (:batch IS NULL OR event.batch = :batch)
   AND (:kinds IS NULL OR event.kind IN (SELECT value FROM json_each(:kinds)))
 ORDER BY event.seq LIMIT :limit
 """  # noqa: S608 - columns are a constant of ours
+_ENTRIES = """
+SELECT seq, at, kind, id, cost, body FROM event LEFT JOIN anomaly USING (seq)
+WHERE seq > ? AND reason IS NULL ORDER BY seq LIMIT ?
+"""
+_ENTRY = "SELECT seq, at, kind, id, cost, body FROM event WHERE seq = ?"
 _HAS_BATCH = "SELECT 1 FROM batch_key WHERE batch = ?"
 _BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
+
+Entry = tuple[int, int, AnyEvent, int | None]
+"""What a fold sees of an event: its seq, its time in microseconds, itself, and what it cost in
+nano-dollars, by its own word or at the prices of its time (of a `cost.recorded`; else None)."""
+Priced = Callable[[CostRecorded], tuple[int | None, int | None]]
+"""What a call costs whose event doesn't say it, and the number of its unit prices."""
 
 
 def last_seq(db: apsw.Connection) -> int:
     """The highest seq ever given; it outlives the rows that retention drops."""
-    row = db.execute(_LAST).fetchone()
-    return int(row[0]) if row else 0
+    return int(db.execute(_LAST).get)
 
 
 def knows(db: apsw.Connection, event_id: UUID) -> bool:
@@ -79,7 +93,7 @@ def knows(db: apsw.Connection, event_id: UUID) -> bool:
     return db.execute(_KNOWN, (event_id.bytes,)).fetchone() is not None
 
 
-def _known_of(db: apsw.Connection, ids: Sequence[bytes]) -> set[bytes]:
+def known_of(db: apsw.Connection, ids: Sequence[bytes]) -> set[bytes]:
     """Those of the ids that were acknowledged before; many asked together, in a quarter of the
     time."""
     if len(ids) < _FEW:
@@ -101,9 +115,21 @@ class TooLarge(Exception):
         self.index = index
 
 
+def check_size(body: bytes, index: int) -> None:
+    """Raises TooLarge for the event at that place."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise TooLarge(index, len(body))
+
+
 def insert(
-    db: apsw.Connection, events: Sequence[AnyEvent], *, after: int, now: datetime
-) -> list[Recorded]:
+    db: apsw.Connection,
+    names: Names,
+    events: Sequence[AnyEvent],
+    *,
+    after: int,
+    now: datetime,
+    priced: Priced,
+) -> list[Entry]:
     """Adds the events that aren't there yet, as `after + 1` and on; what was there is left out.
 
     The first of several with one id counts, whether they come together or years apart.
@@ -112,48 +138,59 @@ def insert(
         TooLarge: nothing was added.
     """
     bodies = [body_of(event) for event in events]
-    for index, body in enumerate(bodies):
-        if len(body) > MAX_EVENT_BYTES:
-            raise TooLarge(index, len(body))
-    recorded: list[Recorded] = []
-    rows = []
+    if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
+        for index, body in enumerate(bodies):
+            check_size(body, index)
+    # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
+    db.execute("SAVEPOINT added")
+    rows, entries = _rows(names, events, bodies, after, now, priced)
+    before = db.total_changes()
+    db.executemany(INSERT, rows)
+    if db.total_changes() - before != len(rows):
+        db.execute("ROLLBACK TO added")
+        names.forget()
+        seen = known_of(db, [event.id.bytes for event in events])
+        fresh, kept = [], []
+        for event, body in zip(events, bodies, strict=True):
+            if event.id.bytes not in seen:
+                seen.add(event.id.bytes)
+                fresh.append(event)
+                kept.append(body)
+        rows, entries = _rows(names, fresh, kept, after, now, priced)
+        db.executemany(INSERT, rows)
+    db.execute("RELEASE added")
+    return entries
+
+
+Row = tuple[int, bytes, int, int, int, int | None, int | None, int | None, bytes]
+
+
+def _rows(
+    names: Names,
+    events: Sequence[AnyEvent],
+    bodies: Sequence[bytes],
+    after: int,
+    now: datetime,
+    priced: Priced,
+) -> tuple[list[Row], list[Entry]]:
+    rows: list[Row] = []
+    entries: list[Entry] = []
     recorded_at = microseconds(now)
-    keys: dict[str, int] = {}
-    seen = _known_of(db, [event.id.bytes for event in events])
-    seq = after
-    for event, body in zip(events, bodies, strict=True):
-        event_id = event.id.bytes
-        if event_id in seen:
-            continue
-        seen.add(event_id)
-        seq += 1
-        rows.append(
-            (
-                seq,
-                event_id,
-                CODE_OF[type(event)],
-                microseconds(event.at),
-                recorded_at,
-                _key_of_batch(db, event, seq, keys),
-                body,
-            )
-        )
-        recorded.append(Recorded(seq=seq, recorded_at=now, event=event))
-    db.executemany(_INSERT, rows)
-    return recorded
-
-
-def _key_of_batch(db: apsw.Connection, event: Event, seq: int, keys: dict[str, int]) -> int | None:
-    batch: str | None = getattr(event, "batch", None)
-    if batch is None:
-        return None
-    key = keys.get(batch)
-    if key is None:
-        row = db.execute(_KEY_OF, (batch,)).fetchone()
-        if row is None:
-            row = db.execute(_NEW_KEY, (batch, seq)).fetchone()
-        key = keys[batch] = int(row[0])  # type: ignore[index]
-    return key
+    for seq, (event, body) in enumerate(zip(events, bodies, strict=True), after + 1):
+        kind = type(event)
+        batch: str | None = getattr(event, "batch", None)
+        key = None if batch is None else names.batch(batch, seq)
+        at = microseconds(event.at)
+        cost = price = None
+        if kind is CostRecorded:
+            cost = event.cost_nanousd  # type: ignore[union-attr]
+            # One whose answer never came counts at what is reserved for it.
+            if cost is None and event.outcome != "unknown":  # type: ignore[union-attr]
+                cost, price = priced(event)  # type: ignore[arg-type]
+        code = CODE_OF[kind]
+        rows.append((seq, event.id.bytes, code, at, recorded_at, key, cost, price, body))
+        entries.append((seq, at, event, cost))
+    return rows, entries
 
 
 def mark(db: apsw.Connection, anomalies: Sequence[tuple[int, str]]) -> None:
@@ -168,6 +205,22 @@ def count_anomalies(db: apsw.Connection) -> int:
 def has_batch(db: apsw.Connection, batch: str) -> bool:
     """Whether any event is of this batch, be it one that fits nowhere."""
     return db.execute(_HAS_BATCH, (batch,)).fetchone() is not None
+
+
+def entries(db: apsw.Connection, *, after: int, limit: int) -> list[Entry]:
+    """What is to be folded past `after`, in order: everything but the anomalies."""
+    return [_entry(row) for row in db.execute(_ENTRIES, (after, limit))]
+
+
+def entry(db: apsw.Connection, seq: int) -> Entry | None:
+    """One event; None where retention has dropped it."""
+    row = db.execute(_ENTRY, (seq,)).fetchone()
+    return _entry(row) if row else None
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    seq, at, code, event_id, cost, body = row
+    return seq, at, event_of(code, event_id, body), cost  # type: ignore[arg-type, return-value]
 
 
 def read(
@@ -203,10 +256,12 @@ def read(
                 "limit": limit,
             },
         )
-    for seq, event_id, code, recorded_at, body, reason in rows:
+    for seq, event_id, code, recorded_at, cost, prices, body, reason in rows:
         yield Recorded(
             seq=seq,
             recorded_at=moment_of(recorded_at),
             event=event_of(code, event_id, body),
             anomaly=reason,
+            cost_nanousd=cost,
+            receipt=msgspec.json.decode(prices) if prices else None,
         )

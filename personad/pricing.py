@@ -136,6 +136,15 @@ def parts_of(receipt: Receipt) -> list[Part]:
     ]
 
 
+def tokens_of(call: CostRecorded) -> Tokens:
+    return Tokens(
+        input=call.input_tokens,
+        output=call.output_tokens,
+        cache_read=call.cache_read_tokens,
+        cache_write=call.cache_write_tokens,
+    )
+
+
 class PriceBook:
     """Every price that is known: the user's own over the public list.
 
@@ -184,13 +193,7 @@ class PriceBook:
 
     def price_call(self, call: CostRecorded) -> tuple[NanoUsd, Receipt] | None:
         """`price` of a recorded call, whatever cost it states itself."""
-        tokens = Tokens(
-            input=call.input_tokens,
-            output=call.output_tokens,
-            cache_read=call.cache_read_tokens,
-            cache_write=call.cache_write_tokens,
-        )
-        return self.price(call.provider, call.model, tokens, call.at, call.service_tier)
+        return self.price(call.provider, call.model, tokens_of(call), call.at, call.service_tier)
 
     def ceiling(
         self,

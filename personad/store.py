@@ -6,15 +6,21 @@ A `Transaction` is the only way to change the ledger. It is used by one thread, 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import apsw
 
-from personad import log
+from personad import log, names, quarantine
 from personad.contract.base import VERSION
+from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Appended, Recorded
-from personad.projections import PROJECTIONS, fold
+from personad.contract.events import AnyEvent, Appended
+from personad.kinds import body_of, microseconds
+from personad.log import Entry, Priced
+from personad.projections import PROJECTIONS, book, fold, sketches
+from personad.projections.book import Book
+from personad.projections.prices import price_call
 
 FORMAT = 1
 """Of the database file; migrations lead from each to the next."""
@@ -28,6 +34,11 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE projection (
+  name TEXT PRIMARY KEY,
+  version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Who runs which batch. Not a fold: a fence must outlive every rebuild.
 CREATE TABLE lease (
   batch TEXT PRIMARY KEY,
@@ -36,9 +47,15 @@ CREATE TABLE lease (
   ttl_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+FOLDED = "".join((book.SCHEMA, sketches.SCHEMA, *(each.SCHEMA for each in PROJECTIONS)))
+"""All tables that follow from the log."""
+
 _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
 _TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
+
+BUSY_MS = 5_000
+"""How long the writer waits for another one, as `sqlite3` on the same file might be."""
 
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
@@ -62,7 +79,7 @@ def open_for_writing(path: str) -> apsw.Connection:
     except apsw.Error as error:
         raise _unusable(path, error) from None
     try:
-        db.set_busy_timeout(5_000)
+        db.set_busy_timeout(BUSY_MS)
         fresh = db.pragma("user_version") == 0 and not db.execute("SELECT 1 FROM sqlite_schema").get
         if fresh:
             # Only a database without tables can begin to vacuum step by step.
@@ -98,8 +115,10 @@ def ledger_id(db: apsw.Connection) -> str:
 
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
-    for schema in (_META, log.SCHEMA, *(each.SCHEMA for each in PROJECTIONS)):
+    for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, FOLDED):
         db.execute(schema)
+    versions = [(each.NAME, each.VERSION) for each in PROJECTIONS]
+    db.executemany("INSERT INTO projection (name, version) VALUES (?, ?)", versions)
     db.executemany(_SET_META, [("ledger", str(uuid4())), ("created_by", VERSION)])
     db.pragma("user_version", FORMAT)
     db.execute("COMMIT")
@@ -130,32 +149,54 @@ def _unusable(path: str, error: apsw.Error) -> LedgerError:
 class Transaction:
     """What is done to the ledger between one BEGIN and its COMMIT."""
 
-    def __init__(self, db: apsw.Connection, last_seq: int, now: datetime) -> None:
-        self.db = db
+    def __init__(self, book: Book, last_seq: int, now: datetime) -> None:
+        self.book = book
+        self.db = book.db
         self.now = now
         self.last_seq = self._since = last_seq
-        self.recorded: list[Recorded] = []
-        """Everything that was added, anomalies marked."""
-        self._unfolded: list[Recorded] = []
-        self._anomalies: dict[int, str] = {}
+        self.entries: list[Entry] = []
+        """Everything that was added."""
+        self.anomalies: dict[int, str] = {}
+        self._unfolded: list[Entry] = []
 
-    def add(self, events: Sequence[AnyEvent]) -> Callable[[], Appended]:
-        """Adds events; what comes back tells, after `fold`, what became of them."""
-        added = log.insert(self.db, events, after=self.last_seq, now=self.now)
-        self.last_seq += len(added)
-        self._unfolded += added
-        first = added[0].seq if added else None
-        last = added[-1].seq if added else None
-        duplicates = len(events) - len(added)
+    def add(
+        self, events: Sequence[AnyEvent], *, priced: Priced | None = None
+    ) -> Callable[[], Appended]:
+        """Adds events; what comes back tells, after `fold`, what became of them.
+
+        `priced` tells what calls cost that don't say it; the prices in force, if not given.
+        """
+        fresh, old = quarantine.parted(self.db, events)
+        parts = [fresh]
+        if any(isinstance(event, PriceSet) for event in fresh):
+            for event in fresh:
+                log.check_size(body_of(event), fresh.index(event))
+            parts = _after_each_price(fresh)
+        before = self.last_seq
+        for number, part in enumerate(parts):
+            if number:
+                self.fold()
+            added = log.insert(
+                self.db,
+                self.book.names,
+                part,
+                after=self.last_seq,
+                now=self.now,
+                priced=priced or (lambda event: price_call(self.book, event)),
+            )
+            self.last_seq += len(added)
+            self._unfolded += added
+        quarantine.put(self.db, old, self.now)
+        first, last = before + 1, self.last_seq
+        duplicates = len(fresh) - (last - before)
 
         def appended() -> Appended:
-            misfits = sum(first <= seq <= last for seq in self._anomalies) if first and last else 0
             return Appended(
-                first_seq=first,
-                last_seq=last,
+                first_seq=first if last >= first else None,
+                last_seq=last if last >= first else None,
                 duplicates=duplicates,
-                anomalies=misfits,
-                quarantined=0,
+                anomalies=sum(first <= seq <= last for seq in self.anomalies),
+                quarantined=len(old),
             )
 
         return appended
@@ -171,42 +212,43 @@ class Transaction:
         """Brings every projection up to the newest event."""
         if not self._unfolded:
             return
-        limit = self.now + AHEAD_MAX
+        limit_us = microseconds(self.now + AHEAD_MAX)
         early = [
-            (each.seq, f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)")
-            for each in self._unfolded
-            if each.event.at > limit
+            (seq, f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)")
+            for seq, at, _, _ in self._unfolded
+            if at > limit_us
         ]
-        misfits = {seq for seq, _ in early}
-        fit = [each for each in self._unfolded if each.seq not in misfits]
-        found = early + fold(self.db, fit, since=self._since)
+        fit = self._unfolded
+        if early:
+            misfits = {seq for seq, _ in early}
+            fit = [entry for entry in fit if entry[0] not in misfits]
+        found = early + fold(self.book, fit, since=self._since)
         if found:
             log.mark(self.db, found)
-            self._anomalies.update(found)
-        self.recorded += [
-            Recorded(
-                seq=each.seq,
-                recorded_at=each.recorded_at,
-                event=each.event,
-                anomaly=self._anomalies.get(each.seq),
-            )
-            if each.seq in self._anomalies
-            else each
-            for each in self._unfolded
-        ]
+            self.anomalies.update(found)
+        self.entries += self._unfolded
         self._unfolded = []
 
 
+def _after_each_price(events: Sequence[AnyEvent]) -> list[Sequence[AnyEvent]]:
+    """Parts that end with a `price.set` each: what follows it is priced by it."""
+    ends = [n for n, event in enumerate(events, 1) if isinstance(event, PriceSet)]
+    places = [0, *ends, len(events)]
+    return [events[begin:end] for begin, end in pairwise(places)]
+
+
 @contextmanager
-def transaction(db: apsw.Connection, last_seq: int, now: datetime) -> Iterator[Transaction]:
+def transaction(book: Book, last_seq: int, now: datetime) -> Iterator[Transaction]:
     """Commits at the end, to the disk; an exception takes everything back."""
+    db = book.db
     db.execute("BEGIN IMMEDIATE")
     try:
-        txn = Transaction(db, last_seq, now)
+        txn = Transaction(book, last_seq, now)
         yield txn
         txn.fold()
         db.execute("COMMIT")
     except BaseException:
+        book.forget()
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise

@@ -5,13 +5,15 @@ that request's error alone: the group is taken back and done again one by one.
 """
 
 import logging
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import apsw
 
@@ -19,13 +21,17 @@ from personad import log
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.base import Reply, Request
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import Recorded
 from personad.leases import Leases
-from personad.store import Transaction, transaction
+from personad.projections.book import Book
+from personad.store import BUSY_MS, Transaction, transaction
+
+T = TypeVar("T")
 
 QUEUE_BYTES = 32 << 20
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
+QUICK_S = 0.002
+"""A commit that takes longer had better be another thread's."""
 UNWRITABLE = (
     apsw.FullError,
     apsw.IOError,
@@ -52,13 +58,56 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """A piece of a longer work, done between two groups and outside of their transactions."""
+
+    work: Callable[[Book], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
 
-    request: Request[Any] | Expiry | Trial | None
+    request: Request[Any] | Expiry | Trial | Slice | None
     size_bytes: int
     answer: Callable[[Reply | None], None]
-    """Called once, in the writer's thread, after the commit."""
+    """Called once, after the commit, by whoever did it."""
+    client: bytes = b""
+    """Whose it is: clients take turns."""
+
+
+class Queue:
+    """What waits, a line for each client; clients take turns, so none can keep the others out."""
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, deque[Job]] = {}
+        self.bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def put(self, job: Job) -> None:
+        self._lines.setdefault(job.client, deque()).append(job)
+        self.bytes += job.size_bytes
+
+    def take(self) -> list[Job]:
+        """The next group: a slice of a longer work is one by itself."""
+        group: list[Job] = []
+        size = 0
+        while self._lines and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
+            client, line = next(iter(self._lines.items()))
+            if isinstance(line[0].request, Slice) and group:
+                break
+            job = line.popleft()
+            del self._lines[client]
+            if line:
+                self._lines[client] = line
+            size += job.size_bytes
+            group.append(job)
+            if isinstance(job.request, Slice):
+                break
+        self.bytes -= size
+        return group
 
 
 class Writer:
@@ -68,13 +117,16 @@ class Writer:
         self,
         db: apsw.Connection,
         *,
-        publish: Callable[[apsw.Connection, Sequence[Recorded], datetime], Callable[[], None]],
+        zone: ZoneInfo,
+        publish: Callable[[Transaction], Callable[[], None]],
     ) -> None:
-        self._db = db
+        self.book = Book(db, zone)
         self._publish = publish
-        self._jobs: deque[Job] = deque()
-        self._waiting_bytes = 0
+        self._queue = Queue()
         self._changed = threading.Condition()
+        self._at_work = threading.Lock()
+        """Held by whoever uses the connection."""
+        self._is_quick = True
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -91,14 +143,59 @@ class Writer:
     def submit(self, job: Job) -> bool:
         """Queues a job, waiting for room; False once the writer drains."""
         with self._changed:
-            while self._waiting_bytes > QUEUE_BYTES and not self._draining:
+            while self._queue.bytes > QUEUE_BYTES and not self._draining:
                 self._changed.wait()
             if self._draining:
                 return False
-            self._jobs.append(job)
-            self._waiting_bytes += job.size_bytes
+            self._queue.put(job)
             self._changed.notify_all()
             return True
+
+    def do_at_once(self, jobs: list[Job]) -> bool:
+        """Does small jobs in the caller's thread, where nobody else is waiting or at work.
+
+        That saves the time until another thread wakes. False, with nothing done, where it might
+        take long, so that the caller had better go on with something else.
+        """
+        if not (self._is_quick and self._thread.is_alive()) or not self._at_work.acquire(
+            blocking=False
+        ):
+            return False
+        try:
+            with self._changed:
+                if self._queue or self._draining:
+                    return False
+            self.book.db.set_busy_timeout(0)
+            self._answer(self._commit(jobs, patient=False))
+            return True
+        except apsw.BusyError:
+            # Somebody else holds the database: that is to wait for, not here.
+            return False
+        finally:
+            self.book.db.set_busy_timeout(BUSY_MS)
+            self._at_work.release()
+
+    def between(self, work: Callable[[Book], T]) -> T:
+        """Has the writer do a slice of a longer work; returns, or raises, what came of it.
+
+        Raises:
+            LedgerError: `unavailable`, once the writer drains.
+        """
+        results: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+        def do(book: Book) -> None:
+            try:
+                results.put((work(book), None))
+            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+                book.forget()
+                results.put((None, error))
+
+        if not self.submit(Job(Slice(do), 0, lambda _: None, b"between")):
+            raise LedgerError("unavailable", "the daemon is stopping")
+        result, error = results.get()
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
 
     def drain(self) -> None:
         """Does all that was queued, then ends; returns when that is done."""
@@ -109,15 +206,9 @@ class Writer:
 
     def _take(self) -> list[Job]:
         with self._changed:
-            while not self._jobs and not self._draining:
+            while not self._queue and not self._draining:
                 self._changed.wait()
-            group: list[Job] = []
-            size = 0
-            while self._jobs and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
-                job = self._jobs.popleft()
-                size += job.size_bytes
-                group.append(job)
-            self._waiting_bytes -= size
+            group = self._queue.take()
             self._changed.notify_all()
             return group
 
@@ -128,17 +219,34 @@ class Writer:
     def _round(self) -> bool:
         """A function of its own, so that nothing of a large group is held while waiting."""
         group = self._take()
-        for job, reply in self._commit(group) if group else ():
-            job.answer(reply)
-        return bool(group)
+        if not group:
+            return False
+        with self._at_work:
+            first = group[0].request
+            if isinstance(first, Slice):
+                first.work(self.book)
+            else:
+                self._answer(self._commit(group))
+        return True
 
-    def _commit(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
+    def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
+        for job, reply in done:
+            job.answer(reply)
+
+    def _commit(self, group: list[Job], *, patient: bool = True) -> list[tuple[Job, Reply | None]]:
+        began = time.monotonic()
         try:
             return self._commit_together(group)
+        except apsw.BusyError as error:
+            if not patient:
+                raise
+            return [(job, self._failed(error)) for job in group]
         except (apsw.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
             if len(group) > 1:
                 return [done for job in group for done in self._commit([job])]
             return [(group[0], self._failed(error))]
+        finally:
+            self._is_quick = time.monotonic() - began < QUICK_S
 
     def _commit_together(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
         """Raises whatever went wrong, with nothing of the group done."""
@@ -147,20 +255,20 @@ class Writer:
         context = Context(self.leases, clock)
         deadlines = dict(self.leases.deadlines)
         try:
-            with transaction(self._db, self.last_seq, now) as txn:
+            with transaction(self.book, self.last_seq, now) as txn:
                 answers = [self._do(txn, job, context) for job in group]
                 txn.fold()
                 replies = [answer() for answer in answers]
-                published = self._publish(self._db, txn.recorded, now) if txn.recorded else None
+                published = self._publish(txn) if txn.entries else None
         except BaseException:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
-        if self.trouble is not None and (txn.recorded or _has_trial(group)):
+        if self.trouble is not None and (txn.entries or _has_trial(group)):
             logger.info("the ledger can be written again")
             self.trouble = None
         if published is not None:
-            self.commits.append((clock, len(txn.recorded)))
+            self.commits.append((clock, len(txn.entries)))
             published()
         return list(zip(group, replies, strict=True))
 

@@ -59,7 +59,9 @@ _SHAPE = msgspec.json.Decoder(_Shape)
 def exported(recorded: Recorded) -> bytes:
     """A line of an export, newline included."""
     event = recorded.event
-    return _ENCODER.encode(Exported(event=event, derived=type(event).DAEMON_ONLY)) + b"\n"
+    derived = type(event).DAEMON_ONLY
+    line = Exported(event=event, receipt=recorded.receipt, derived=derived)
+    return _ENCODER.encode(line) + b"\n"
 
 
 def parse(lines: IO[bytes]) -> Iterator[Good | Bad]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from . import batch, benchmark, budget, cost, quality
 from .base import (
@@ -12,6 +12,7 @@ from .base import (
     Count,
     Moment,
     Name,
+    NanoUsd,
     Positive,
     Reply,
     Request,
@@ -48,6 +49,10 @@ AnyEvent = (
 )
 
 
+Receipt = dict[str, int | str | None]
+"""The unit prices that a cost was computed from, and their source."""
+
+
 class Recorded(Struct, frozen=True, kw_only=True):
     """An event as the ledger holds it."""
 
@@ -56,6 +61,10 @@ class Recorded(Struct, frozen=True, kw_only=True):
     event: AnyEvent
     anomaly: str | None = None
     """Why it was kept but not folded."""
+    cost_nanousd: NanoUsd | None = None
+    """What a `cost.recorded` counts, by its own word or priced by the daemon; null: unpriced."""
+    receipt: Receipt | None = None
+    """Where the daemon priced it; told by `read`, not in a live frame."""
 
 
 class Fence(Struct, frozen=True, kw_only=True):
@@ -86,8 +95,8 @@ class Exported(Struct, frozen=True, kw_only=True):
     """A line of `events export`."""
 
     event: AnyEvent
-    receipt: dict[str, int | str | None] | None = None
-    """The unit prices that a cost was computed from, and their source."""
+    receipt: Receipt | UnsetType | None = UNSET
+    """Null where the event says its own cost, or had no price; absent: still to be priced."""
     derived: bool = False
     """Whether the daemon wrote it."""
 

@@ -177,6 +177,11 @@ class Incoming:
 
     __slots__ = ("body", "header")
 
+    @property
+    def client(self) -> bytes:
+        """The connection that it came over."""
+        return self.header[:4]
+
     def __init__(self, header: bytes, body: bytes) -> None:
         self.header = header
         self.body = body
@@ -205,14 +210,20 @@ class Replier(_Socket):
         Raises:
             Closed: it was interrupted.
         """
-        message = _ffi.new("nng_msg **")
-        number = _lib.NNG_EAGAIN
-        while number == _lib.NNG_EAGAIN:
+        while True:
             if self._interrupted:
                 raise Closed(_lib.NNG_ECLOSED)
-            number = _lib.nng_recvmsg(self._socket[0], message, _lib.NNG_FLAG_NONBLOCK)
-            if number == _lib.NNG_EAGAIN:
-                select.select([self._arrived, self._woken], [], [])
+            incoming = self.receive_now()
+            if incoming is not None:
+                return incoming
+            select.select([self._arrived, self._woken], [], [])
+
+    def receive_now(self) -> Incoming | None:
+        """A request that is there already, or None."""
+        message = _ffi.new("nng_msg **")
+        number = _lib.nng_recvmsg(self._socket[0], message, _lib.NNG_FLAG_NONBLOCK)
+        if number == _lib.NNG_EAGAIN:
+            return None
         _check(number)
         try:
             header = bytes(

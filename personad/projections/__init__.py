@@ -2,15 +2,30 @@
 
 `PROJECTIONS` is the whole list, in the order in which they fold: what one of them finds impossible,
 the later ones never see.
+
+There are two kinds. A *view* is small and fed by events that are never dropped, so it may be folded
+again at any time. A *rollup* outlives the raw events that fed it: where they are gone, it is the
+truth, and is kept as it is.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
-import apsw
+from personad.contract.base import Event
+from personad.log import Entry
+from personad.projections import (
+    alerts,
+    batches,
+    budgets,
+    costs,
+    goals,
+    personas,
+    prices,
+    quality,
+)
+from personad.projections.book import Book
 
-from personad.contract.events import Recorded
-from personad.projections import batches, costs
+Kind = Literal["view", "rollup"]
 
 
 class Projection(Protocol):
@@ -19,28 +34,50 @@ class Projection(Protocol):
     NAME: str
     VERSION: int
     SCHEMA: str
+    TABLES: tuple[str, ...]
+    """Those that the log alone determines: caches and what waits to be worked in are left out."""
+    WANTS: tuple[type[Event], ...]
 
-    def apply(
-        self, db: apsw.Connection, recorded: Sequence[Recorded], *, since: int
-    ) -> list[tuple[int, str]]:
-        """Folds events in, in order; gives those that don't fit, by seq, with the reason.
-
-        `since` is the newest seq before this commit, of which these may be a part only.
-        """
+    def apply(self, book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
+        """Folds events in, in order; gives those that don't fit, by seq, with the reason."""
         ...
 
 
-PROJECTIONS: tuple[Projection, ...] = (batches, costs)
+PROJECTIONS: dict[Projection, Kind] = {
+    batches: "rollup",
+    prices: "view",
+    budgets: "view",
+    goals: "view",
+    alerts: "view",
+    costs: "rollup",
+    personas: "rollup",
+    quality: "rollup",
+}
+
+_READERS: dict[type[Event], tuple[Projection, ...]] = {}
+"""Who folds an event of each kind, in order."""
+for _projection in PROJECTIONS:
+    for _kind in _projection.WANTS:
+        _READERS[_kind] = (*_READERS.get(_kind, ()), _projection)
 
 
-def fold(db: apsw.Connection, recorded: Sequence[Recorded], *, since: int) -> list[tuple[int, str]]:
-    """Folds the events into every projection; gives those that don't fit, by seq."""
+def fold(book: Book, entries: Sequence[Entry], *, since: int) -> list[tuple[int, str]]:
+    """Folds the events into every projection; gives those that don't fit, by seq.
+
+    `since` is the newest seq before this commit, of which these may be a part only.
+    """
+    book.begin(since)
     anomalies: list[tuple[int, str]] = []
-    left = recorded
-    for projection in PROJECTIONS:
-        found = projection.apply(db, left, since=since)
+    misfits: set[int] = set()
+    wanted: dict[Projection, list[Entry]] = {each: [] for each in PROJECTIONS}
+    for entry in entries:
+        for projection in _READERS.get(type(entry[2]), ()):
+            wanted[projection].append(entry)
+    for projection, some in wanted.items():
+        if misfits:
+            some = [entry for entry in some if entry[0] not in misfits]
+        found = projection.apply(book, some) if some else []
         if found:
             anomalies += found
-            misfits = {seq for seq, _ in found}
-            left = [each for each in left if each.seq not in misfits]
+            misfits.update(seq for seq, _ in found)
     return anomalies

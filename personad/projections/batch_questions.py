@@ -1,6 +1,6 @@
 """What is asked about batches, answered from their rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -12,31 +12,21 @@ from personad.contract import batch as b
 from personad.contract.base import ErrorInfo
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds, moment_of
-from personad.projections import costs, states
-from personad.projections.batch_rows import BatchRow, load
+from personad.projections import batch_costs, states
+from personad.projections.batch_rows import BatchRow, PersonaRow, Rows, load, personas_of
 from personad.projections.batches import elapsed_us
 
 _LIST = f"""
 SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
-  (SELECT {costs.exact_sum("cost_nanousd")} FROM call WHERE call.batch = batch.batch)
+  {batch_costs.SPENT}
 FROM batch
 WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
 """  # noqa: S608 - an expression of ours
-_COLUMNS = """"index", persona, name, status, attempts, duration_ms, quality, accepted,
-  error_kind, error_message, started_at, retry_at, path"""
-_PERSONAS = f'SELECT {_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  # noqa: S608
-# All states are named so that the index on (batch, status, seq) finds the few that changed. Those
-# in flight are shown by the state of the batch as well.
-_CHANGED = f"""
-SELECT {_COLUMNS} FROM persona INDEXED BY persona_by_status WHERE batch = :batch AND seq > :after
-  AND status IN ('pending', 'generating', 'validating', 'retrying', 'completed', 'failed')
-ORDER BY 1
-"""  # noqa: S608 - columns are a constant of ours
-_IN_FLIGHT = f"""
-SELECT {_COLUMNS} FROM persona INDEXED BY persona_by_status WHERE batch = ?
+_IN_FLIGHT = """
+SELECT persona, started_at FROM persona INDEXED BY persona_by_status WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying')
-"""  # noqa: S608 - columns are a constant of ours
+"""
 _COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
 _SEEN = """
 SELECT count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms)
@@ -144,8 +134,7 @@ def show(db: apsw.Connection, batch: str, now: datetime) -> b.BatchState:
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
     told = _told(db, row, now)
-    personas = list(db.execute(_PERSONAS, (batch,)))
-    return _state(db, row, now, told, personas, costs.of_personas(db, batch))
+    return _state(db, row, now, told, personas_of(db, batch), batch_costs.of_personas(db, batch))
 
 
 class Told(NamedTuple):
@@ -153,39 +142,33 @@ class Told(NamedTuple):
 
     at: datetime
     status: str
-    sums: costs.OfBatch
+    sums: batch_costs.OfBatch
     eta: b.Eta | None
 
 
 def change(
-    db: apsw.Connection,
-    row: BatchRow,
-    now: datetime,
-    *,
-    after_seq: int,
-    told: Told | None,
-    is_cost_moved: bool,
+    rows: Rows, row: BatchRow, now: datetime, *, told: Told | None, is_cost_moved: bool
 ) -> tuple[b.BatchState, Told]:
-    """The batch as it now is, with the personas that changed after `after_seq`.
+    """The batch as it now is, with the personas that this transaction has changed.
 
     Its estimate is made anew four times a second, its sums when a cost has moved.
     """
+    db, changed = rows.db, rows.changed.get(row.batch, set())
     if told is None or told.status != row.status or now - told.at > ESTIMATE_EVERY:
         told = _told(db, row, now)
     elif is_cost_moved:
-        told = told._replace(sums=costs.of_batch(db, row.batch))
-    personas = list(db.execute(_CHANGED, {"batch": row.batch, "after": after_seq}))
-    if row.moved_seq > after_seq:
+        told = told._replace(sums=batch_costs.of_batch(db, row.batch))
+    if row.moved_seq > row.previous_seq:
         # A batch without a runner shows those in flight as paused, so they have changed as well.
-        known = {values[0] for values in personas}
-        others = db.execute(_IN_FLIGHT, (row.batch,))
-        personas = sorted([*personas, *(values for values in others if values[0] not in known)])
-    spent_on = costs.of_some(db, row.batch, [str(values[1]) for values in personas])
+        changed = changed | {persona for persona, _ in db.execute(_IN_FLIGHT, (row.batch,))}
+    found = (rows.persona(row.batch, persona) for persona in changed)
+    personas = sorted((each for each in found if each is not None), key=lambda each: each.index)
+    spent_on = batch_costs.of_some(db, row.batch, changed)
     return _state(db, row, now, told, personas, spent_on), told
 
 
 def _told(db: apsw.Connection, row: BatchRow, now: datetime) -> Told:
-    return Told(now, row.status, costs.of_batch(db, row.batch), _eta(db, row, now))
+    return Told(now, row.status, batch_costs.of_batch(db, row.batch), _eta(db, row, now))
 
 
 def _state(
@@ -193,8 +176,8 @@ def _state(
     row: BatchRow,
     now: datetime,
     told: Told,
-    personas: Sequence[Sequence[object]],
-    spent_on: dict[str, int],
+    personas: Sequence[PersonaRow],
+    spent_on: Mapping[str, int],
 ) -> b.BatchState:
     held = row.status in ("paused", "interrupted")
     return b.BatchState(
@@ -217,43 +200,30 @@ def _state(
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=[_persona(values, spent_on, held=held) for values in personas],
+        personas=[_persona(each, spent_on, held=held) for each in personas],
         seq=row.seq,
         as_of=now,
     )
 
 
-def _persona(values: Sequence[object], spent_on: dict[str, int], *, held: bool) -> b.PersonaRow:
-    (
-        index,
-        persona,
-        name,
-        status,
-        attempts,
-        duration_ms,
-        quality,
-        accepted,
-        error_kind,
-        error_message,
-        started_at,
-        retry_at,
-        path,
-    ) = values
-    error = ErrorInfo(kind=str(error_kind), message=str(error_message)) if error_kind else None
+def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.PersonaRow:
+    error = None
+    if row.error_kind:
+        error = ErrorInfo(kind=row.error_kind, message=row.error_message or "")
     return b.PersonaRow(
-        index=index,  # type: ignore[arg-type]
-        persona=persona,  # type: ignore[arg-type]
-        name=name,  # type: ignore[arg-type]
-        status="paused" if held and status in states.IN_FLIGHT else status,  # type: ignore[arg-type]
-        attempts=attempts,  # type: ignore[arg-type]
-        duration_ms=duration_ms,  # type: ignore[arg-type]
-        cost_nanousd=spent_on.get(persona, 0),  # type: ignore[call-overload]
-        quality=quality / 10_000 if isinstance(quality, int) else None,
-        accepted=bool(accepted) if accepted is not None else None,
+        index=row.index,
+        persona=row.persona,
+        name=row.name,
+        status="paused" if held and row.status in states.IN_FLIGHT else row.status,
+        attempts=row.attempts,
+        duration_ms=row.duration_ms,
+        cost_nanousd=spent_on.get(row.persona, 0),
+        quality=row.quality / 10_000 if row.quality is not None else None,
+        accepted=bool(row.accepted) if row.accepted is not None else None,
         error=error,
-        started_at=moment_of(started_at) if isinstance(started_at, int) else None,
-        retry_at=moment_of(retry_at) if isinstance(retry_at, int) else None,
-        path=path,  # type: ignore[arg-type]
+        started_at=moment_of(row.started_at) if row.started_at is not None else None,
+        retry_at=moment_of(row.retry_at) if row.retry_at is not None else None,
+        path=row.path,
     )
 
 
@@ -275,13 +245,13 @@ def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
         earlier = db.execute(_HISTORY, (row.provider, row.model, row.batch))
         seen = Seen.of([duration_ms for rows in (own, earlier) for (duration_ms,) in rows])
     now_us = microseconds(now)
-    begun = [values[10] for values in db.execute(_IN_FLIGHT, (row.batch,))]
+    begun = [started_at for _, started_at in db.execute(_IN_FLIGHT, (row.batch,))]
     ages = [max(0, now_us - at) // 1_000 for at in begun if at is not None]
     pending = row.total - row.completed - row.failed - len(ages)
     return eta(seen, ages, pending=max(0, pending), slots=row.concurrency)
 
 
-def _cost(row: BatchRow, sums: costs.OfBatch) -> b.BatchCost:
+def _cost(row: BatchRow, sums: batch_costs.OfBatch) -> b.BatchCost:
     spent = sums.spent_nanousd
     if row.completed:
         projected: int | None = min(spent * row.total // row.completed, _NANOUSD_MAX)
@@ -296,7 +266,7 @@ def _cost(row: BatchRow, sums: costs.OfBatch) -> b.BatchCost:
     )
 
 
-def _usage(sums: costs.OfBatch) -> b.BatchUsage:
+def _usage(sums: batch_costs.OfBatch) -> b.BatchUsage:
     return b.BatchUsage(
         calls=sums.calls,
         input_tokens=sums.input_tokens,

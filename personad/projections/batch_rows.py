@@ -1,7 +1,7 @@
 """The rows of the batches rollup: one a batch, one a persona, and how they are loaded and saved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import apsw
@@ -54,11 +54,10 @@ CREATE TABLE persona (
   error_kind TEXT,
   error_message TEXT,
   path TEXT,
-  seq INTEGER NOT NULL,
   PRIMARY KEY (batch, "index")
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX persona_by_id ON persona (batch, persona);
-CREATE INDEX persona_by_status ON persona (batch, status, seq);
+CREATE INDEX persona_by_status ON persona (batch, status);
 """
 
 
@@ -109,7 +108,6 @@ class PersonaRow:
     error_kind: str | None = None
     error_message: str | None = None
     path: str | None = None
-    seq: int = 0
 
 
 def _names(row: type[BatchRow] | type[PersonaRow]) -> list[str]:
@@ -138,60 +136,98 @@ _BATCH_COLUMNS = _quoted(BatchRow)
 _PERSONA_COLUMNS = _quoted(PersonaRow)
 _LOAD_BATCH = f"SELECT {_BATCH_COLUMNS} FROM batch WHERE batch = ?"  # noqa: S608 - constants
 _LOAD_PERSONA = f"SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? AND persona = ?"  # noqa: S608
+_LOAD_PERSONAS = f'SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  # noqa: S608
 _SAVE_BATCH = _saving("batch", BatchRow)
 _SAVE_PERSONA = _saving("persona", PersonaRow)
 _INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
 
 
-@dataclass(slots=True)
-class Fold:
-    """The rows that one group of events touches: loaded once, saved once."""
+_BATCHES_KEPT = 1_000
+_PERSONAS_KEPT = 5_000
+"""In memory, from one transaction to the next."""
 
-    db: apsw.Connection
-    since: int
-    """The newest seq before this commit, which may have been folded in several parts."""
-    batches: dict[str, BatchRow | None] = field(default_factory=dict)
-    personas: dict[tuple[str, str], PersonaRow | None] = field(default_factory=dict)
-    indices: dict[tuple[str, int], str] = field(default_factory=dict)
-    changed_batches: set[str] = field(default_factory=set)
-    changed_personas: set[tuple[str, str]] = field(default_factory=set)
-    seq_before: dict[str, int] = field(default_factory=dict)
+
+class Rows:
+    """The rows that folds touch: loaded once, saved once a fold, and remembered afterwards."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self._since = 0
+        self._batches: dict[str, BatchRow | None] = {}
+        self._personas: dict[tuple[str, str], PersonaRow | None] = {}
+        self._indices: dict[tuple[str, int], str] = {}
+        self._unsaved: dict[str, BatchRow] = {}
+        self._unsaved_personas: dict[tuple[str, str], PersonaRow] = {}
+        self.changed: dict[str, set[str]] = {}
+        """The batches that this transaction has touched, and which of their personas."""
+
+    def begin(self, since: int) -> None:
+        """A fold of a transaction whose events come after `since`."""
+        if since != self._since:
+            self._since = since
+            self.changed = {}
+        if len(self._batches) > _BATCHES_KEPT or len(self._personas) > _PERSONAS_KEPT:
+            self._batches, self._personas, self._indices = {}, {}, {}
 
     def batch(self, name: str) -> BatchRow | None:
-        if name not in self.batches:
-            found = load(self.db, name)
-            self.batches[name] = found
-            self.seq_before[name] = found.seq if found else 0
-        return self.batches[name]
+        if name not in self._batches:
+            self._batches[name] = load(self.db, name)
+        return self._batches[name]
 
     def persona(self, batch: str, name: str) -> PersonaRow | None:
         key = (batch, name)
-        if key not in self.personas:
+        if key not in self._personas:
             found = self.db.execute(_LOAD_PERSONA, key).fetchone()
-            self.personas[key] = _persona_row(found) if found else None
-        return self.personas[key]
+            self._personas[key] = _persona_row(found) if found else None
+        return self._personas[key]
 
     def index_owner(self, batch: str, index: int) -> str | None:
         key = (batch, index)
-        if key not in self.indices:
+        if key not in self._indices:
             found = self.db.execute(_INDEX_TAKEN, key).fetchone()
             if found is None:
                 return None
-            self.indices[key] = str(found[0])
-        return self.indices[key]
+            self._indices[key] = str(found[0])
+        return self._indices[key]
+
+    def add(self, row: BatchRow) -> None:
+        self._batches[row.batch] = self._unsaved[row.batch] = row
+        self.changed.setdefault(row.batch, set())
+
+    def add_persona(self, row: PersonaRow) -> None:
+        self._indices[row.batch, row.index] = row.persona
+        self._personas[row.batch, row.persona] = row
+        self.touch_persona(row)
+
+    def touch(self, row: BatchRow, seq: int) -> None:
+        """The batch was changed by the event `seq`."""
+        if row.seq <= self._since:
+            row.previous_seq = row.seq
+        row.seq = seq
+        self._unsaved[row.batch] = row
+        self.changed.setdefault(row.batch, set())
+
+    def touch_persona(self, row: PersonaRow) -> None:
+        self._unsaved_personas[row.batch, row.persona] = row
+        self.notice(row.batch, row.persona)
+
+    def notice(self, batch: str, persona: str) -> None:
+        """Something that is shown beside the persona has changed."""
+        self.changed.setdefault(batch, set()).add(persona)
 
     def save(self) -> None:
-        batches = [row for name in self.changed_batches if (row := self.batches[name])]
-        for batch in batches:
-            if self.seq_before[batch.batch] <= self.since:
-                batch.previous_seq = self.seq_before[batch.batch]
-        self.db.executemany(_SAVE_BATCH, map(_batch_values, batches))
-        personas = [found for key in self.changed_personas if (found := self.personas[key])]
-        self.db.executemany(_SAVE_PERSONA, map(_persona_values, personas))
+        self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
+        self.db.executemany(_SAVE_PERSONA, map(_persona_values, self._unsaved_personas.values()))
+        self._unsaved, self._unsaved_personas = {}, {}
 
 
 def _persona_row(values: Sequence[object]) -> PersonaRow:
     return PersonaRow(**dict(zip(_PERSONA_NAMES, values, strict=True)))  # type: ignore[arg-type]
+
+
+def personas_of(db: apsw.Connection, batch: str) -> list[PersonaRow]:
+    """All personas of a batch, in their order."""
+    return [_persona_row(values) for values in db.execute(_LOAD_PERSONAS, (batch,))]
 
 
 def load(db: apsw.Connection, batch: str) -> BatchRow | None:

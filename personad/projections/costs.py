@@ -1,175 +1,241 @@
-"""What calls cost: one row a call, and the sums a batch and a persona show.
+"""What calls cost: which figure counts for a call, what is reserved, and the sums of all of it.
 
-Of several `cost.recorded` for one call the greatest by (total tokens, output tokens, id) counts, so
-the result depends on no order. A call that was granted and whose answer never came counts at what
-was reserved for it.
+Of several `cost.recorded` for one call the greatest by (total tokens, output tokens, id) counts,
+and the newest `cost.corrected` stands over it; what counted before is taken back out. So the result
+depends on no order. A call that was granted and whose answer never came counts at what was reserved
+for it, until a bill or a correction says otherwise.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-import apsw
+import msgspec
 
 from personad.contract import batch as b
 from personad.contract import cost as c
-from personad.contract.events import Recorded
+from personad.contract.base import Event
+from personad.log import Entry
+from personad.projections import cost_sums
+from personad.projections.book import Book
+from personad.projections.cost_sums import total_tokens
 
 NAME = "costs"
 VERSION = 1
-SCHEMA = """
+SCHEMA = f"""
+-- Which figure counts for a call.
 CREATE TABLE call (
   call TEXT PRIMARY KEY,
-  batch TEXT,
-  persona TEXT,
-  state TEXT NOT NULL CHECK (state IN ('open', 'unresolved', 'settled', 'abandoned')),
-  reserved_nanousd INTEGER NOT NULL,
-  cost_nanousd INTEGER,               -- NULL: not settled, or no price is known
-  tokens INTEGER NOT NULL,            -- the sum of the four kinds
-  input_tokens INTEGER NOT NULL,
-  output_tokens INTEGER NOT NULL,
-  cache_read_tokens INTEGER NOT NULL,
-  cache_write_tokens INTEGER NOT NULL,
-  event_id BLOB                       -- of the `cost.recorded` that counts
+  seq INTEGER NOT NULL,               -- of its cost.recorded, else of its call.started
+  corrected INTEGER                   -- seq of the cost.corrected that counts
 ) STRICT, WITHOUT ROWID;
--- With all that is summed in it, so that a batch of many calls is summed without looking each up.
-CREATE INDEX call_of_batch ON call (batch, persona, state, cost_nanousd, reserved_nanousd,
-  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, event_id)
-  WHERE batch IS NOT NULL;
-CREATE INDEX call_in_flight ON call (batch) WHERE state IN ('open', 'unresolved');
-"""
 
-_STARTED = """
-INSERT INTO call (call, batch, persona, state, reserved_nanousd, tokens, input_tokens,
-  output_tokens, cache_read_tokens, cache_write_tokens)
-VALUES (?, ?, ?, 'open', ?, 0, 0, 0, 0, 0)
+-- Calls that were granted or sent, and of which nobody knows yet what they cost.
+CREATE TABLE open_call (
+  call TEXT PRIMARY KEY,
+  batch TEXT,
+  state TEXT NOT NULL CHECK (state IN ('open', 'unresolved')),
+  reserved_nanousd INTEGER NOT NULL,
+  started INTEGER                     -- seq of its call.started
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open_call_of_batch ON open_call (batch);
+
+{cost_sums.SCHEMA}"""
+TABLES: tuple[str, ...] = ("call", "open_call", *cost_sums.TABLES)
+WANTS: tuple[type[Event], ...] = (
+    c.CostRecorded,
+    c.CallStarted,
+    c.CallAbandoned,
+    c.CostCorrected,
+    b.BatchInterrupted,
+)
+
+COST_MAX = 10**16
+"""Nano-dollars of one call, ten million dollars: more is a mistake, and would spoil every sum."""
+TOKENS_MAX = 10**15
+TOO_LARGE = "too large to be a call's tokens or cost"
+
+_COUNT = "INSERT INTO call (call, seq) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_CALL = "SELECT seq, corrected FROM call WHERE call = ?"
+_RECOUNT = """
+INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
+"""
+_OPEN = """
+INSERT INTO open_call (call, batch, state, reserved_nanousd, started) VALUES (?, ?, 'open', ?, ?)
 ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd,
-  batch = coalesce(batch, excluded.batch), persona = coalesce(persona, excluded.persona)
+  batch = coalesce(batch, excluded.batch), started = excluded.started
 """
-_ABANDONED = """
-INSERT INTO call (call, state, reserved_nanousd, tokens, input_tokens,
-  output_tokens, cache_read_tokens, cache_write_tokens)
-VALUES (?, 'abandoned', 0, 0, 0, 0, 0, 0)
-ON CONFLICT DO UPDATE SET state = 'abandoned' WHERE event_id IS NULL
+_UNRESOLVED = """
+INSERT INTO open_call (call, batch, state, reserved_nanousd) VALUES (?, ?, 'unresolved', ?)
+ON CONFLICT DO UPDATE SET state = 'unresolved', reserved_nanousd = excluded.reserved_nanousd,
+  batch = coalesce(batch, excluded.batch)
 """
-_RECORDED = """
-INSERT INTO call (call, batch, persona, state, reserved_nanousd, cost_nanousd, tokens,
-  input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, event_id)
-VALUES (:call, :batch, :persona, :state, 0, :cost, :tokens,
-  :input, :output, :cache_read, :cache_write, :id)
-ON CONFLICT DO UPDATE SET
-  batch = excluded.batch, persona = excluded.persona, state = excluded.state,
-  cost_nanousd = excluded.cost_nanousd, tokens = excluded.tokens,
-  input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
-  cache_read_tokens = excluded.cache_read_tokens,
-  cache_write_tokens = excluded.cache_write_tokens, event_id = excluded.event_id
-WHERE event_id IS NULL
-   OR (excluded.tokens, excluded.output_tokens, excluded.event_id)
-      > (tokens, output_tokens, event_id)
-"""
-_LEASE_LOST = "UPDATE call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
+_OPEN_CALL = "SELECT reserved_nanousd, started, state FROM open_call WHERE call = ?"
+_CLOSE = "DELETE FROM open_call WHERE call = ?"
+_LEASE_LOST = "UPDATE open_call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
 
 
-def exact_sum(value: str) -> str:
-    """SQL for a sum that is exact up to 63 bits and stays at their end, where `sum` would fail."""
-    high, low = f"sum(({value}) >> 32)", f"sum(({value}) & 4294967295)"
-    return (
-        f"iif({high} + ({low} >> 32) > 2147483647, 9223372036854775807, "
-        f"coalesce({high} * 4294967296 + {low}, 0))"
-    )
-
-
-_OF_BATCH = f"""
-SELECT {exact_sum("iif(state = 'unresolved', 0, cost_nanousd)")},
-       {exact_sum("iif(state = 'open', reserved_nanousd, 0)")},
-       {exact_sum("iif(state = 'unresolved', coalesce(cost_nanousd, reserved_nanousd), 0)")},
-       count(event_id),
-       {exact_sum("input_tokens")},
-       {exact_sum("output_tokens")},
-       {exact_sum("cache_read_tokens")},
-       {exact_sum("cache_write_tokens")}
-FROM call WHERE batch = ?
-"""  # noqa: S608 - expressions of ours
-_OF_PERSONAS = f"""
-SELECT persona, {exact_sum("cost_nanousd")} FROM call
-WHERE batch = ? AND persona IS NOT NULL AND cost_nanousd IS NOT NULL GROUP BY persona
-"""  # noqa: S608 - expressions of ours
-_OF_PERSONA = f"SELECT {exact_sum('cost_nanousd')} FROM call WHERE batch = ? AND persona = ?"  # noqa: S608
-
-_SUM_MAX = 2**62
-
-
-def apply(
-    db: apsw.Connection, recorded: Sequence[Recorded], *, since: int
-) -> list[tuple[int, str]]:
+def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
-    anomalies = []
-    for each in recorded:
-        match each.event:
+    fold = _Fold(book)
+    recorded: list[Entry] = []
+    for entry in entries:
+        if type(entry[2]) is c.CostRecorded:
+            recorded.append(entry)
+            continue
+        if recorded:
+            fold.recorded(recorded)
+            recorded = []
+        fold.other(entry)
+    if recorded:
+        fold.recorded(recorded)
+    cost_sums.add(book, fold.added, fold.removed)
+    return fold.anomalies
+
+
+class _Fold:
+    """What one group of events adds to the sums, and takes out of them."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.db = book.db
+        self.added: list[Entry] = []
+        self.removed: list[Entry] = []
+        self.anomalies: list[tuple[int, str]] = []
+
+    def recorded(self, entries: list[Entry]) -> None:
+        """Costs in a row: nearly always each is the first of its call, and has an answer."""
+        fit, calls, plain = [], [], True
+        for entry in entries:
+            event: c.CostRecorded = entry[2]  # type: ignore[assignment]
+            if total_tokens(event) > TOKENS_MAX or (entry[3] or 0) > COST_MAX:
+                self.anomalies.append((entry[0], TOO_LARGE))
+                continue
+            fit.append(entry)
+            calls.append((event.call, entry[0]))
+            if event.outcome == "unknown":
+                plain = False
+        before = self.db.total_changes()
+        self.db.executemany(_COUNT, calls)
+        if plain and self.db.total_changes() - before == len(calls):
+            self.added += fit
+            self._close(call for call, _ in calls)
+            return
+        for entry in fit:
+            self._one(entry)
+
+    def _one(self, entry: Entry) -> None:
+        """A cost of which it isn't plain that it counts."""
+        event: c.CostRecorded = entry[2]  # type: ignore[assignment]
+        seq, corrected = self.db.execute(_CALL, (event.call,)).fetchone()  # type: ignore[misc]
+        if seq != entry[0]:
+            old = self.book.past(seq)
+            if old is None:
+                reason = f"an earlier figure of {event.call} is older than what the ledger keeps"
+                self.anomalies.append((entry[0], reason))
+                return
+            if isinstance(old[2], c.CostRecorded) and _rank(old[2]) >= _rank(event):
+                return
+            self.removed.append(self._counted(old, corrected))
+            self.db.execute(_RECOUNT, (event.call, entry[0], corrected))
+        if event.outcome == "unknown" and corrected is None:
+            known = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
+            reserved = entry[3] if entry[3] is not None else known[0] if known else 0
+            self.db.execute(_UNRESOLVED, (event.call, event.batch, reserved))
+            self.book.open_calls.add(event.call)
+        counted = self._counted(entry, corrected)
+        if event.outcome != "unknown":
+            self._close((event.call,))
+        self.added.append(counted)
+
+    def other(self, entry: Entry) -> None:
+        match entry[2]:
             case c.CallStarted() as event:
-                reserved = event.reserved_nanousd or 0
-                db.execute(_STARTED, (event.call, event.batch, event.persona, reserved))
-            case c.CallAbandoned() as event:
-                db.execute(_ABANDONED, (event.call,))
-            case c.CostRecorded() as event:
-                tokens = total_tokens(event)
-                if max(tokens, event.cost_nanousd or 0) > _SUM_MAX // 1_000:
-                    anomalies.append((each.seq, "too large to be a call's tokens or cost"))
-                    continue
-                db.execute(
-                    _RECORDED,
-                    {
-                        "call": event.call,
-                        "batch": event.batch,
-                        "persona": event.persona,
-                        "state": "unresolved" if event.outcome == "unknown" else "settled",
-                        "cost": event.cost_nanousd,
-                        "tokens": tokens,
-                        "input": event.input_tokens,
-                        "output": event.output_tokens,
-                        "cache_read": event.cache_read_tokens,
-                        "cache_write": event.cache_write_tokens,
-                        "id": event.id.bytes,
-                    },
-                )
+                self._started(entry[0], event)
+            case c.CallAbandoned(call=call):
+                if call in self.book.open_calls and not self.db.execute(_CALL, (call,)).fetchone():
+                    self._close((call,))
+            case c.CostCorrected() as event:
+                self._corrected(entry[0], event)
             case b.BatchInterrupted() as event:
-                db.execute(_LEASE_LOST, (event.batch,))
+                self.db.execute(_LEASE_LOST, (event.batch,))
             case _:
-                pass
-    return anomalies
+                raise AssertionError(f"{type(entry[2])} is none of {NAME}'s")
+
+    def _started(self, seq: int, event: c.CallStarted) -> None:
+        reserved = event.reserved_nanousd or 0
+        found = self.db.execute(_CALL, (event.call,)).fetchone()
+        if found is None:
+            self.db.execute(_OPEN, (event.call, event.batch, reserved, seq))
+            self.book.open_calls.add(event.call)
+            return
+        counted = self.book.past(found[0])
+        if event.call not in self.book.open_calls or counted is None or counted[3] is not None:
+            return
+        # Its answer never came, which was told first: it counts at what is reserved for it.
+        self.removed.append(self._counted(counted, found[1]))
+        self.db.execute(_OPEN, (event.call, event.batch, reserved, seq))
+        self.added.append(self._counted(counted, found[1]))
+
+    def _corrected(self, seq: int, event: c.CostCorrected) -> None:
+        found = self.db.execute(_CALL, (event.call,)).fetchone()
+        if found is None:
+            opened = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
+            found = (opened[1], None) if opened else None
+        counted = self.book.past(found[0]) if found and found[0] is not None else None
+        if found is None or counted is None:
+            self.anomalies.append((seq, f"nothing is known that {event.call} cost before"))
+            return
+        if isinstance(counted[2], c.CostRecorded):
+            self.removed.append(self._counted(counted, found[1]))
+        self.db.execute(_RECOUNT, (event.call, counted[0], seq))
+        self.added.append(self._counted(counted, seq))
+        self._close((event.call,))
+
+    def _counted(self, entry: Entry, corrected: int | None) -> Entry:
+        """What a call counts as: its event with the figures that hold."""
+        seq, at, event, cost = entry
+        if isinstance(event, c.CallStarted):
+            event = _never_answered(event)
+        assert isinstance(event, c.CostRecorded)
+        correction = self.book.past(corrected) if corrected is not None else None
+        if correction is not None:
+            figures: c.CostCorrected = correction[2]  # type: ignore[assignment]
+            kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+            told = {kind: getattr(figures, kind) for kind in kinds}
+            event = msgspec.structs.replace(
+                event,
+                outcome="error" if event.outcome == "unknown" else event.outcome,
+                **{kind: tokens for kind, tokens in told.items() if tokens is not None},
+            )
+            return seq, at, event, figures.cost_nanousd
+        if event.outcome == "unknown" and cost is None:
+            held = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
+            cost = held[0] if held else None
+        return seq, at, event, cost
+
+    def _close(self, calls: Iterable[str]) -> None:
+        known = self.book.open_calls
+        if known:
+            done = [(call,) for call in calls if call in known]
+            self.db.executemany(_CLOSE, done)
+            known.difference_update(call for (call,) in done)
 
 
-def total_tokens(event: c.CostRecorded) -> int:
-    return (
-        event.input_tokens
-        + event.output_tokens
-        + event.cache_read_tokens
-        + event.cache_write_tokens
+def _never_answered(event: c.CallStarted) -> c.CostRecorded:
+    """A granted call of which nothing came but a correction."""
+    return c.CostRecorded(
+        id=event.id,
+        at=event.at,
+        call=event.call,
+        provider=event.provider,
+        model=event.model,
+        operation="generation",
+        outcome="unknown",
+        batch=event.batch,
+        persona=event.persona,
+        experiment=event.experiment,
     )
 
 
-class OfBatch(NamedTuple):
-    """What the calls of one batch add up to."""
-
-    spent_nanousd: int = 0
-    reserved_nanousd: int = 0
-    unresolved_nanousd: int = 0
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-
-
-def of_batch(db: apsw.Connection, batch: str) -> OfBatch:
-    found = db.execute(_OF_BATCH, (batch,)).fetchone()
-    return OfBatch(*found) if found else OfBatch()
-
-
-def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:
-    """Spent on each persona of a batch, in nano-dollars."""
-    return dict(db.execute(_OF_PERSONAS, (batch,)))
-
-
-def of_some(db: apsw.Connection, batch: str, personas: Sequence[str]) -> dict[str, int]:
-    """Spent on some personas of a batch, in nano-dollars."""
-    return {each: db.execute(_OF_PERSONA, (batch, each)).get for each in personas}
+def _rank(event: c.CostRecorded) -> tuple[int, int, bytes]:
+    return total_tokens(event), event.output_tokens, event.id.bytes

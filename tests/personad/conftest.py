@@ -9,6 +9,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import apsw
 import pytest
@@ -25,13 +26,19 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.leases import Leases
 from personad.locks import lock
 from personad.log import last_seq
+from personad.projections import PROJECTIONS
 from personad.projections.batch_questions import Told, change, show
-from personad.projections.batch_rows import BatchRow, load
-from personad.store import open_for_writing, transaction
+from personad.projections.batch_rows import BatchRow
+from personad.projections.book import Book
+from personad.store import Transaction, open_for_writing, transaction
 
 from .facts import NOON
 
 R = TypeVar("R")
+
+
+FOLDED_ALIKE = [table for each in PROJECTIONS for table in each.TABLES if table != "batch"]
+"""Tables that are the same however their events were cut into commits."""
 
 
 class Core:
@@ -41,6 +48,9 @@ class Core:
         self.path = path
         self.db = open_for_writing(str(path))
         self.db.execute("PRAGMA synchronous = OFF")
+        self.book = Book(self.db, ZoneInfo("UTC"))
+        self.txn: Transaction | None = None
+        """The newest that was committed."""
         self.leases = Leases()
         self.clock = 0.0
         self.leases.load(self.db, self.clock)
@@ -51,10 +61,11 @@ class Core:
 
     def do(self, request: Request[R]) -> R:
         """What the request is answered; a refusal is raised, with nothing done."""
-        with transaction(self.db, last_seq(self.db), self.now) as txn:
+        with transaction(self.book, last_seq(self.db), self.now) as txn:
             answer: Any = CHANGES[type(request)](txn, request, Context(self.leases, self.clock))
             txn.fold()
             reply: R = answer()
+        self.txn = txn
         return reply
 
     def append(self, *events: Event) -> Appended:
@@ -62,27 +73,46 @@ class Core:
 
     def keep_time(self) -> None:
         for batch in self.leases.expired(self.clock):
-            with transaction(self.db, last_seq(self.db), self.now) as txn:
+            with transaction(self.book, last_seq(self.db), self.now) as txn:
                 expire(txn, batch, Context(self.leases, self.clock))
 
     def show(self, batch: str = "batch-a") -> BatchState:
         return show(self.db, batch, self.now)
 
-    def change(self, after_seq: int, told: Told | None = None) -> tuple[BatchState, Told]:
-        """What a frame tells of `batch-a`, with what an earlier one told."""
-        row = load(self.db, "batch-a")
+    def change(self, told: Told | None = None) -> tuple[BatchState, Told]:
+        """What a frame tells of `batch-a` now, with what an earlier one told."""
+        rows = self.book.rows
+        row = rows.batch("batch-a")
         assert row is not None
-        return change(self.db, row, self.now, after_seq=after_seq, told=told, is_cost_moved=True)
+        return change(rows, row, self.now, told=told, is_cost_moved=True)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was folded, without what tells how it was cut into commits."""
-        found = {
-            table: list(self.db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"))  # noqa: S608
-            for table in ("persona", "call", "anomaly")
-        }
+        found = {table: self._named(table) for table in (*FOLDED_ALIKE, "anomaly")}
         kept = ", ".join(each.name for each in fields(BatchRow) if each.name != "previous_seq")
         found["batch"] = list(self.db.execute(f"SELECT {kept} FROM batch ORDER BY 1"))  # noqa: S608
         return found
+
+    def _named(self, table: str) -> list[tuple[Any, ...]]:
+        """A table's rows with names for their numbers, which depend on who was seen first."""
+        columns = [name for _, name, *_ in self.db.pragma("table_info", table)]
+        names = {
+            column: {row[0]: row[1:] for row in self.db.execute(f"SELECT * FROM {of}")}  # noqa: S608
+            for column, of in (("dim", "dim"), ("series", "series"), ("experiment", "experiment"))
+        }
+        names["batch"] = {
+            key: (name,) for key, name, _ in self.db.execute("SELECT * FROM batch_key")
+        }
+        return sorted(
+            (
+                tuple(
+                    names.get(column, {}).get(value, value)
+                    for column, value in zip(columns, row, strict=True)
+                )
+                for row in self.db.execute(f"SELECT * FROM {table}")  # noqa: S608
+            ),
+            key=repr,
+        )
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -32,7 +33,7 @@ class Counter:
     def __init__(self, house: Path, *, own: Own, answers: Answers) -> None:
         self.socket = house / "api.sock"
         self.db = open_for_writing(str(house / "l.db"))
-        self.writer = Writer(self.db, publish=lambda *_: lambda: None)
+        self.writer = Writer(self.db, zone=ZoneInfo("UTC"), publish=lambda *_: lambda: None)
         self.intake = Intake(self.writer, house / "spool", house / "quarantine")
         self.api = Api(
             Replier(str(self.socket)),
@@ -146,7 +147,7 @@ def test_a_reply_that_nobody_takes_any_more_ends_nothing(opened: Open) -> None:
     counter = opened(idle=True)
     with Requester(str(counter.socket)) as requester:
         requester._send_now(encode(Append(events=planned())))  # type: ignore[arg-type]
-        while not counter.writer._jobs:
+        while not counter.writer._queue:
             pass
         counter.close_api()
         counter.writer.start()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.events import Exported, Import
-from personad.projections import costs
+from personad.projections import batch_costs
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id, happened, planned, started
@@ -115,7 +115,7 @@ def test_calls_in_flight_when_the_lease_is_lost_are_unresolved(core: Core) -> No
 
 
 def test_a_call_without_a_known_price_is_counted_and_costs_null(core: Core) -> None:
-    core.append(started(), cost(nanousd=None))
+    core.append(started(), cost(nanousd=None, provider="nobody"))
     shown = core.show()
     assert shown.cost.spent_nanousd == 0
     assert (shown.usage.calls, shown.usage.input_tokens) == (1, 10)
@@ -148,7 +148,7 @@ def test_a_projection_stops_there_as_well(core: Core) -> None:
 def test_sums_in_sql_are_exact_until_they_stop(core: Core, values: list[int]) -> None:
     core.db.execute("CREATE TEMP TABLE IF NOT EXISTS v (x INTEGER); DELETE FROM v")
     core.db.executemany("INSERT INTO v VALUES (?)", [(value,) for value in values])
-    found = core.db.execute(f"SELECT {costs.exact_sum('x')} FROM v").get  # noqa: S608
+    found = core.db.execute(f"SELECT {batch_costs.exact_sum('x')} FROM v").get  # noqa: S608
     assert found == min(sum(values), MAX)
 
 
@@ -159,7 +159,6 @@ def test_a_persona_s_cost_is_the_sum_of_its_calls(core: Core) -> None:
 
 def test_a_cost_is_news_of_the_persona_it_was_for(core: Core) -> None:
     core.append(*planned())
-    before = core.show().seq
     core.append(cost())
-    changed = core.change(before)[0].personas
+    changed = core.change()[0].personas
     assert [(each.persona, each.cost_nanousd) for each in changed] == [("p1", 1_500)]

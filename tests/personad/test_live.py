@@ -12,9 +12,9 @@ import pytest
 from personad.contract import batch as b
 from personad.contract.admin import Hello, Status, Tick
 from personad.contract.batch import BatchFrame
-from personad.contract.events import EventsFrame, Recorded
+from personad.contract.events import EventsFrame
 from personad.contract.nng import Publisher, Subscriber
-from personad.live import FRAME_EVENTS, QUEUE_EVENTS, Live
+from personad.live import AT_ONCE_EVENTS, FRAME_EVENTS, QUEUE_EVENTS, Live
 from personad.store import open_for_reading
 
 from .conftest import Core, Running
@@ -64,12 +64,9 @@ class Stage:
         self.live.start()
 
     def commit(self, *events: Any) -> None:
-        from personad.log import read
-
-        answer = self.core.append(*events)
-        assert answer.first_seq is not None
-        recorded = list(read(self.core.db, after=answer.first_seq - 1, limit=100_000))
-        self.live.prepare(self.core.db, recorded, self.core.now)()
+        self.core.append(*events)
+        assert self.core.txn is not None
+        self.live.prepare(self.core.txn)()
 
     def watch(self) -> Watcher:
         known = self.live.watchers
@@ -185,9 +182,11 @@ def test_what_piles_up_is_dropped_and_seen_as_a_gap(core: Core, house: Path) -> 
     live = Live(publisher, db, 0)
     watcher = Watcher(house / "live.sock")
     core.append(*planned())
-    many = [Recorded(seq=n, recorded_at=core.now, event=cost(batch=None)) for n in range(4, 9)]
-    live.prepare(core.db, many * (QUEUE_EVENTS // len(many) + 1), core.now)()
-    live.prepare(core.db, many, core.now)()
+    many = [cost(f"call-{n}", batch=None) for n in range(AT_ONCE_EVENTS + 1)]
+    core.append(*many)
+    assert core.txn is not None
+    for _ in range(QUEUE_EVENTS // len(many) + 2):
+        live.prepare(core.txn)()
     live.start()
     live.close()
     watcher.close()
@@ -199,10 +198,10 @@ def test_what_piles_up_is_dropped_and_seen_as_a_gap(core: Core, house: Path) -> 
 def test_a_fault_in_one_frame_does_not_end_the_publishing(stage: Stage) -> None:
     watcher = stage.watch()
     stage.core.append(*planned())
-    stage.core.db.execute("ALTER TABLE persona RENAME COLUMN name TO nom")
-    last = Recorded(seq=3, recorded_at=stage.core.now, event=queued("p2", 2))
-    stage.live.prepare(stage.core.db, [last], stage.core.now)()
-    stage.core.db.execute("ALTER TABLE persona RENAME COLUMN nom TO name")
+    stage.core.db.execute("ALTER TABLE persona RENAME COLUMN status TO state")
+    assert stage.core.txn is not None
+    stage.live.prepare(stage.core.txn)()
+    stage.core.db.execute("ALTER TABLE persona RENAME COLUMN state TO status")
     stage.commit(happened(b.PersonaGenerating))
     assert watcher.next_of("batch/batch-a/").seq == 4
 

@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from personad.contract import batch as b
 from personad.contract.base import Reply
 from personad.contract.errors import Failure
-from personad.contract.events import Append, Appended, Recorded
-from personad.log import last_seq, read
+from personad.contract.events import Append, Appended
+from personad.log import Entry, last_seq, read
 from personad.store import open_for_reading, open_for_writing
 from personad.writer import QUEUE_BYTES, Expiry, Job, Trial, Writer
 
 from .facts import SPECIMENS, cost, happened, planned, started
+
+UTC = ZoneInfo("UTC")
 
 
 class Desk:
@@ -25,9 +28,9 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.db = open_for_writing(str(path))
-        self.published: list[Sequence[Recorded]] = []
+        self.published: list[Sequence[Entry]] = []
         self.writer = Writer(
-            self.db, publish=lambda _, recorded, now: partial(self.published.append, recorded)
+            self.db, zone=UTC, publish=lambda txn: partial(self.published.append, txn.entries)
         )
         self.replies: dict[int, Reply | None] = {}
         self.seen_at_reply: list[int] = []
@@ -203,7 +206,7 @@ def test_a_full_queue_makes_wait_and_drops_nothing(desk: Desk) -> None:
 def test_whoever_waits_for_room_when_it_drains_is_refused(house: Path) -> None:
     go_on = threading.Event()
     db = open_for_writing(str(house / "slow.db"))
-    writer = Writer(db, publish=lambda *_: lambda: assert_true(go_on.wait(10)))
+    writer = Writer(db, zone=UTC, publish=lambda *_: lambda: assert_true(go_on.wait(10)))
     taken: list[bool] = []
 
     def put(size_bytes: int) -> None:

@@ -1,0 +1,141 @@
+"""Names by small numbers, so that a row of a table needn't carry them and an index stays small.
+
+A number is given once and never to another name; rows outlive every projection, so what is folded
+afresh finds the same numbers. Used inside a transaction, by the one who writes.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+import apsw
+
+SCHEMA = """
+CREATE TABLE batch_key (
+  key INTEGER PRIMARY KEY,
+  batch TEXT NOT NULL UNIQUE,
+  first_seq INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE experiment (
+  key INTEGER PRIMARY KEY,
+  experiment TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- What a call was: the dimensions by which costs are asked for.
+CREATE TABLE dim (
+  key INTEGER PRIMARY KEY,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  UNIQUE (provider, model, operation, outcome)
+) STRICT;
+
+-- What is measured of a model: a duration in milliseconds, or a metric's score by a scorer.
+CREATE TABLE series (
+  key INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('latency', 'score')),
+  measure TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  scorer TEXT NOT NULL,
+  UNIQUE (kind, measure, provider, model, scorer)
+) STRICT;
+
+-- The unit prices that costs were computed from: a receipt, told once.
+CREATE TABLE price (
+  key INTEGER PRIMARY KEY,
+  prices TEXT NOT NULL UNIQUE         -- JSON of `UnitPrices`
+) STRICT;
+"""
+TABLES = ("batch_key", "experiment", "dim", "series", "price")
+
+_BATCH = "SELECT key FROM batch_key WHERE batch = ?"
+_NEW_BATCH = "INSERT INTO batch_key (batch, first_seq) VALUES (?, ?) RETURNING key"
+_EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
+_NEW_EXPERIMENT = "INSERT INTO experiment (experiment) VALUES (?) RETURNING key"
+_DIM = "SELECT key FROM dim WHERE provider = ? AND model = ? AND operation = ? AND outcome = ?"
+_NEW_DIM = "INSERT INTO dim (provider, model, operation, outcome) VALUES (?, ?, ?, ?) RETURNING key"
+_SERIES = """
+SELECT key FROM series
+WHERE kind = ? AND measure = ? AND provider = ? AND model = ? AND scorer = ?
+"""
+_NEW_SERIES = """
+INSERT INTO series (kind, measure, provider, model, scorer) VALUES (?, ?, ?, ?, ?) RETURNING key
+"""
+_PRICE = "SELECT key FROM price WHERE prices = ?"
+_NEW_PRICE = "INSERT INTO price (prices) VALUES (?) RETURNING key"
+
+N = TypeVar("N", bound=Hashable)
+_KEPT = 50_000
+"""Of each kind in memory: names come from outside."""
+
+Series = tuple[str, str, str, str, str]
+"""Kind, measure, provider, model, scorer."""
+Dim = tuple[str, str, str, str]
+"""Provider, model, operation, outcome."""
+
+
+class Names:
+    """The numbers of one database's names, with those lately asked for in memory."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self.forget()
+
+    def forget(self) -> None:
+        """What was given since may have been taken back."""
+        self._batches: dict[str, int] = {}
+        self._experiments: dict[str, int] = {}
+        self._dims: dict[Dim, int] = {}
+        self._series: dict[Series, int] = {}
+        self._prices: dict[str, int] = {}
+
+    def batch(self, name: str, seq: int) -> int:
+        """`seq` is the event that speaks of it, remembered where it is the first."""
+        if (key := self._batches.get(name)) is None:
+            key = self._find(_BATCH, (name,)) or self._add(_NEW_BATCH, (name, seq))
+            _keep(self._batches, name, key)
+        return key
+
+    def experiment(self, name: str) -> int:
+        if (key := self._experiments.get(name)) is None:
+            key = self._find(_EXPERIMENT, (name,)) or self._add(_NEW_EXPERIMENT, (name,))
+            _keep(self._experiments, name, key)
+        return key
+
+    def dim(self, dim: Dim) -> int:
+        if (key := self._dims.get(dim)) is None:
+            key = self._find(_DIM, dim) or self._add(_NEW_DIM, dim)
+            _keep(self._dims, dim, key)
+        return key
+
+    def series(self, series: Series) -> int:
+        if (key := self._series.get(series)) is None:
+            key = self._find(_SERIES, series) or self._add(_NEW_SERIES, series)
+            _keep(self._series, series, key)
+        return key
+
+    def price(self, prices: str) -> int:
+        if (key := self._prices.get(prices)) is None:
+            key = self._find(_PRICE, (prices,)) or self._add(_NEW_PRICE, (prices,))
+            _keep(self._prices, prices, key)
+        return key
+
+    def _find(self, sql: str, values: Sequence[str]) -> int | None:
+        row = self._db.execute(sql, values).fetchone()
+        return int(row[0]) if row else None
+
+    def _add(self, sql: str, values: Sequence[str | int]) -> int:
+        return int(self._db.execute(sql, values).get)
+
+
+def _keep(known: dict[N, int], name: N, key: int) -> None:
+    if len(known) >= _KEPT:
+        known.clear()
+    known[name] = key
+
+
+def price_of(db: apsw.Connection, key: int) -> str:
+    """The unit prices of that number, as JSON."""
+    return str(db.execute("SELECT prices FROM price WHERE key = ?", (key,)).get)

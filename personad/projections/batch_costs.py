@@ -1,0 +1,70 @@
+"""What the calls of a batch add up to."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import apsw
+
+from personad.projections.cost_sums import SUMS
+
+
+def exact_sum(value: str) -> str:
+    """SQL for a sum that is exact up to 63 bits and stays at their end, where `sum` would fail."""
+    high, low = f"sum(({value}) >> 32)", f"sum(({value}) & 4294967295)"
+    return (
+        f"iif({high} + ({low} >> 32) > 2147483647, 9223372036854775807, "
+        f"coalesce({high} * 4294967296 + {low}, 0))"
+    )
+
+
+_SPENT_SUM = exact_sum("iif(outcome = 'unknown', 0, cost_nanousd)")
+SPENT = f"""(
+  SELECT {_SPENT_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = sums.dim
+  WHERE sums.batch = (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""  # noqa: S608
+"""SQL for what the `batch` of a query has spent."""
+_OF_BATCH = f"""
+SELECT {_SPENT_SUM}, 0, 0, sum(calls),
+       {", ".join(exact_sum(each) for each in SUMS[-4:])}
+FROM cost_batch_quarter JOIN dim ON dim.key = dim
+WHERE cost_batch_quarter.batch = (SELECT key FROM batch_key WHERE batch = ?)
+"""  # noqa: S608 - expressions of ours
+_HELD = f"""
+SELECT {exact_sum("iif(state = 'open', reserved_nanousd, 0)")},
+       {exact_sum("iif(state = 'unresolved', reserved_nanousd, 0)")}
+FROM open_call WHERE batch = ?
+"""  # noqa: S608 - expressions of ours
+_OF_PERSONAS = """
+SELECT persona, cost_nanousd FROM persona_cost
+WHERE batch = (SELECT key FROM batch_key WHERE batch = ?)
+"""
+_OF_PERSONA = f"{_OF_PERSONAS} AND persona = ?"
+
+
+class OfBatch(NamedTuple):
+    """What the calls of one batch add up to."""
+
+    spent_nanousd: int = 0
+    reserved_nanousd: int = 0
+    unresolved_nanousd: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+def of_batch(db: apsw.Connection, batch: str) -> OfBatch:
+    found = db.execute(_OF_BATCH, (batch,)).fetchone()
+    reserved, unresolved = db.execute(_HELD, (batch,)).fetchone() or (0, 0)
+    sums = OfBatch(*found) if found and found[3] else OfBatch()
+    return sums._replace(reserved_nanousd=reserved, unresolved_nanousd=unresolved)
+
+
+def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:
+    """Spent on each persona of a batch, in nano-dollars."""
+    return dict(db.execute(_OF_PERSONAS, (batch,)))
+
+
+def of_some(db: apsw.Connection, batch: str, personas: Iterable[str]) -> Mapping[str, int]:
+    """Spent on some personas of a batch, in nano-dollars."""
+    return dict(row for each in personas for row in db.execute(_OF_PERSONA, (batch, each)))

@@ -1,0 +1,113 @@
+"""A database while events are folded into it, and what is remembered of it from one transaction to
+the next, so that it needn't be asked again.
+
+One thread uses a book, the one that writes. Memory is only ever a copy of what the database holds:
+`forget` it where a transaction is taken back, and all is as the database says.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import apsw
+
+from personad import civil
+from personad.log import Entry, entry
+from personad.names import Names
+from personad.price_data import UnitPrices
+from personad.pricing import PriceBook
+from personad.projections.batch_rows import Rows
+
+SCHEMA = """
+-- Hours and days whose sums are no longer those of their quarter-hours: they are not read.
+CREATE TABLE stale (
+  tier TEXT NOT NULL CHECK (tier IN ('hour', 'day')),
+  day INTEGER NOT NULL,               -- since 1970; for hours in UTC, for days in the ledger's zone
+  PRIMARY KEY (tier, day)
+) STRICT, WITHOUT ROWID;
+"""
+_STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
+_STALE_DAYS = "SELECT day FROM stale WHERE tier = ?"
+_OPEN_CALLS = "SELECT call FROM open_call"
+
+QUARTERS_A_DAY = 96
+_EPOCH = date(1970, 1, 1)
+_KEPT_DAYS = 10_000
+
+
+class Book:
+    """What folds write into."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        zone: ZoneInfo,
+        *,
+        past: Callable[[int], Entry | None] | None = None,
+    ) -> None:
+        """`past` gives an event of the log by its seq; it is this database's own log unless said
+        otherwise."""
+        self.db = db
+        self.zone = zone
+        self.past = past or (lambda seq: entry(db, seq))
+        self.since = 0
+        """The newest seq before this commit."""
+        self.forget()
+
+    def forget(self) -> None:
+        self.names = Names(self.db)
+        self.rows = Rows(self.db)
+        self._stale: dict[str, set[int]] | None = None
+        self._open_calls: set[str] | None = None
+        self._days: dict[int, int] = {}
+        self.prices: PriceBook | None = None
+        """None: to be read anew."""
+        self.receipts: dict[int, tuple[int, UnitPrices]] = {}
+        """The number of unit prices, by the object's id."""
+
+    def begin(self, since: int) -> None:
+        """A fold of a transaction whose events come after `since`."""
+        self.since = since
+        self.rows.begin(since)
+
+    @property
+    def open_calls(self) -> set[str]:
+        """Calls that a `call.started` opened and nothing has settled."""
+        if self._open_calls is None:
+            self._open_calls = {call for (call,) in self.db.execute(_OPEN_CALLS)}
+        return self._open_calls
+
+    @property
+    def stale(self) -> dict[str, set[int]]:
+        """The stale days of each tier."""
+        if self._stale is None:
+            self._stale = {tier: stale_days(self.db, tier) for tier in ("hour", "day")}
+        return self._stale
+
+    def touch(self, quarters: Iterable[int]) -> None:
+        """The sums of these quarter-hours have changed: what was added up over them is stale."""
+        for quarter in set(quarters):
+            for tier, day in (("hour", quarter // QUARTERS_A_DAY), ("day", self.day_of(quarter))):
+                if day not in self.stale[tier]:
+                    self.db.execute(_STALE, (tier, day))
+                    self.stale[tier].add(day)
+
+    def day_of(self, quarter: int) -> int:
+        """The civil day of a quarter-hour in the ledger's zone, since 1970."""
+        if (day := self._days.get(quarter)) is None:
+            if len(self._days) >= _KEPT_DAYS:
+                self._days.clear()
+            day = self._days[quarter] = day_number(civil.day_of(quarter, self.zone))
+        return day
+
+
+def stale_days(db: apsw.Connection, tier: str) -> set[int]:
+    return {day for (day,) in db.execute(_STALE_DAYS, (tier,))}
+
+
+def day_number(day: date) -> int:
+    return (day - _EPOCH).days
+
+
+def day_named(number: int) -> date:
+    return _EPOCH + timedelta(days=number)

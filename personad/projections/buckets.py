@@ -1,0 +1,216 @@
+"""Sums that add up: a row for each quarter-hour and key, and over them hours and days.
+
+The quarter-hours are the truth. Hours (of UTC) and days (of the ledger's zone) are added up from
+them when nothing has happened to them for a while; until then they are stale and nobody reads
+them. So any range in any zone is a sum of whole rows, and mostly of few.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import apsw
+
+from personad import civil
+from personad.projections.book import QUARTERS_A_DAY, Book, day_named, day_number
+
+Tier = Literal["quarter", "hour", "day"]
+QUARTERS_AN_HOUR = 4
+SUM_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """A table family; all its columns are integers."""
+
+    name: str
+    keys: tuple[str, ...]
+    sums: tuple[str, ...]
+    """The first counts: a row in which it is zero is none."""
+    tiers: tuple[Tier, ...] = ("quarter",)
+    source: str = ""
+    """What days and hours are added up from, where it is not this family's own quarter-hours."""
+
+    @property
+    def schema(self) -> str:
+        columns = "".join(f"  {name} INTEGER NOT NULL,\n" for name in (*self.keys, *self.sums))
+        return "".join(
+            f"CREATE TABLE {self.name}_{tier} (\n  bucket INTEGER NOT NULL,\n{columns}"
+            f"  PRIMARY KEY (bucket, {', '.join(self.keys)})\n) STRICT, WITHOUT ROWID;\n"
+            for tier in self.tiers
+        )
+
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_{tier}" for tier in self.tiers)
+
+    @cached_property
+    def _add(self) -> str:
+        columns = ("bucket", *self.keys, *self.sums)
+        # What doesn't fit 63 bits becomes a float in SQL; it stays at their end instead.
+        added = ", ".join(f"{s} = min({s} + excluded.{s}, {SUM_MAX})" for s in self.sums)
+        return (
+            f"INSERT INTO {self.name}_quarter ({', '.join(columns)}) "  # noqa: S608 - constants
+            f"VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO UPDATE SET {added}"
+        )
+
+    @cached_property
+    def _sweep(self) -> str:
+        same = " AND ".join(f"{key} = ?" for key in ("bucket", *self.keys))
+        return f"DELETE FROM {self.name}_quarter WHERE {same} AND {self.sums[0]} = 0"  # noqa: S608
+
+    def add(self, book: Book, rows: Mapping[tuple[int, ...], Sequence[int]]) -> None:
+        """Adds sums to the rows of these (bucket, keys…); negative ones take back out."""
+        book.db.executemany(
+            self._add,
+            [(*key, *(min(each, SUM_MAX) for each in sums)) for key, sums in rows.items()],
+        )
+        gone = [key for key, sums in rows.items() if sums[0] <= 0]
+        if gone:
+            book.db.executemany(self._sweep, gone)
+
+    def refold(self, db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
+        """Adds a stale day up anew, or its hours."""
+        if tier not in self.tiers:
+            return
+        first, end = quarters_of(tier, day, zone)
+        bucket = f"bucket / {QUARTERS_AN_HOUR}" if tier == "hour" else str(day)
+        low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
+        table, keys = f"{self.name}_{tier}", ", ".join(self.keys)
+        sums = ", ".join(f"min(sum({each}), {SUM_MAX})" for each in self.sums)
+        db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
+        db.execute(
+            f"INSERT INTO {table} SELECT {bucket}, {keys}, {sums} "  # noqa: S608
+            f"FROM {self.source or self.name}_quarter "
+            f"WHERE bucket >= ? AND bucket < ? GROUP BY 1, {keys}",
+            (first, end),
+        )
+
+
+Groups = Mapping[tuple[int, int, int | None, int | None], Sequence[int]]
+"""Sums by quarter-hour, key, experiment and batch, the finest that anybody asks for."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The same sums in all, by experiment, and by batch; what has none of these is only in all.
+
+    Many experiments or batches make only those questions slower that ask for them.
+    """
+
+    name: str
+    key: str
+    sums: tuple[str, ...]
+
+    @cached_property
+    def total(self) -> Buckets:
+        return Buckets(self.name, (self.key,), self.sums, ("quarter", "hour", "day"))
+
+    @cached_property
+    def experiment(self) -> Buckets:
+        keys = ("experiment", self.key)
+        return Buckets(f"{self.name}_experiment", keys, self.sums, ("quarter", "day"))
+
+    @cached_property
+    def experiments(self) -> Buckets:
+        """Days by experiment and nothing else."""
+        source = f"{self.name}_experiment"
+        return Buckets(f"{self.name}_experiments", ("experiment",), self.sums, ("day",), source)
+
+    @cached_property
+    def batch(self) -> Buckets:
+        return Buckets(f"{self.name}_batch", ("batch", self.key), self.sums)
+
+    @property
+    def buckets(self) -> tuple[Buckets, ...]:
+        return self.total, self.experiment, self.experiments, self.batch
+
+    @property
+    def schema(self) -> str:
+        tables = "".join(each.schema for each in self.buckets)
+        return f"{tables}CREATE INDEX {self.name}_of_batch ON {self.name}_batch_quarter (batch);\n"
+
+    def add(self, book: Book, groups: Groups) -> None:
+        totals: dict[tuple[int, ...], Sequence[int]] = {}
+        experiments: dict[tuple[int, ...], Sequence[int]] = {}
+        batches: dict[tuple[int, ...], Sequence[int]] = {}
+        for (bucket, key, experiment, batch), sums in groups.items():
+            _collect(totals, (bucket, key), sums)
+            if experiment is not None:
+                _collect(experiments, (bucket, experiment, key), sums)
+            if batch is not None:
+                _collect(batches, (bucket, batch, key), sums)
+        self.total.add(book, totals)
+        self.experiment.add(book, experiments)
+        self.batch.add(book, batches)
+        book.touch(bucket for bucket, *_ in totals)
+
+
+def _collect(
+    rows: dict[tuple[int, ...], Sequence[int]], key: tuple[int, ...], sums: Sequence[int]
+) -> None:
+    known = rows.get(key)
+    rows[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
+
+
+class Piece(NamedTuple):
+    """Whole buckets `low ≤ bucket < high` of a tier."""
+
+    tier: Tier
+    low: int
+    high: int
+
+
+def quarters_of(tier: Tier, day: int, zone: ZoneInfo) -> tuple[int, int]:
+    """The quarter-hours of a day, of UTC for hours and of the zone for days."""
+    if tier == "hour":
+        return day * QUARTERS_A_DAY, (day + 1) * QUARTERS_A_DAY
+    first, end = (civil.day_start(day_named(each), zone) for each in (day, day + 1))
+    return first, end
+
+
+def cover(
+    first: int, end: int, tiers: Sequence[Tier], stale: Mapping[str, Set[int]], zone: ZoneInfo
+) -> list[Piece]:
+    """The fewest buckets that make up the quarter-hours from `first` on and before `end`."""
+    pieces: list[Piece] = []
+    day, at = day_number(civil.day_of(first, zone)), first
+    while at < end:
+        begin, after = quarters_of("day", day, zone)
+        if begin >= first and after <= end and day not in stale["day"] and "day" in tiers:
+            pieces.append(Piece("day", day, day + 1))
+        else:
+            pieces += _by_hours(at, min(after, end), tiers, stale["hour"])
+        day, at = day + 1, max(at, after)
+    return _joined(pieces)
+
+
+def _by_hours(first: int, end: int, tiers: Sequence[Tier], stale: Set[int]) -> list[Piece]:
+    low, high = -(-first // QUARTERS_AN_HOUR), end // QUARTERS_AN_HOUR
+    if "hour" not in tiers or low >= high:
+        return [Piece("quarter", first, end)]
+    pieces = [Piece("quarter", first, low * QUARTERS_AN_HOUR)]
+    for hour in range(low, high):
+        if hour // 24 in stale:
+            pieces.append(Piece("quarter", hour * QUARTERS_AN_HOUR, (hour + 1) * QUARTERS_AN_HOUR))
+        else:
+            pieces.append(Piece("hour", hour, hour + 1))
+    return [*pieces, Piece("quarter", high * QUARTERS_AN_HOUR, end)]
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """Adjacent pieces of one tier as one, empty ones left out."""
+    joined: list[Piece] = []
+    for tier, some in groupby((each for each in pieces if each.low < each.high), lambda p: p.tier):
+        last: Piece | None = None
+        for each in some:
+            if last is not None and each.low == last.high:
+                last = Piece(tier, last.low, each.high)
+                joined[-1] = last
+            else:
+                last = each
+                joined.append(each)
+    return joined

@@ -45,7 +45,7 @@ ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
 
-def total_tokens(event: c.CostRecorded) -> int:
+def total_tokens(event: CostRecorded) -> int:
     return (
         event.input_tokens
         + event.output_tokens

@@ -65,8 +65,8 @@ RAW_KINDS: frozenset[str] = frozenset(
 
 _ID_BYTES = 18
 """msgpack's `bin 8` header and 16 bytes."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _astuple = msgspec.structs.astuple
@@ -97,11 +97,11 @@ _READERS = {
 
 def microseconds(moment: datetime) -> int:
     """Since 1970 in UTC, exact."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment_of(microseconds_since_1970: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds_since_1970)
+    return EPOCH + timedelta(microseconds=microseconds_since_1970)
 
 
 def body_of(event: AnyEvent) -> bytes:

@@ -14,7 +14,16 @@ import msgspec
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent, Recorded
-from personad.kinds import CODE_OF, KINDS, body_of, event_of, microseconds, moment_of
+from personad.kinds import (
+    CODE_OF,
+    EPOCH,
+    KINDS,
+    MICROSECOND,
+    body_of,
+    event_of,
+    microseconds,
+    moment_of,
+)
 from personad.names import Names
 
 SCHEMA = """
@@ -176,19 +185,21 @@ def _rows(
     rows: list[Row] = []
     entries: list[Entry] = []
     recorded_at = microseconds(now)
-    for seq, (event, body) in enumerate(zip(events, bodies, strict=True), after + 1):
+    seq = after
+    for event, body in zip(events, bodies, strict=True):
+        seq += 1
         kind = type(event)
         batch: str | None = getattr(event, "batch", None)
         key = None if batch is None else names.batch(batch, seq)
-        at = microseconds(event.at)
+        # What `microseconds` does, without the call.
+        at = (event.at - EPOCH) // MICROSECOND
         cost = price = None
         if kind is CostRecorded:
             cost = event.cost_nanousd  # type: ignore[union-attr]
             # One whose answer never came counts at what is reserved for it.
             if cost is None and event.outcome != "unknown":  # type: ignore[union-attr]
                 cost, price = priced(event)  # type: ignore[arg-type]
-        code = CODE_OF[kind]
-        rows.append((seq, event.id.bytes, code, at, recorded_at, key, cost, price, body))
+        rows.append((seq, event.id.bytes, CODE_OF[kind], at, recorded_at, key, cost, price, body))
         entries.append((seq, at, event, cost))
     return rows, entries
 

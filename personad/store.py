@@ -168,7 +168,7 @@ class Transaction:
         """
         fresh, old = quarantine.parted(self.db, events)
         parts = [fresh]
-        if any(isinstance(event, PriceSet) for event in fresh):
+        if PriceSet in set(map(type, fresh)):
             for event in fresh:
                 log.check_size(body_of(event), fresh.index(event))
             parts = _after_each_price(fresh)

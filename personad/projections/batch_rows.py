@@ -1,6 +1,6 @@
 """The rows of the batches rollup: one a batch, one a persona, and how they are loaded and saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
@@ -209,11 +209,11 @@ class Rows:
 
     def touch_persona(self, row: PersonaRow) -> None:
         self._unsaved_personas[row.batch, row.persona] = row
-        self.notice(row.batch, row.persona)
+        self.changed.setdefault(row.batch, set()).add(row.persona)
 
-    def notice(self, batch: str, persona: str) -> None:
-        """Something that is shown beside the persona has changed."""
-        self.changed.setdefault(batch, set()).add(persona)
+    def notice(self, batch: str, personas: Iterable[str | None]) -> None:
+        """Something that is shown beside these personas has changed."""
+        self.changed.setdefault(batch, set()).update(each for each in personas if each is not None)
 
     def save(self) -> None:
         self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))

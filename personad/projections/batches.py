@@ -19,6 +19,7 @@ from personad.projections.book import Book
 NAME = "batches"
 VERSION = 1
 TABLES: tuple[str, ...] = ("batch", "persona")
+_Noticed = CostRecorded | CallStarted | QualityScored
 _LAST_US = microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 """No time is later and no duration longer, whatever a producer says."""
 __all__ = ["NAME", "SCHEMA", "TABLES", "VERSION", "WANTS", "apply", "elapsed_us", "transition"]
@@ -28,29 +29,23 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
     rows = book.rows
     anomalies = []
-    noticed: dict[str, int] = {}
-    personas: set[tuple[str, str]] = set()
     for seq, at, event, _ in entries:
         step = _STEPS.get(type(event))
         if step is not None:
             reason = step(rows, seq, at, event)
             if reason is not None:
                 anomalies.append((seq, reason))
-            continue
-        # Another table's event changes what the batch shows (its cost), so its seq moves on.
-        name: str | None = event.batch  # type: ignore[union-attr]
-        if name is not None:
-            noticed[name] = seq
-            persona: str | None = event.persona  # type: ignore[union-attr]
-            if persona is not None:
-                personas.add((name, persona))
-    for name, seq in noticed.items():
-        row = rows.batch(name)
+    # Another table's event changes what the batch shows (its cost), so its seq moves on.
+    others: list[tuple[_Noticed, int]] = [
+        (entry[2], entry[0])  # type: ignore[misc]
+        for entry in entries
+        if type(entry[2]) in _NOTICED
+    ]
+    for name, seq in {event.batch: seq for event, seq in others}.items():
+        row = rows.batch(name) if name is not None else None
         if row is not None and row.seq < seq:
             rows.touch(row, seq)
-    for name, persona in personas:
-        if name in rows.changed:
-            rows.notice(name, persona)
+            rows.notice(row.batch, {event.persona for event, _ in others if event.batch == name})
     rows.save()
     return anomalies
 
@@ -219,4 +214,5 @@ _STEPS: dict[type[Event], Callable[[Rows, int, int, Any], str | None]] = {
         _advance,
     ),
 }
-WANTS: tuple[type[Event], ...] = (*_STEPS, CostRecorded, CallStarted, QualityScored)
+_NOTICED: tuple[type[Event], ...] = (CostRecorded, CallStarted, QualityScored)
+WANTS: tuple[type[Event], ...] = (*_STEPS, *_NOTICED)

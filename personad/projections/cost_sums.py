@@ -1,11 +1,12 @@
 """The sums of what calls cost: by time and kind of call, by persona, and how long calls took."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from personad.contract.cost import CostRecorded
 from personad.log import Entry
-from personad.names import Names
 from personad.projections import sketches
 from personad.projections.book import Book
 from personad.projections.buckets import SUM_MAX, Family
@@ -54,106 +55,95 @@ def total_tokens(event: CostRecorded) -> int:
     )
 
 
+K = TypeVar("K", bound=Hashable)
 _QUARTER_US = 900_000_000
-_Finest = tuple[int, str, str, str, str, str | None, str | None]
-"""Quarter-hour, provider, model, operation, outcome, experiment, batch."""
+_kind_of = attrgetter("provider", "model", "operation", "outcome", "experiment", "batch")
+_figures_of = attrgetter(
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "estimated",
+    "persona",
+    "duration_ms",
+    "ttft_ms",
+)
+_Kind = tuple[str, str, str, str, str | None, str | None]
+"""What `_kind_of` gives."""
+_Calls = dict[tuple[int, _Kind], list[tuple[Any, ...]]]
+"""By quarter-hour and kind: cost and figures of each call."""
 
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     """Brings the sums up to what counts now."""
-    if not added and not removed:
-        return
-    sums = _sums(added, 1)
-    if removed:
-        for key, values in _sums(removed, -1).items():
-            known = sums.get(key)
-            sums[key] = [a + b for a, b in zip(known, values, strict=True)] if known else values
-    names = book.names
-    newest = max(entry[0] for entry in (*added, *removed)) if removed else added[-1][0]
-    groups = {}
-    for (quarter, *dim, experiment, batch), values in sums.items():
-        place = (
-            quarter,
-            names.dim(tuple(dim)),  # type: ignore[arg-type]
-            names.experiment(experiment) if experiment is not None else None,
-            names.batch(batch, newest) if batch is not None else None,
-        )
-        groups[place] = values
-    COST.add(book, groups)
-    _add_to_personas(book, added, removed, newest)
-    latencies = _latencies(names, added)
-    back = _latencies(names, removed) if removed else {}
-    if latencies or back:
-        sketches.note(book, latencies, back)
-
-
-def _sums(entries: Sequence[Entry], sign: int) -> dict[_Finest, list[int]]:
-    groups: dict[_Finest, list[tuple[int, ...]]] = defaultdict(list)
-    for _, at, event, cost in entries:
-        assert type(event) is CostRecorded
-        key = (
-            at // _QUARTER_US,
-            event.provider,
-            event.model,
-            event.operation,
-            event.outcome,
-            event.experiment,
-            event.batch,
-        )
-        is_unpriced = cost is None
-        groups[key].append(
-            (
-                1,
-                is_unpriced,
-                total_tokens(event) if is_unpriced else 0,
-                event.estimated,
-                cost or 0,
-                event.input_tokens,
-                event.output_tokens,
-                event.cache_read_tokens,
-                event.cache_write_tokens,
-            )
-        )
-    return {
-        key: [sign * sum(column) for column in zip(*values, strict=True)]
-        for key, values in groups.items()
-    }
-
-
-def _add_to_personas(
-    book: Book, added: Sequence[Entry], removed: Sequence[Entry], newest: int
-) -> None:
-    changes: dict[tuple[str, str], list[int]] = {}
+    sums = _Sums(book, max((entry[0] for entry in (*added[-1:], *removed)), default=0))
     for entries, sign in ((added, 1), (removed, -1)):
-        for _, _, event, cost in entries:
-            assert type(event) is CostRecorded
-            if event.persona is None or event.batch is None or event.outcome == "unknown":
-                continue
-            known = changes.setdefault((event.batch, event.persona), [0, 0])
-            known[0] += sign
-            known[1] += sign * (cost or 0)
-    names = book.names
-    rows = [
-        (names.batch(batch, newest), persona, calls, min(cost, SUM_MAX))
-        for (batch, persona), (calls, cost) in changes.items()
-    ]
-    book.db.executemany(_PERSONA, rows)
-    if removed:
-        book.db.executemany(_SWEEP, [(batch, persona) for batch, persona, *_ in rows])
+        for (quarter, kind), calls in _grouped(entries).items():
+            sums.add(quarter, kind, calls, sign)
+    sums.save(is_taking_back=bool(removed))
 
 
-def _latencies(names: Names, entries: Sequence[Entry]) -> dict[sketches.Key, list[int]]:
-    """How long the calls took that were answered, by quarter-hour and series."""
-    found: dict[tuple[int, str, str, str], list[int]] = defaultdict(list)
-    for _, at, event, _ in entries:
-        assert type(event) is CostRecorded
-        if event.outcome == "ok":
-            key = at // _QUARTER_US, event.provider, event.model
-            if event.duration_ms is not None:
-                found[*key, "duration_ms"].append(event.duration_ms)
-            if event.ttft_ms is not None:
-                found[*key, "ttft_ms"].append(event.ttft_ms)
-    return {
-        (quarter, names.series(("latency", measure, provider, model, ""))): values
-        for (quarter, provider, model, measure), values in found.items()
-    }
+def _grouped(entries: Sequence[Entry]) -> _Calls:
+    groups: _Calls = defaultdict(list)
+    for _, at, event, cost in entries:
+        groups[at // _QUARTER_US, _kind_of(event)].append((cost, *_figures_of(event)))
+    return groups
+
+
+class _Sums:
+    """What is to be added to the tables, column by column."""
+
+    def __init__(self, book: Book, newest: int) -> None:
+        self._book = book
+        self._newest = newest
+        """The seq of the newest event."""
+        self._groups: dict[tuple[int, int, int | None, int | None], list[int]] = {}
+        self._personas: dict[tuple[int, str], list[int]] = {}
+        self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
+
+    def add(self, quarter: int, kind: _Kind, calls: list[tuple[Any, ...]], sign: int) -> None:
+        names = self._book.names
+        provider, model, operation, outcome, experiment, batch = kind
+        costs, *tokens, estimated, personas, durations, firsts = zip(*calls, strict=True)
+        unpriced = costs.count(None)
+        sums = [len(calls), unpriced, 0, sum(estimated), 0, *map(sum, tokens)]
+        if unpriced:
+            used = zip(costs, *tokens, strict=True)
+            sums[2] = sum(sum(each) for cost, *each in used if cost is None)
+            costs = tuple(cost or 0 for cost in costs)
+        sums[4] = sum(costs)
+        batch_key = names.batch(batch, self._newest) if batch is not None else None
+        key = (
+            quarter,
+            names.dim((provider, model, operation, outcome)),
+            names.experiment(experiment) if experiment is not None else None,
+            batch_key,
+        )
+        _collect(self._groups, key, [sign * each for each in sums])
+        if outcome == "ok":
+            for measure, values in (("duration_ms", durations), ("ttft_ms", firsts)):
+                if known := [each for each in values if each is not None]:
+                    series = names.series(("latency", measure, provider, model, ""))
+                    self._latencies[sign].setdefault((quarter, series), []).extend(known)
+        if batch_key is not None and outcome != "unknown":
+            for persona, cost in zip(personas, costs, strict=True):
+                if persona is not None:
+                    _collect(self._personas, (batch_key, persona), [sign, sign * cost])
+
+    def save(self, *, is_taking_back: bool) -> None:
+        db = self._book.db
+        COST.add(self._book, self._groups)
+        rows = [(*key, calls, min(cost, SUM_MAX)) for key, (calls, cost) in self._personas.items()]
+        db.executemany(_PERSONA, rows)
+        if is_taking_back:
+            db.executemany(_SWEEP, list(self._personas))
+        sketches.note(self._book, self._latencies[1], self._latencies[-1])
+
+
+def _collect(sums: dict[K, list[int]], key: K, values: list[int]) -> None:
+    known = sums.get(key)
+    if known is None:
+        sums[key] = values
+    else:
+        for place, value in enumerate(values):
+            known[place] += value

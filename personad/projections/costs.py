@@ -7,6 +7,7 @@ for it, until a bill or a correction says otherwise.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -49,10 +50,12 @@ WANTS: tuple[type[Event], ...] = (
 )
 
 COST_MAX = 10**16
-"""Nano-dollars of one call, ten million dollars: more is a mistake, and would spoil every sum."""
-TOKENS_MAX = 10**15
+"""Nano-dollars of one call, ten million dollars, or tokens of a kind: more is a mistake, and would
+spoil every sum."""
 TOO_LARGE = "too large to be a call's tokens or cost"
 
+_tokens_of = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_outcome_of = attrgetter("outcome")
 _COUNT = "INSERT INTO call (call, seq) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
 _RECOUNT = """
@@ -104,24 +107,31 @@ class _Fold:
 
     def recorded(self, entries: list[Entry]) -> None:
         """Costs in a row: nearly always each is the first of its call, and has an answer."""
-        fit, calls, plain = [], [], True
-        for entry in entries:
-            event: c.CostRecorded = entry[2]  # type: ignore[assignment]
-            if total_tokens(event) > TOKENS_MAX or (entry[3] or 0) > COST_MAX:
-                self.anomalies.append((entry[0], TOO_LARGE))
-                continue
-            fit.append(entry)
-            calls.append((event.call, entry[0]))
-            if event.outcome == "unknown":
-                plain = False
+        events: list[c.CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
+        costs = [entry[3] or 0 for entry in entries]
+        if max(costs) > COST_MAX or max(map(max, map(_tokens_of, events))) > COST_MAX:
+            entries = self._possible(entries)
+            events = [entry[2] for entry in entries]  # type: ignore[misc]
+        calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
         before = self.db.total_changes()
         self.db.executemany(_COUNT, calls)
-        if plain and self.db.total_changes() - before == len(calls):
-            self.added += fit
+        are_first = self.db.total_changes() - before == len(calls)
+        if are_first and "unknown" not in map(_outcome_of, events):
+            self.added += entries
             self._close(call for call, _ in calls)
             return
-        for entry in fit:
+        for entry in entries:
             self._one(entry)
+
+    def _possible(self, entries: list[Entry]) -> list[Entry]:
+        """Those with figures that a call can have."""
+        fit = []
+        for entry in entries:
+            if max(entry[3] or 0, *_tokens_of(entry[2])) > COST_MAX:
+                self.anomalies.append((entry[0], TOO_LARGE))
+            else:
+                fit.append(entry)
+        return fit
 
     def _one(self, entry: Entry) -> None:
         """A cost of which it isn't plain that it counts."""

@@ -33,12 +33,14 @@ from personad.contract.paths import Paths, check_socket_path, private_directory
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
 from personad.journal import open_journal
+from personad.keeper import Keeper
 from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
 from personad.questions import ANSWERS
 from personad.spool import backlog, quarantined
 from personad.store import ledger_id, open_for_reading, open_for_writing
+from personad.tidy import rezone
 from personad.writer import Expiry, Job, Trial, Writer
 
 SWITCH_S = 0.0005
@@ -196,6 +198,8 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
     """Starts every thread, and has `closing` end them in the reverse order."""
     db = open_for_writing(str(paths.database))
     closing.callback(db.close)
+    if rezone(db, zone):
+        logger.info("days are added up anew in the zone %s", zone.key)
     # The life lock is ours, so a socket file that lies here belongs to nobody any more.
     for socket in (paths.api_socket, paths.live_socket):
         socket.unlink(missing_ok=True)
@@ -222,7 +226,8 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
         answers={**ANSWERS, Status: daemon.status},
         before_call=intake.first,
     )
-    for thread in (live, writer, intake, api):
+    keeper = Keeper(writer)
+    for thread in (live, writer, intake, api, keeper):
         thread.start()
     # Closed from the last to the first: the writer takes nothing new but does and answers all that
     # it has, while the request socket goes on telling everybody else that the daemon is stopping.
@@ -230,6 +235,7 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
     closing.callback(api.close)
     closing.callback(intake.close)
     closing.callback(writer.drain)
+    closing.callback(keeper.close)
     return daemon
 
 

@@ -17,6 +17,7 @@ from personad.projections import (
     alerts,
     batches,
     budgets,
+    cost_sums,
     costs,
     goals,
     personas,
@@ -24,6 +25,7 @@ from personad.projections import (
     quality,
 )
 from personad.projections.book import Book
+from personad.projections.buckets import Buckets
 
 Kind = Literal["view", "rollup"]
 
@@ -53,6 +55,13 @@ PROJECTIONS: dict[Projection, Kind] = {
     personas: "rollup",
     quality: "rollup",
 }
+
+BUCKETS: tuple[Buckets, ...] = (
+    *cost_sums.COST.buckets,
+    *personas.PERSONA.buckets,
+    *quality.SCORE.buckets,
+)
+"""All sums over time."""
 
 _READERS: dict[type[Event], tuple[Projection, ...]] = {}
 """Who folds an event of each kind, in order."""

@@ -27,6 +27,7 @@ CREATE TABLE stale (
 ) STRICT, WITHOUT ROWID;
 """
 _STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
+_FRESH = "DELETE FROM stale WHERE tier = ? AND day = ?"
 _STALE_DAYS = "SELECT day FROM stale WHERE tier = ?"
 _OPEN_CALLS = "SELECT call FROM open_call"
 
@@ -52,6 +53,8 @@ class Book:
         self.past = past or (lambda seq: entry(db, seq))
         self.since = 0
         """The newest seq before this commit."""
+        self.touched: set[tuple[str, int]] = set()
+        """Tiers and days that something happened to; whoever adds them up anew empties it."""
         self.forget()
 
     def forget(self) -> None:
@@ -88,9 +91,15 @@ class Book:
         """The sums of these quarter-hours have changed: what was added up over them is stale."""
         for quarter in set(quarters):
             for tier, day in (("hour", quarter // QUARTERS_A_DAY), ("day", self.day_of(quarter))):
+                self.touched.add((tier, day))
                 if day not in self.stale[tier]:
                     self.db.execute(_STALE, (tier, day))
                     self.stale[tier].add(day)
+
+    def freshen(self, tier: str, day: int) -> None:
+        """The day was added up anew."""
+        self.db.execute(_FRESH, (tier, day))
+        self.stale[tier].discard(day)
 
     def day_of(self, quarter: int) -> int:
         """The civil day of a quarter-hour in the ledger's zone, since 1970."""

@@ -1,0 +1,136 @@
+"""What is done in quiet moments so that questions stay quick: sums of hours and days are added up,
+and noted values worked into their sketches.
+
+No answer depends on it. It is done in slices on the writer's thread, each small enough that no
+append notices.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import apsw
+
+from personad.civil import quarter_of
+from personad.kinds import microseconds
+from personad.projections import BUCKETS, sketches
+from personad.projections.book import QUARTERS_A_DAY, Book
+from personad.projections.buckets import Buckets, Tier, quarters_of
+
+T = TypeVar("T")
+Between = Callable[[Callable[[Book], T]], T]
+"""Has the writer do something between two groups: `Writer.between`."""
+
+SKETCH_ROWS = 200
+"""So many noted rows are worked in at once."""
+TIERS: tuple[Tier, ...] = ("hour", "day")
+
+_ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
+_SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
+_STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES ('day', ?)"
+
+
+class Tidier:
+    """Looks once in a while what there is to do."""
+
+    def __init__(self, between: Between[Any]) -> None:
+        self._between = between
+
+    def tidy(self, now: datetime) -> int:
+        """Does what there is to do; how many days were added up.
+
+        A day to which something happened since the last time is left for the next one, and so is
+        today: it would be stale again at once.
+        """
+        while self._between(_work_in) == SKETCH_ROWS:
+            pass
+        due = self._between(lambda book: _due(book, now))
+        return sum(self._day(tier, day) for tier, day in due)
+
+    def _day(self, tier: Tier, day: int) -> bool:
+        self._between(lambda book: book.touched.discard((tier, day)))
+        for each in BUCKETS:
+            if tier in each.tiers:
+                self._between(partial(_refold, buckets=each, tier=tier, day=day))
+        return bool(self._between(partial(_finish, tier=tier, day=day)))
+
+
+def all_at_once(book: Book) -> None:
+    """Everything, also today: for a ledger that nobody else is using."""
+    with book.db:
+        while sketches.work_in(book.db, SKETCH_ROWS):
+            pass
+        for tier in TIERS:
+            for day in sorted(book.stale[tier]):
+                for each in BUCKETS:
+                    each.refold(book.db, tier, day, book.zone)
+                sketches.refold(book.db, tier, day, *quarters_of(tier, day, book.zone))
+                book.freshen(tier, day)
+
+
+def _work_in(book: Book) -> int:
+    if not sketches.has_fresh(book.db):
+        return 0
+    with book.db:
+        done = sketches.work_in(book.db, SKETCH_ROWS)
+    return done  # noqa: RET504 - apsw says its `with` may swallow errors
+
+
+def _due(book: Book, now: datetime) -> list[tuple[Tier, int]]:
+    touched, book.touched = book.touched, set()
+    quarter = quarter_of(microseconds(now))
+    today = {"hour": quarter // QUARTERS_A_DAY, "day": book.day_of(quarter)}
+    return [
+        (tier, day)
+        for tier in TIERS
+        for day in sorted(book.stale[tier])
+        if day != today[tier] and (tier, day) not in touched
+    ]
+
+
+def _refold(book: Book, buckets: Buckets, tier: Tier, day: int) -> None:
+    with book.db:
+        buckets.refold(book.db, tier, day, book.zone)
+
+
+def _finish(book: Book, tier: Tier, day: int) -> bool:
+    """Whether the day may be read: not where something happened to it meanwhile."""
+    if (tier, day) in book.touched:
+        return False
+    with book.db:
+        # A sketch must not be worked on any more once the day's is made from it.
+        while sketches.work_in(book.db, SKETCH_ROWS):
+            pass
+        sketches.refold(book.db, tier, day, *quarters_of(tier, day, book.zone))
+        book.freshen(tier, day)
+    return True
+
+
+def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
+    """Has all days added up anew where the ledger's zone has changed; says whether it had."""
+    known = db.execute(_ZONE).get
+    if known == zone.key:
+        return False
+    with db:
+        days = {
+            day
+            for each in BUCKETS
+            if "quarter" in each.tiers
+            for day in _days_of(db, each.name, zone)
+        }
+        db.executemany(_STALE, [(day,) for day in sorted(days)])
+        db.execute(_SET_ZONE, (zone.key,))
+    return known is not None
+
+
+def _days_of(db: apsw.Connection, name: str, zone: ZoneInfo) -> Iterator[int]:
+    """The days of the zone in which there is a row, found by jumping from each to the next."""
+    book = Book(db, zone)
+    after = f"SELECT min(bucket) FROM {name}_quarter WHERE bucket >= ?"  # noqa: S608 - constants
+    quarter = db.execute(f"SELECT min(bucket) FROM {name}_quarter").get  # noqa: S608 - constants
+    while quarter is not None:
+        day = book.day_of(quarter)
+        yield day
+        quarter = db.execute(after, (quarters_of("day", day, zone)[1],)).get

@@ -1,4 +1,4 @@
-"""A thread for what takes long and isn't urgent: it asks the writer for one slice after the other."""
+"""A thread for what takes long and is not urgent: it asks the writer for slice after slice."""
 
 import logging
 import threading

@@ -8,7 +8,7 @@ again at any time. A *rollup* outlives the raw events that fed it: where they ar
 truth, and is kept as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal, Protocol
 
 from personad.contract.base import Event
@@ -70,10 +70,17 @@ for _projection in PROJECTIONS:
         _READERS[_kind] = (*_READERS.get(_kind, ()), _projection)
 
 
-def fold(book: Book, entries: Sequence[Entry], *, since: int) -> list[tuple[int, str]]:
+def fold(
+    book: Book,
+    entries: Sequence[Entry],
+    *,
+    since: int,
+    misfits_known: Set[int] | None = None,
+) -> list[tuple[int, str]]:
     """Folds the events into every projection; gives those that don't fit, by seq.
 
-    `since` is the newest seq before this commit, of which these may be a part only.
+    `since` is the newest seq before this commit, of which these may be a part only. Where events
+    are missing that others would fit to, `misfits_known` are the only ones that don't fit.
     """
     book.begin(since)
     anomalies: list[tuple[int, str]] = []
@@ -86,6 +93,8 @@ def fold(book: Book, entries: Sequence[Entry], *, since: int) -> list[tuple[int,
         if misfits:
             some = [entry for entry in some if entry[0] not in misfits]
         found = projection.apply(book, some) if some else []
+        if misfits_known is not None:
+            found = [each for each in found if each[0] in misfits_known]
         if found:
             anomalies += found
             misfits.update(seq for seq, _ in found)

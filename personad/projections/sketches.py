@@ -86,6 +86,12 @@ def note(
     )
 
 
+def values_of(stored: bytes) -> "array[int]":
+    values = array("q")
+    values.frombytes(stored)
+    return values
+
+
 def has_fresh(db: apsw.Connection) -> bool:
     return db.execute(_HAS_FRESH).fetchone() is not None
 

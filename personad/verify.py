@@ -1,0 +1,232 @@
+"""Whether the ledger is what it ought to be: the file whole, the numbers without gaps, and every
+table equal to a fresh fold of the log."""
+
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import apsw
+from msgspec import Struct
+
+from personad.kinds import KINDS, RAW_KINDS
+from personad.projections import BUCKETS, PROJECTIONS, sketches
+from personad.projections.book import stale_days
+from personad.projections.buckets import quarters_of
+from personad.refold import Refold, horizon_us, is_kept, refold, to_the_end
+from personad.sketch import update
+from personad.tidy import TIERS
+
+_GAPS = """
+SELECT count(*), min(seq), max(seq) FROM event
+WHERE seq > coalesce((SELECT max(seq) FROM dropped), 0)
+"""
+_LEFT_OVER = """
+SELECT min(seq) FROM event WHERE at < ? AND kind IN (SELECT value FROM json_each(?))
+  AND seq NOT IN (SELECT started FROM open_call WHERE started IS NOT NULL)
+"""
+_HAS_DROPPED = "SELECT coalesce(max(seq), 0) FROM dropped"
+_FRESH = """
+SELECT bucket, series, kind, added, removed FROM sketch_fresh JOIN series ON series.key = series
+"""
+_COMMITS = ("previous_seq",)
+"""Columns that tell how events were cut into commits, which the log doesn't."""
+
+
+class Damage(Struct, frozen=True):
+    """The first thing that is not as it ought to be."""
+
+    what: str
+    message: str
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    events: int
+    tables: int
+    rows: int
+    damage: Damage | None
+
+
+def verify(
+    db: apsw.Connection, folder: Path, zone: ZoneInfo, progress: Callable[[str, int, int], None]
+) -> Verified:
+    """Looks at everything; stops at the first damage.
+
+    Args:
+        db: a reader of the ledger.
+        folder: where a file as large as the ledger's tables may lie meanwhile.
+        progress: told what is looked at, how far it is, and how far it goes.
+    """
+    last = int(db.execute("SELECT coalesce(max(seq), 0) FROM event").get)
+    progress("file", 0, 1)
+    if damage := _file(db):
+        return Verified(events=0, tables=0, rows=0, damage=damage)
+    with refold(db, folder, zone) as fresh:
+        try:
+            to_the_end(fresh, lambda seq: progress("fold", seq, max(last, seq)))
+        except (ValueError, KeyError, TypeError) as error:
+            what = (
+                f"an event between {fresh.seq + 1} and {fresh.seq + 5_000} can't be read: {error}"
+            )
+            return Verified(events=fresh.seq, tables=0, rows=0, damage=Damage("event", what))
+        # From here on the ledger stands still for this reader.
+        db.execute("BEGIN")
+        try:
+            while fresh.advance():
+                pass
+            return _compare(fresh, progress)
+        finally:
+            db.execute("ROLLBACK")
+
+
+def _file(db: apsw.Connection) -> Damage | None:
+    for (line,) in db.execute("PRAGMA integrity_check(1)"):
+        if line != "ok":
+            return Damage("file", str(line))
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        return Damage(str(table), f"row {row} names a {parent} that there isn't")
+    return None
+
+
+def _compare(fresh: Refold, progress: Callable[[str, int, int], None]) -> Verified:
+    live = fresh.live
+    rows = done = 0
+    damage = _sequence(live) or _anomalies(fresh)
+    tables = [table for each in PROJECTIONS for table in each.TABLES]
+    checks: list[Callable[[], tuple[int, Damage | None]]] = [
+        *(lambda table=table: _table(fresh, table) for table in tables),
+        lambda: _sketches(fresh),
+        *(lambda tier=tier: _tier(fresh, tier) for tier in TIERS),
+    ]
+    for check in checks:
+        if damage:
+            break
+        count, damage = check()
+        rows, done = rows + count, done + 1
+        progress("tables", done, len(checks))
+    return Verified(events=fresh.seq, tables=len(tables) + 1, rows=rows, damage=damage)
+
+
+def _sequence(db: apsw.Connection) -> Damage | None:
+    count, first, last = db.execute(_GAPS).fetchone() or (0, None, None)
+    dropped = int(db.execute(_HAS_DROPPED).get)
+    if count and (first != dropped + 1 or last - first + 1 != count):
+        return Damage("event", f"of the events {dropped + 1} to {last} only {count} are there")
+    horizon = horizon_us(db)
+    if horizon is not None:
+        raw = "[" + ",".join(str(KINDS[kind]) for kind in RAW_KINDS) + "]"
+        left = db.execute(_LEFT_OVER, (horizon, raw)).get
+        if left is not None:
+            return Damage("event", f"event {left} should have been dropped by retention")
+    return None
+
+
+def _anomalies(fresh: Refold) -> Damage | None:
+    if horizon_us(fresh.live) is not None:
+        return None  # What an event didn't fit, or what it fitted, may be gone.
+    wrong = sorted(fresh.marked.keys() ^ fresh.misfits.keys())
+    if not wrong:
+        return None
+    seq = wrong[0]
+    if seq in fresh.marked:
+        return Damage("anomaly", f"event {seq} is marked ({fresh.marked[seq]}), and fits")
+    return Damage("anomaly", f"event {seq} is not marked, and doesn't fit: {fresh.misfits[seq]}")
+
+
+def _columns(db: apsw.Connection, table: str) -> list[str]:
+    return [str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def _rows(
+    db: apsw.Connection, table: str, kept: str | None, horizon: int | None
+) -> Iterator[tuple[Any, ...]]:
+    columns = ", ".join(f'"{each}"' for each in _columns(db, table) if each not in _COMMITS)
+    where = f"WHERE NOT ({kept})" if kept is not None and horizon is not None else ""
+    key = ", ".join(
+        f'"{row[1]}"'
+        for row in sorted(db.execute(f"PRAGMA table_info({table})"), key=lambda row: row[5])
+        if row[5]
+    )
+    sql = f"SELECT {columns} FROM {table} {where} ORDER BY {key}"  # noqa: S608 - names of ours
+    yield from db.execute(sql, (horizon,) if where else ())
+
+
+def _table(fresh: Refold, table: str) -> tuple[int, Damage | None]:
+    horizon = horizon_us(fresh.live)
+    kept = is_kept(_columns(fresh.live, table), table)
+    there = _rows(fresh.live, table, kept, horizon)
+    wanted = _rows(fresh.db, table, kept, horizon)
+    return _first_difference(table, there, wanted)
+
+
+def _first_difference(
+    table: str, there: Iterator[tuple[Any, ...]], wanted: Iterator[tuple[Any, ...]]
+) -> tuple[int, Damage | None]:
+    count = 0
+    for found, ought in zip_longest(there, wanted):
+        if found != ought:
+            if found is None:
+                return count, Damage(table, f"the row {ought} is missing")
+            if ought is None:
+                return count, Damage(table, f"the row {found} follows from no event")
+            return count, Damage(table, f"a row is {found}, and ought to be {ought}")
+        count += 1
+    return count, None
+
+
+def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
+    horizon = horizon_us(fresh.live)
+    with fresh.db:
+        while sketches.work_in(fresh.db, 10_000):
+            pass
+    late: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
+    for bucket, series, kind, added, removed in fresh.live.execute(_FRESH):
+        known = late.get((bucket, series, kind), (b"", b""))
+        late[bucket, series, kind] = known[0] + added, known[1] + removed
+    kept = is_kept(("bucket",), "sketch_quarter")
+    if late:
+        there = {
+            (bucket, series): data
+            for bucket, series, data in _rows(fresh.live, "sketch_quarter", kept, horizon)
+        }
+        for (bucket, series, kind), (added, removed) in late.items():
+            scale = sketches.SCALES[kind]
+            values = sketches.values_of(added), sketches.values_of(removed)
+            data = update(scale, there.pop((bucket, series), None), *values)
+            if data != update(scale, None, ()):
+                there[bucket, series] = data
+        found: Iterator[tuple[Any, ...]] = iter(sorted((*key, data) for key, data in there.items()))
+    else:
+        found = _rows(fresh.live, "sketch_quarter", kept, horizon)
+    return _first_difference(
+        "sketch_quarter", found, _rows(fresh.db, "sketch_quarter", kept, horizon)
+    )
+
+
+def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
+    """Whether the hours, or days, that are not stale are what their quarter-hours add up to."""
+    live, book, count = fresh.live, fresh.book, 0
+    horizon = horizon_us(live)
+    stale = stale_days(live, tier)
+    days = sorted(book.stale[tier] - stale)
+    for day in days:
+        first, end = quarters_of(tier, day, book.zone)
+        if horizon is not None and first * 900_000_000 < horizon:
+            continue
+        low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
+        with fresh.db:
+            for each in BUCKETS:
+                each.refold(fresh.db, tier, day, book.zone)
+            sketches.refold(fresh.db, tier, day, first, end)
+        for table in (*(each.name for each in BUCKETS if tier in each.tiers), "sketch"):
+            sql = f"SELECT * FROM {table}_{tier} WHERE bucket >= ? AND bucket < ?"  # noqa: S608
+            rows, damage = _first_difference(
+                f"{table}_{tier}",
+                iter(list(live.execute(sql, (low, high)))),
+                iter(list(fresh.db.execute(sql, (low, high)))),
+            )
+            count += rows
+            if damage:
+                return count, damage
+    return count, None

@@ -24,7 +24,8 @@ from anyio.abc import TaskStatus
 
 from personad import log, notify
 from personad.api import Api
-from personad.contract.admin import Hello, Mode, Status, StatusReply, Stop, Welcome
+from personad.backup import Backups, last_backup
+from personad.contract.admin import Backup, Hello, Mode, Status, StatusReply, Stop, Welcome
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
@@ -35,8 +36,10 @@ from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
 from personad.questions import ANSWERS
+from personad.restore import complete
 from personad.spool import backlog, quarantined
 from personad.store import ledger_id, open_for_reading, open_for_writing
+from personad.trouble import Health, naming_damage
 from personad.writer import Expiry, Job, Trial, Writer
 
 SWITCH_S = 0.0005
@@ -104,7 +107,7 @@ class Daemon:
             quarantined=quarantined(self.paths.quarantine_dir),
             anomalies=log.count_anomalies(db),
             last_retention=None,
-            last_backup=None,
+            last_backup=last_backup(db),
             mode=self.mode,
             mode_reason=self.writer.trouble,
         )
@@ -184,8 +187,17 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
 
 def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     """Starts every thread, and has `closing` end them in the reverse order."""
+    complete(paths.database)
+    with naming_damage(paths.database):
+        return _open_sound(paths, autostarted, closing)
+
+
+def _open_sound(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     db = open_for_writing(str(paths.database))
     closing.callback(db.close)
+    health = Health(paths.database, paths.ballast)
+    closing.callback(health.close)
+    health.begin(db, ledger_id(db))
     # The life lock is ours, so a socket file that lies here belongs to nobody any more.
     for socket in (paths.api_socket, paths.live_socket):
         socket.unlink(missing_ok=True)
@@ -194,7 +206,8 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     watched = open_for_reading(str(paths.database))
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
-    writer = Writer(db, publish=live.prepare)
+    writer = Writer(db, publish=live.prepare, health=health)
+    backups = Backups(writer.between, paths.database, health)
     daemon = Daemon(
         paths=paths,
         autostarted=autostarted,
@@ -210,6 +223,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
         answers={**ANSWERS, Status: daemon.status},
+        later={Backup: backups.take},
         before_call=intake.first,
     )
     for thread in (live, writer, intake, api):
@@ -218,6 +232,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
     # it has, while the request socket goes on telling everybody else that the daemon is stopping.
     closing.callback(live.close)
     closing.callback(api.close)
+    closing.callback(backups.close)
     closing.callback(intake.close)
     closing.callback(writer.drain)
     return daemon

@@ -30,15 +30,21 @@ TURN_S = DRAIN_S + READY_S + 5.0
 READY = b"ready\n"
 
 
-def ask(paths: Paths, request: Request[R], timeout_s: float = 5.0) -> R:
-    """The daemon's answer.
+def ask(
+    paths: Paths,
+    request: Request[R],
+    timeout_s: float = 5.0,
+    *,
+    go_on: Callable[[], bool] = lambda: False,
+) -> R:
+    """The daemon's answer; after each `timeout_s` without one, `go_on` tells whether to wait on.
 
     Raises:
         LedgerError: what it answered, or `unavailable` where nobody did.
     """
     try:
         with Requester(str(paths.api_socket), connect_s=timeout_s) as requester:
-            body = requester.request(encode(request), timeout_s)
+            body = requester.request_while(encode(request), timeout_s, go_on)
     except TimedOut:
         raise LedgerError(
             "unavailable",

@@ -10,14 +10,11 @@ from uuid import UUID, uuid4
 
 import apsw
 
-from personad import log
+from personad import log, migrations
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Appended, Recorded
 from personad.projections import PROJECTIONS, fold
-
-FORMAT = 1
-"""Of the database file; migrations lead from each to the next."""
 
 AHEAD_MAX = timedelta(days=1)
 """How far ahead of the daemon's clock an event's time may lie and still be folded."""
@@ -56,6 +53,7 @@ def open_for_writing(path: str) -> apsw.Connection:
 
     Raises:
         LedgerError: it was made by a newer program, or is no ledger.
+        apsw.CorruptError: it is damaged.
     """
     try:
         db = apsw.Connection(path)
@@ -71,10 +69,15 @@ def open_for_writing(path: str) -> apsw.Connection:
             db.pragma(name, value)
         if fresh:
             _create(db)
-        _check_format(db, path)
+        if migrations.format_of(db) == 0:
+            raise _no_ledger(path)
+        migrations.bring_up(db, path)
     except apsw.NotADBError:
         db.close()
         raise _no_ledger(path) from None
+    except apsw.CorruptError:
+        db.close()
+        raise
     except apsw.Error as error:
         db.close()
         raise _unusable(path, error) from None
@@ -101,20 +104,8 @@ def _create(db: apsw.Connection) -> None:
     for schema in (_META, log.SCHEMA, *(each.SCHEMA for each in PROJECTIONS)):
         db.execute(schema)
     db.executemany(_SET_META, [("ledger", str(uuid4())), ("created_by", VERSION)])
-    db.pragma("user_version", FORMAT)
+    db.pragma("user_version", migrations.FORMAT)
     db.execute("COMMIT")
-
-
-def _check_format(db: apsw.Connection, path: str) -> None:
-    found = db.pragma("user_version")
-    if found == 0:
-        raise _no_ledger(path)
-    if found > FORMAT:
-        raise LedgerError(
-            "internal",
-            f"{path} has format {found}, and personad {VERSION} knows formats up to {FORMAT}",
-            hint="use the newer personad that made it",
-        )
 
 
 def _no_ledger(path: str) -> LedgerError:

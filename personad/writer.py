@@ -9,9 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -22,19 +23,13 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Recorded
 from personad.leases import Leases
 from personad.store import Transaction, transaction
+from personad.trouble import Health
+
+T = TypeVar("T")
 
 QUEUE_BYTES = 32 << 20
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
-UNWRITABLE = (
-    apsw.FullError,
-    apsw.IOError,
-    apsw.ReadOnlyError,
-    apsw.CantOpenError,
-    apsw.BusyError,
-    apsw.PermissionsError,
-)
-"""What a full disk, a lost mount or another writer look like; all of it may pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +64,7 @@ class Writer:
         db: apsw.Connection,
         *,
         publish: Callable[[apsw.Connection, Sequence[Recorded], datetime], Callable[[], None]],
+        health: Health | None = None,
     ) -> None:
         self._db = db
         self._publish = publish
@@ -78,8 +74,9 @@ class Writer:
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
-        self.trouble: str | None = None
-        """Why the ledger can't be written, until a write succeeds again."""
+        self.health = health or Health()
+        self._visits: deque[tuple[Callable[[apsw.Connection], Any], Future[Any]]] = deque()
+        self._ended = False
         self.last_seq = log.last_seq(db)
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
@@ -87,6 +84,32 @@ class Writer:
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger can't be written, until a write succeeds again."""
+        return self.health.reason
+
+    def between(self, work: Callable[[apsw.Connection], T], timeout_s: float = 60.0) -> T:
+        """What `work` gives, done in the writer's thread between two groups, in no transaction.
+
+        For other threads. What takes long is cut into slices of at most some 20 ms, each a call of
+        its own: between two of them, all that waits to be written is.
+
+        Raises:
+            LedgerError: `unavailable`; the writer has ended, or it took too long to begin.
+            Exception: whatever `work` raised.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._ended:
+                raise LedgerError("unavailable", "the daemon is stopping")
+            self._visits.append((work, future))
+            self._changed.notify_all()
+        wait((future,), timeout_s)
+        if future.cancel():
+            raise LedgerError("unavailable", f"the writer was busy for {timeout_s:g} s")
+        return future.result()
 
     def submit(self, job: Job) -> bool:
         """Queues a job, waiting for room; False once the writer drains."""
@@ -109,7 +132,7 @@ class Writer:
 
     def _take(self) -> list[Job]:
         with self._changed:
-            while not self._jobs and not self._draining:
+            while not self._jobs and not self._visits and not self._draining:
                 self._changed.wait()
             group: list[Job] = []
             size = 0
@@ -122,14 +145,34 @@ class Writer:
             return group
 
     def _run(self) -> None:
-        while self._round():
+        while self._round() or not self._end():
             pass
+
+    def _end(self) -> bool:
+        with self._changed:
+            self._ended = self._draining and not self._jobs and not self._visits
+            return self._ended
+
+    def _visit(self) -> None:
+        with self._changed:
+            if not self._visits:
+                return
+            work, future = self._visits.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work(self._db))
+        except Exception as error:  # noqa: BLE001 - it goes on in the thread that asked
+            future.set_exception(error)
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def _round(self) -> bool:
         """A function of its own, so that nothing of a large group is held while waiting."""
         group = self._take()
         for job, reply in self._commit(group) if group else ():
             job.answer(reply)
+        self._visit()
         return bool(group)
 
     def _commit(self, group: list[Job]) -> list[tuple[Job, Reply | None]]:
@@ -156,9 +199,9 @@ class Writer:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
-        if self.trouble is not None and (txn.recorded or _has_trial(group)):
-            logger.info("the ledger can be written again")
-            self.trouble = None
+        tried = any(isinstance(job.request, Trial) for job in group)
+        if txn.recorded or tried:
+            self.health.committed(self.last_seq, tried=tried)
         if published is not None:
             self.commits.append((clock, len(txn.recorded)))
             published()
@@ -168,6 +211,8 @@ class Writer:
         match job.request:
             case None:
                 return lambda: None
+            case request if refused := self.health.refuses(request):
+                return lambda: refused
             case Trial():
                 txn.write_something()
                 return lambda: None
@@ -183,22 +228,12 @@ class Writer:
                 return answer
 
     def _failed(self, error: Exception) -> Failure:
-        if isinstance(error, UNWRITABLE):
-            if self.trouble is None:
-                logger.error("the ledger can't be written: %s", error)
-            self.trouble = str(error)
-            return Failure(
-                code="unavailable",
-                message=f"the ledger can't be written: {error}",
-                hint="make room on its disk, or mend its permissions; nothing was lost",
-            )
+        unwritten = self.health.unwritten(error, self._db.system_errno)
+        if unwritten is not None:
+            return unwritten
         logger.exception("a request could not be done", exc_info=error)
         return Failure(
             code="internal",
             message=f"{type(error).__name__} while the request was done; the log has the details",
             hint="`personad logs`",
         )
-
-
-def _has_trial(group: list[Job]) -> bool:
-    return any(isinstance(job.request, Trial) for job in group)

@@ -28,7 +28,10 @@ BESIDE = ("-wal", "-shm", "-journal")
 SLICE_S = 0.008
 """What one slice aims at: an append that comes in one waits no longer than twice that."""
 FEWEST_PAGES = 8
-MOST_PAGES = 2_048
+MOST_PAGES = 1_024
+SYNC_PAGES = 1_024
+"""After so many pages the disk is waited for, by a thread that nobody waits for: all of a large
+copy brought to the disk at once would keep each commit of the ledger waiting with it."""
 _LOOK_EVERY = 100_000
 """Steps of SQLite's machine between two looks at whether to stop; about a millisecond."""
 
@@ -68,7 +71,7 @@ def copy(between: Between, target: Path, *, stopped: Callable[[], bool] = lambda
     os.close(os.open(unfinished, flags, 0o600))
     try:
         with closing(_unsafe(unfinished)) as into:
-            _fill(between, into, stopped)
+            _fill(between, into, unfinished, stopped)
             _check(into, stopped)
             seq = last_seq(into)
         sync(unfinished)
@@ -94,14 +97,18 @@ def _unsafe(path: Path) -> apsw.Connection:
     return into
 
 
-def _fill(between: Between, into: apsw.Connection, stopped: Callable[[], bool]) -> None:
+def _fill(between: Between, into: apsw.Connection, file: Path, stopped: Callable[[], bool]) -> None:
     backup = between(lambda db: into.backup("main", db, "main"))
-    pages = FEWEST_PAGES
+    pages, unsynced = FEWEST_PAGES, 0
     try:
         while not backup.done:
             if stopped():
                 raise LedgerError("unavailable", "the daemon is stopping; no copy was made")
             took_s = between(lambda _, pages=pages: _step(backup, pages))  # type: ignore[misc]
+            unsynced += pages
+            if unsynced >= SYNC_PAGES:
+                sync(file)
+                unsynced = 0
             wanted = int(pages * SLICE_S / max(took_s, 1e-6))
             pages = min(max(wanted, FEWEST_PAGES), MOST_PAGES, pages * 2)
         between(lambda _: backup.finish())

@@ -21,6 +21,10 @@ from .personad.facts import NOON, cost, planned
 
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
 
+_COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_NOT_FOLDED = ("meta", "lease", "event", "batch_key", "anomaly", "sqlite_sequence")
+_OF_COMMITS = ("previous_seq",)
+
 
 def append(db: apsw.Connection, events: Sequence[Event]) -> None:
     """One commit."""
@@ -50,6 +54,19 @@ def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ..
             for name in names
         }
     found["meta"] = [row for row in found["meta"] if row[0] not in but]
+    return found
+
+
+def folded_rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every fold, without what tells how events were cut into commits."""
+    found = {}
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        for (table,) in list(db.execute(_TABLES)):
+            if table in _NOT_FOLDED:
+                continue
+            names = [name for (name,) in db.execute(_COLUMNS, (table,)) if name not in _OF_COMMITS]
+            columns = ", ".join(f'"{name}"' for name in names)
+            found[str(table)] = sorted(db.execute(f'SELECT {columns} FROM "{table}"'), key=repr)  # noqa: S608
     return found
 
 

@@ -32,6 +32,7 @@ MOST_PAGES = 1_024
 SYNC_PAGES = 1_024
 """After so many pages the disk is waited for, by a thread that nobody waits for: all of a large
 copy brought to the disk at once would keep each commit of the ledger waiting with it."""
+_SAID = {apsw.FullError: "the disk is full", apsw.IOError: "disk I/O error"}
 _LOOK_EVERY = 100_000
 """Steps of SQLite's machine between two looks at whether to stop; about a millisecond."""
 
@@ -124,7 +125,11 @@ def _fill(between: Between, into: apsw.Connection, file: Path, stopped: Callable
 def _step(backup: apsw.Backup, pages: int) -> float:
     """Copies so many pages; the seconds it took."""
     began = time.monotonic()
-    backup.step(pages)
+    try:
+        backup.step(pages)
+    except apsw.Error as error:
+        # SQLite's words on it are the copy's connection's, and apsw asks the other one.
+        raise type(error)(_SAID.get(type(error), str(error))) from None
     return time.monotonic() - began
 
 

@@ -144,31 +144,32 @@ def storm(data_dir: Path, kills: int, rng: random.Random) -> Outcome:
     """Kills the daemon of a ledger in `data_dir` so often, and counts the damage."""
     paths = resolve_paths(DEFAULTS, ledger=str(data_dir), environ=os.environ)
     producers = [Producer(paths, number) for number in range(PRODUCERS)]
-    _start(data_dir)
+    start(data_dir)
     for each in producers:
         each.start()
     try:
         for _ in range(kills):
             time.sleep(rng.uniform(0.01, 0.25))
             os.kill(launch.ask(paths, Hello(), timeout_s=10).pid, signal.SIGKILL)
-            _start(data_dir)
+            start(data_dir)
     finally:
         for each in producers:
             each.done.set()
         for each in producers:
             each.join()
     launch.stop(paths, 30)
-    found = _examine(paths, set().union(*(each.acknowledged for each in producers)))
+    found = examine(paths, set().union(*(each.acknowledged for each in producers)))
     found.kills = kills
     return found
 
 
-def _start(data_dir: Path) -> None:
+def start(data_dir: Path) -> None:
     command = [sys.executable, "-m", "personad", "--ledger", str(data_dir), "start"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
-def _examine(paths: Paths, acknowledged: set[UUID]) -> Outcome:
+def examine(paths: Paths, acknowledged: set[UUID]) -> Outcome:
+    """What is wrong with a ledger that has to hold these events."""
     db = open_for_writing(str(paths.database))
     fresh = open_for_writing(str(paths.data_dir / "fresh.db"))
     kept = list(read(db, limit=10_000_000))

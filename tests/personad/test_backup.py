@@ -254,6 +254,7 @@ def test_on_a_full_disk_the_old_one_stays_and_nothing_lies_beside_it(
     assert isinstance(failed, Failure)
     assert failed.code == "unavailable"
     assert str(target) in failed.message
+    assert "disk I/O error" in failed.message
     assert rows(target) == before
     assert list(target.parent.iterdir()) == [target]
     assert isinstance(bench.take(target), BackedUp)

@@ -16,9 +16,10 @@ from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
 from personad.copying import Between, alone_on, copy, fit_target
-from personad.locks import lock
+from personad.locks import Held, lock
+from personad.restore import complete
 from personad.store import open_for_writing
-from personad.trouble import Health
+from personad.trouble import Health, naming_damage
 
 _REMEMBER = "INSERT OR REPLACE INTO meta (name, value) VALUES ('last_backup', ?)"
 _LAST = "SELECT value FROM meta WHERE name = 'last_backup'"
@@ -70,7 +71,7 @@ class Backups:
             return error.failure()
         except (apsw.CorruptError, apsw.NotADBError) as error:
             return self._health.unreadable(error) or _unwritten(path, error)
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, ValueError) as error:
             logger.warning("no backup was made: %s", error)
             return _unwritten(path, error)
         logger.info("backed up %d bytes, up to seq %d, to %s", made.size_bytes, made.last_seq, path)
@@ -89,6 +90,7 @@ def back_up(
     Raises:
         LedgerError: the path can't be used, or it was left off.
         OSError, apsw.Error: the file can't be written, or the ledger not be read.
+        ValueError: no file can have that name.
     """
     if not path.is_absolute():
         raise LedgerError(
@@ -119,25 +121,27 @@ def back_up_alone(paths: Paths, path: Path) -> BackedUp:
     """The same without a daemon, and keeping one from starting meanwhile.
 
     Raises:
-        Held: a daemon has the ledger.
         LedgerError: there is no ledger, or no backup could be made.
     """
     if not paths.database.exists():
         hint = "`personad start` makes one; `--ledger DIR` names another"
         raise LedgerError("not-found", f"there is no ledger at {paths.database}", hint=hint)
-    with lock(paths.life_lock), closing(open_for_writing(str(paths.database))) as db:
-        try:
-            return back_up(alone_on(db), path, paths.database)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            failure = Health(paths.database).unreadable(error) or _unwritten(path, error)
-            raise LedgerError.of(failure) from None
-        except (apsw.Error, OSError) as error:
-            raise LedgerError.of(_unwritten(path, error)) from None
+    try:
+        with lock(paths.life_lock), naming_damage(paths.database):
+            complete(paths.database)
+            with closing(open_for_writing(str(paths.database))) as db:
+                return back_up(alone_on(db), path, paths.database)
+    except Held:
+        hint = "run the same command again"
+        raise LedgerError("unavailable", "a daemon is just starting", hint=hint) from None
+    except (apsw.Error, OSError, ValueError) as error:
+        raise LedgerError.of(_unwritten(path, error)) from None
 
 
 def _unwritten(path: Path, error: Exception) -> Failure:
     message = f"no backup was made at {path}: {error}"
-    if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+    has_room = not isinstance(error, OSError) or error.errno not in _NO_ROOM
+    if has_room and not isinstance(error, apsw.Error):
         hint = "name a file in a folder that you may write to"
         return Failure(code="invalid", message=message, field="$.path", hint=hint)
     hint = "make room there, or name a file on another disk; what lay there is as it was"

@@ -38,8 +38,8 @@ from personad.projections import batch_questions
 from personad.questions import ANSWERS
 from personad.restore import complete
 from personad.spool import backlog, quarantined
-from personad.store import ledger_id, open_for_reading, open_for_writing
-from personad.trouble import Health, naming_damage
+from personad.store import ledger_id, open_for_reading
+from personad.trouble import Health, naming_damage, open_letting_go
 from personad.writer import Expiry, Job, Trial, Writer
 
 SWITCH_S = 0.0005
@@ -193,7 +193,7 @@ def _open(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
 
 
 def _open_sound(paths: Paths, autostarted: bool, closing: ExitStack) -> Daemon:
-    db = open_for_writing(str(paths.database))
+    db = open_letting_go(paths.database, paths.ballast)
     closing.callback(db.close)
     health = Health(paths.database, paths.ballast)
     closing.callback(health.close)

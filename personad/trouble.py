@@ -25,6 +25,7 @@ from personad.contract.events import Append, Import
 from personad.copying import is_database
 from personad.log import last_seq
 from personad.mark import Marker, read_mark
+from personad.store import open_for_writing
 
 Kind = Literal["full", "unwritable", "damaged"]
 
@@ -69,14 +70,19 @@ class Health:
         """Looks whether the ledger is as far as it was, and holds the ballast. Raises OSError."""
         if self._database is None:
             return
+        if self._ballast is not None and not ballast.hold(self._ballast) and not self._has_room():
+            self._turn("full", "the ledger's disk is nearly full")
         mark, seq = read_mark(self._database), last_seq(db)
         if mark is not None and mark.ledger == ledger and mark.last_seq > seq:
             self._turn("damaged", _cut_short(self._database, seq, mark.last_seq))
-        else:
+            return
+        try:
             self._marker = Marker(self._database, ledger)
+        except OSError as error:
+            # A disk that has no room for it has room for questions.
+            logger.warning("how far the ledger has come is not written down: %s", error)
+        else:
             self._marker.set(seq)
-        if self._ballast is not None:
-            ballast.hold(self._ballast)
 
     def close(self) -> None:
         if self._marker is not None:
@@ -192,6 +198,22 @@ def _cut_short(database: Path, found: int, marked: int) -> str:
         f"write-ahead log was cut short, or an older file put in its place; to go on without what "
         f"is missing: `personad restore {database}`"
     )
+
+
+def open_letting_go(database: Path, ballast_file: Path) -> apsw.Connection:
+    """The ledger for writing; on a full disk, where even that needs room, without the ballast.
+
+    Raises:
+        LedgerError: it can't be used.
+        apsw.CorruptError: it is damaged.
+        OSError: the ballast can't be let go of.
+    """
+    try:
+        return open_for_writing(str(database))
+    except LedgerError as error:
+        if error.code != "unavailable" or not ballast.let_go(ballast_file):
+            raise
+    return open_for_writing(str(database))
 
 
 @contextmanager

@@ -17,13 +17,14 @@ import apsw
 import pytest
 
 from personad import launch
-from personad.backup import Backups, back_up, last_backup
+from personad.backup import Backups, back_up, back_up_alone, last_backup
 from personad.contract.admin import BackedUp, Backup, Status
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended
 from personad.contract.paths import Paths, private_directory
 from personad.copying import alone_on, copy
+from personad.locks import lock
 from personad.store import open_for_writing
 from personad.trouble import Health
 from personad.writer import Job, Writer
@@ -282,6 +283,8 @@ def test_a_damaged_ledger_makes_no_backup_and_is_named(house: Path) -> None:
     ("name", "why"),
     [
         ("relative.db", "not an absolute path"),
+        ("/tmp/nul\0byte", "null byte"),
+        ("{house}/" + "n" * 300, "too long"),
         ("{house}/work", "is a folder"),
         ("{house}/nowhere/b.db", "there is no folder"),
         ("{house}/L/ledger.db", "is the ledger itself"),
@@ -333,6 +336,20 @@ class TestCommand:
     def test_a_relative_path_is_the_caller_s(self, daemon: Running, house: Path) -> None:
         assert daemon.command("backup", "b.db").returncode == 0
         assert (house / "work" / "b.db").exists()
+
+    def test_of_a_damaged_one(self, paths: Paths, house: Path) -> None:
+        fill(paths.database)
+        spoil(paths.database, 100, 3_000)
+        said = Running(paths).command("backup", str(house / "b.db"))
+        assert said.returncode == 75
+        assert "is damaged" in said.stderr
+        assert "Traceback" not in said.stderr
+
+    def test_while_another_holds_the_ledger(self, paths: Paths, house: Path) -> None:
+        fill(paths.database)
+        with lock(paths.life_lock), pytest.raises(LedgerError) as refused:
+            back_up_alone(paths, house / "b.db")
+        assert refused.value.code == "unavailable"
 
     def test_without_a_ledger(self, paths: Paths, house: Path) -> None:
         said = Running(paths).command("backup", str(house / "b.db"))

@@ -19,9 +19,10 @@ from personad.contract.paths import Paths
 from personad.copying import alone_on, copy
 from personad.mark import Mark, Marker, mark_file, read_mark
 from personad.store import ledger_id, open_for_writing
-from personad.trouble import Health
+from personad.trouble import Health, open_letting_go
 from personad.writer import Trial
 from tests.ledgers import append, fill, seq_of, spoil
+from tests.test_files import files_no_larger_than
 
 from .conftest import Running
 from .facts import cost
@@ -158,6 +159,27 @@ class TestFullDisk:
         ledger.health.unwritten(FULL)
         ledger.health.committed(60, tried=False)
         assert ledger.health.reason is not None
+
+    def test_one_that_is_nearly_full_at_the_start_is_said_at_once(
+        self, house: Path, free: Callable[[int], None]
+    ) -> None:
+        free(ballast.BALLAST_BYTES)
+        started = Ledger(house / "L")
+        assert "nearly full" in (started.health.reason or "")
+        free(GIB)
+        started.health.committed(60, tried=True)
+        assert started.health.reason is None
+        started.close()
+
+    def test_what_even_opening_needs_the_ballast_gives(self, ledger: Ledger) -> None:
+        ledger.close()
+        with files_no_larger_than(1_000), pytest.raises(LedgerError) as refused:
+            open_letting_go(ledger.path, ledger.ballast)
+        assert refused.value.code == "unavailable"
+        assert not ledger.ballast.exists()
+        ledger.db = open_letting_go(ledger.path, ledger.ballast)
+        ledger.health.begin(ledger.db, ledger_id(ledger.db))
+        assert ledger.ballast.exists()
 
     def test_a_quota_is_a_full_disk(self, ledger: Ledger) -> None:
         import errno

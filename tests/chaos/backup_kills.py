@@ -43,7 +43,7 @@ class Stock:
 
     @property
     def is_good(self) -> bool:
-        return not self.wrong and self.met > 0 and self.made > 0 and self.ledger.is_good
+        return not self.wrong and self.met > 0 and self.ledger.is_good
 
 
 def storm(data_dir: Path, kills: int, rng: random.Random) -> Stock:
@@ -58,36 +58,48 @@ def storm(data_dir: Path, kills: int, rng: random.Random) -> Stock:
         each.start()
     held: set[UUID] = set()
     try:
-        for _ in range(kills):
-            before = set().union(*(set(each.acknowledged) for each in producers))
-            if _kill_in_a_backup(stock, paths, target, rng):
+        for number in range(kills):
+            before = _acknowledged(producers)
+            # The first is met for certain, at its very beginning.
+            later_s = rng.uniform(0, 0.05) if number else 0.0
+            if _kill_in_a_backup(stock, paths, target, later_s):
                 held = before
             stock.wrong += _wrong(target, held)
             start(data_dir)
+        held = _acknowledged(producers)
+        subprocess.run(_command(paths, target), check=True, stdout=subprocess.DEVNULL)
+        stock.wrong += _wrong(target, held)
     finally:
         for each in producers:
             each.done.set()
         for each in producers:
             each.join()
     launch.stop(paths, 30)
-    acknowledged = set().union(*(each.acknowledged for each in producers))
-    stock.ledger = examine(paths, acknowledged)
+    stock.ledger = examine(paths, _acknowledged(producers))
     stock.ledger.kills = kills
     stock.wrong += _unrestored(paths, target)
     return stock
 
 
-def _kill_in_a_backup(stock: Stock, paths: Paths, target: Path, rng: random.Random) -> bool:
-    """Whether the backup was made before the kill."""
-    command = [sys.executable, "-m", "personad", "--ledger", str(paths.data_dir)]
+def _acknowledged(producers: list[Producer]) -> set[UUID]:
+    return set().union(*(each.acknowledged.copy() for each in producers))
+
+
+def _command(paths: Paths, target: Path) -> list[str]:
+    program = [sys.executable, "-m", "personad", "--ledger", str(paths.data_dir)]
+    return [*program, "backup", str(target)]
+
+
+def _kill_in_a_backup(stock: Stock, paths: Paths, target: Path, later_s: float) -> bool:
+    """Whether the backup was made before the kill, which comes so long after its beginning."""
     unfinished = target.with_name(f"{target.name}.partial")
     pid = launch.ask(paths, Hello(), timeout_s=10).pid
     with subprocess.Popen(
-        [*command, "backup", str(target)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        _command(paths, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as asking:
         while not unfinished.exists() and asking.poll() is None:
             time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.15))
+        time.sleep(later_s)
         met = unfinished.exists()
         os.kill(pid, signal.SIGKILL)
         try:

@@ -18,7 +18,19 @@ from personad.questions import ANSWERS
 
 DAEMON = Path(personad.__file__).parent
 CLIENT = Path(persona.__file__).parent
-CORE = ("log", "kinds", "projections", "store", "leases", "changes", "questions")
+CORE = (
+    "log",
+    "kinds",
+    "copying",
+    "migrations",
+    "mark",
+    "ballast",
+    "projections",
+    "store",
+    "leases",
+    "changes",
+    "questions",
+)
 RIM = tuple(f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng"))
 
 

@@ -209,9 +209,11 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
     try:
         ask(paths, Stop(), timeout_s)
     except LedgerError as error:
-        if error.code == "unavailable" and lives(paths):
+        if error.code != "unavailable":
+            raise
+        # One that is gone has stopped, also where its last word got lost.
+        if lives(paths):
             raise hung(paths) from None
-        raise
     while lives(paths):
         if time.monotonic() - began > timeout_s:
             raise LedgerError(

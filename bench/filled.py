@@ -14,16 +14,22 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
+from personad.projections.book import Book
 from personad.store import open_for_writing, transaction
+from personad.tidy import all_at_once, rezone
 
 from .history import Shape
 from .stream import groups
 
 _OURS = ("bench.", "persona.", "personad.")
+
+
+UTC = ZoneInfo("UTC")
 
 
 class Filled(Struct, frozen=True, kw_only=True):
@@ -48,12 +54,15 @@ def fill(database: Path, shape: Shape) -> Filled:
     db = open_for_writing(str(database))
     try:
         db.execute("PRAGMA synchronous = OFF")
+        rezone(db, UTC)
+        book = Book(db, UTC)
         last_seq = 0
         for group in groups(shape):
-            with transaction(db, last_seq, group.events[-1].at) as txn:
+            with transaction(book, last_seq, group.events[-1].at) as txn:
                 txn.add(group.events)
             last_seq = txn.last_seq
             json_bytes += group.json_bytes
+        all_at_once(book)
     finally:
         db.close()
         gc.enable()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 
+from personad import names
 from personad.contract.events import AnyEvent
 from personad.kinds import CODE_OF, body_of, microseconds
 from personad.log import SCHEMA as SCHEMA
@@ -23,7 +24,7 @@ def bare_database(path: Path) -> apsw.Connection:
     # A statement that answers holds back those that follow it, until it is read to its end.
     db.execute("PRAGMA journal_mode = WAL").fetchall()
     db.execute("PRAGMA synchronous = FULL")
-    db.execute(SCHEMA)
+    db.execute(names.SCHEMA + SCHEMA)
     return db
 
 

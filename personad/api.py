@@ -38,6 +38,8 @@ Own = dict[type[Any], Callable[[Any], Reply]]
 """What the daemon itself answers at once: `hello`, `stop`."""
 Answers = dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]]
 """What the readers answer."""
+Later = dict[type[Any], Callable[[Any, Callable[[Reply], None]], None]]
+"""What takes long, and is answered by a thread of its own."""
 
 _UNFORESEEN = (apsw.Error, ArithmeticError, LookupError, OSError, TypeError, ValueError)
 """A mistake of ours in one answer, which must not end the thread that all answers come from."""
@@ -54,6 +56,7 @@ class Api:
         *,
         own: Own,
         answers: Answers,
+        later: Later,
         before_call: Callable[[Callable[[], None]], bool],
     ) -> None:
         """`before_call` is given what to do once the spools are empty; False: they are."""
@@ -62,6 +65,7 @@ class Api:
         self._database = database
         self._own = own
         self._answers = answers
+        self._later = later
         self._before_call = before_call
         self._codec: Codec = codec(AnyRequest)
         self._lock = threading.Lock()
@@ -137,6 +141,8 @@ class Api:
             )
         if kind in self._own:
             self._reply(incoming, self._own[kind](request))
+        elif kind in self._later:
+            self._later[kind](request, lambda reply: self._reply(incoming, reply))
         elif kind in self._answers:
             with self._lock:
                 if self._closing:
@@ -172,7 +178,7 @@ class Api:
         except LedgerError as error:
             return error.failure()
         except _UNFORESEEN as error:
-            return _internal(error)
+            return self._writer.health.unreadable(error) or _internal(error)
 
     def _reply(self, incoming: Incoming, reply: Reply | None) -> None:
         encoding = encoding_of(incoming.body)

@@ -16,6 +16,7 @@ from personad.contract.farewell import let_go_of_output
 from personad.contract.paths import Paths, in_use, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
+BAD_DATA = 65
 UNREACHABLE = 69
 FOLLOW_EVERY_S = 0.2
 
@@ -95,7 +96,10 @@ def _be_the_daemon(context: Context, *, autostarted: bool, ready_fd: int | None)
         error = launch.hung(context.paths)
         tell(f"{error.message}\n  {error.hint}".encode())
         raise error from None
-    except (LedgerError, ConfigurationError, OSError) as error:
+    except (LedgerError, ConfigurationError) as error:
+        tell("\n  ".join([str(error), *([error.hint] if error.hint else [])]).encode())
+        raise
+    except OSError as error:
         tell(str(error).encode())
         raise
 
@@ -205,6 +209,51 @@ def doctor(context: Context) -> None:
             click.echo(f"{'':21} → {finding.mend}")
     if failed:
         raise SystemExit(1)
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(context: Context, file: Path) -> None:
+    """Copy the whole ledger into FILE, while everything goes on."""
+    from personad import backup, launch
+    from personad.contract.admin import Backup
+
+    target = file.absolute()
+    if launch.lives(context.paths):
+        made = launch.ask(
+            context.paths, Backup(path=str(target)), go_on=lambda: launch.lives(context.paths)
+        )
+        if not target.exists():
+            # A service may have a /tmp of its own, and not see the folders of its user.
+            message = f"the daemon wrote {target}, but in a place that only it can see"
+            raise LedgerError(
+                "unavailable", message, hint=f"name a file below {context.paths.data_dir}"
+            )
+    else:
+        made = backup.back_up_alone(context.paths, target)
+    size = f"{made.size_bytes / (1 << 20):.1f} MiB"
+    click.echo(f"backed up to {target}")
+    click.echo(f"  up to seq {made.last_seq:,}, {size}, in {made.duration_ms / 1_000:.2f} s")
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a ledger that is newer, or another one.")
+@click.pass_obj
+def restore(context: Context, file: Path, force: bool) -> None:
+    """Put the backup in FILE in the ledger's place, and keep the old one aside."""
+    from personad.restore import Unfit, restore
+
+    try:
+        done = restore(context.paths, file.absolute(), force=force)
+    except Unfit as error:
+        _complain(str(error), error.hint)
+        raise SystemExit(BAD_DATA) from None
+    click.echo(f"restored {context.paths.database} from {file}")
+    click.echo(f"  up to seq {done.last_seq:,} of ledger {done.ledger}")
+    if done.aside is not None:
+        click.echo(f"  the old one is kept as {done.aside}")
 
 
 @command.command()

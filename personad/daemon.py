@@ -25,8 +25,9 @@ from anyio.abc import TaskStatus
 
 from personad import log, notify, quarantine
 from personad.api import Api
+from personad.backup import Backups, last_backup
 from personad.civil import UnknownZone, find_zone
-from personad.contract.admin import Hello, Mode, Status, StatusReply, Stop, Welcome
+from personad.contract.admin import Backup, Hello, Mode, Status, StatusReply, Stop, Welcome
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
@@ -38,9 +39,11 @@ from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
 from personad.questions import ANSWERS
+from personad.restore import complete
 from personad.spool import backlog, quarantined
-from personad.store import ledger_id, open_for_reading, open_for_writing
+from personad.store import ledger_id, open_for_reading
 from personad.tidy import rezone
+from personad.trouble import Health, naming_damage, open_letting_go
 from personad.writer import Expiry, Job, Trial, Writer
 
 SWITCH_S = 0.0005
@@ -108,7 +111,7 @@ class Daemon:
             quarantined=quarantined(self.paths.quarantine_dir) + quarantine.count(db),
             anomalies=log.count_anomalies(db),
             last_retention=None,
-            last_backup=None,
+            last_backup=last_backup(db),
             mode=self.mode,
             mode_reason=self.writer.trouble,
         )
@@ -196,10 +199,23 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
 
 def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -> Daemon:
     """Starts every thread, and has `closing` end them in the reverse order."""
-    db = open_for_writing(str(paths.database))
+    complete(paths.database)
+    with naming_damage(paths.database):
+        return _open_sound(paths, zone, autostarted, closing)
+
+
+def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -> Daemon:
+    db = open_letting_go(paths.database, paths.ballast)
     closing.callback(db.close)
-    if rezone(db, zone):
-        logger.info("days are added up anew in the zone %s", zone.key)
+    health = Health(paths.database, paths.ballast)
+    closing.callback(health.close)
+    health.begin(db, ledger_id(db))
+    try:
+        if rezone(db, zone):
+            logger.info("days are added up anew in the zone %s", zone.key)
+    except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
+        # Then they stay those of the zone before, and are asked for as such.
+        logger.error("the ledger can't be led to the zone %s: %s", zone.key, error)
     # The life lock is ours, so a socket file that lies here belongs to nobody any more.
     for socket in (paths.api_socket, paths.live_socket):
         socket.unlink(missing_ok=True)
@@ -208,7 +224,8 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
     watched = open_for_reading(str(paths.database))
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
-    writer = Writer(db, zone=zone, publish=live.prepare)
+    writer = Writer(db, zone=zone, publish=live.prepare, health=health)
+    backups = Backups(writer.between, paths.database, health)
     daemon = Daemon(
         paths=paths,
         autostarted=autostarted,
@@ -224,6 +241,7 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
         answers={**ANSWERS, Status: daemon.status},
+        later={Backup: backups.take},
         before_call=intake.first,
     )
     keeper = Keeper(writer)
@@ -233,6 +251,7 @@ def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -
     # it has, while the request socket goes on telling everybody else that the daemon is stopping.
     closing.callback(live.close)
     closing.callback(api.close)
+    closing.callback(backups.close)
     closing.callback(intake.close)
     closing.callback(writer.drain)
     closing.callback(keeper.close)

@@ -19,8 +19,10 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import Recorded
 from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
 from personad.launch import ask
+from personad.migrations import FORMAT
 from personad.spool import backlog, quarantined
-from personad.store import FORMAT, open_for_reading
+from personad.store import open_for_reading
+from personad.trouble import MEND_DAMAGE, naming_damage
 
 Verdict = Literal["ok", "warning", "failed"]
 
@@ -28,6 +30,8 @@ DISK_WARNING_BYTES = 1 << 30
 DISK_FAILED_BYTES = 64 << 20
 CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
 SQLITE_FLOOR = (3, 38, 0)
+LOOK_S = 5.0
+"""How long the database is looked through; a gigabyte takes about as long."""
 
 
 class Finding(Struct, frozen=True):
@@ -120,6 +124,26 @@ def _schema(paths: Paths) -> Finding:
     return Finding("schema", "ok", f"format {found}")
 
 
+def _soundness(paths: Paths) -> Finding:
+    what = "soundness"
+    if not paths.database.exists():
+        return Finding(what, "ok", "no ledger yet")
+    until = time.monotonic() + LOOK_S
+    try:
+        with naming_damage(paths.database):
+            with closing(open_for_reading(str(paths.database))) as db:
+                db.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+                found = str(db.execute("PRAGMA quick_check(1)").get)
+    except apsw.InterruptError:
+        looked = f"nothing found in {LOOK_S:g} s; `personad verify` looks at all of it"
+        return Finding(what, "ok", looked)
+    except LedgerError as error:
+        return Finding(what, "failed", error.message, error.hint)
+    if found != "ok":
+        return Finding(what, "failed", f"the ledger is damaged: {found}", MEND_DAMAGE)
+    return Finding(what, "ok", "every page is as it should be")
+
+
 def _socket(paths: Paths) -> Finding:
     size = len(os.fsencode(paths.live_socket))
     if size > MAX_SOCKET_PATH_BYTES:
@@ -130,9 +154,9 @@ def _socket(paths: Paths) -> Finding:
     except LedgerError as error:
         return Finding("daemon", "warning", error.message, error.hint)
     if status.mode != "normal":
-        return Finding(
-            "daemon", "failed", f"{status.mode}: {status.mode_reason}", "see `personad logs`"
-        )
+        is_damaged = "damaged" in (status.mode_reason or "")
+        mend = MEND_DAMAGE if is_damaged else "see `personad logs`"
+        return Finding("daemon", "failed", f"{status.mode}: {status.mode_reason}", mend)
     if status.anomalies:
         message = f"pid {status.pid}; {status.anomalies} events fit nowhere and are not counted"
         return Finding("daemon", "warning", message, "`persona events export` shows which")
@@ -168,6 +192,7 @@ CHECKS: tuple[Callable[[Paths], Finding], ...] = (
     _clock,
     _sqlite,
     _schema,
+    _soundness,
     _socket,
     _spool,
     _quarantine,

@@ -21,7 +21,7 @@ class Keeper:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._tidier = Tidier(writer.between)
+        self._tidier = Tidier(writer.with_book)
         self._closing = threading.Event()
         self._seen: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name="keeper")

@@ -32,15 +32,21 @@ TURN_S = DRAIN_S + READY_S + 5.0
 READY = b"ready\n"
 
 
-def ask(paths: Paths, request: Request[R], timeout_s: float = 5.0) -> R:
-    """The daemon's answer.
+def ask(
+    paths: Paths,
+    request: Request[R],
+    timeout_s: float = 5.0,
+    *,
+    go_on: Callable[[], bool] = lambda: False,
+) -> R:
+    """The daemon's answer; after each `timeout_s` without one, `go_on` tells whether to wait on.
 
     Raises:
         LedgerError: what it answered, or `unavailable` where nobody did.
     """
     try:
         with Requester(str(paths.api_socket), connect_s=timeout_s) as requester:
-            body = requester.request(encode(request), timeout_s)
+            body = requester.request_while(encode(request), timeout_s, go_on)
     except TimedOut:
         raise LedgerError(
             "unavailable",
@@ -206,9 +212,11 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
         # It answers before it drains: one that a busy machine keeps waiting has not hung.
         ask(paths, Stop(), max(timeout_s, ANSWER_S))
     except LedgerError as error:
-        if error.code == "unavailable" and lives(paths):
+        if error.code != "unavailable":
+            raise
+        # One that is gone has stopped, also where its last word got lost.
+        if lives(paths):
             raise hung(paths) from None
-        raise
     while lives(paths):
         if time.monotonic() - began > timeout_s:
             raise LedgerError(

@@ -19,6 +19,7 @@ _LABELS = {
     "spool_backlog": "spooled",
     "quarantined": "quarantined",
     "anomalies": "anomalies",
+    "last_backup": "last backup",
 }
 
 
@@ -40,6 +41,7 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
         "last_seq": f"{status.last_seq:,}",
         "events_per_s": f"{status.events_per_s:.1f}",
     }
+    shown["last_backup"] = f"{status.last_backup:%F %T} UTC" if status.last_backup else "never"
     if status.mode_reason:
         shown["mode"] = f"{status.mode}: {status.mode_reason}"
     lines = [(label, f"{label:<13} {shown[name]}") for name, label in _LABELS.items()]

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import apsw
 
-from personad import log, names, quarantine
+from personad import log, migrations, names, quarantine
 from personad.contract.base import VERSION
 from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
@@ -21,9 +22,6 @@ from personad.log import Entry, Priced
 from personad.projections import PROJECTIONS, book, fold, sketches
 from personad.projections.book import Book
 from personad.projections.prices import price_call
-
-FORMAT = 1
-"""Of the database file; migrations lead from each to the next."""
 
 AHEAD_MAX = timedelta(days=1)
 """How far ahead of the daemon's clock an event's time may lie and still be folded."""
@@ -73,6 +71,7 @@ def open_for_writing(path: str) -> apsw.Connection:
 
     Raises:
         LedgerError: it was made by a newer program, or is no ledger.
+        apsw.CorruptError: it is damaged.
     """
     try:
         db = apsw.Connection(path)
@@ -88,10 +87,15 @@ def open_for_writing(path: str) -> apsw.Connection:
             db.pragma(name, value)
         if fresh:
             _create(db)
-        _check_format(db, path)
+        if migrations.format_of(db) == 0:
+            raise _no_ledger(path)
+        migrations.bring_up(db, path)
     except apsw.NotADBError:
         db.close()
         raise _no_ledger(path) from None
+    except apsw.CorruptError:
+        db.close()
+        raise
     except apsw.Error as error:
         db.close()
         raise _unusable(path, error) from None
@@ -113,6 +117,12 @@ def ledger_id(db: apsw.Connection) -> str:
     return str(db.execute(_GET_META, ("ledger",)).get)
 
 
+def ledger_zone(db: apsw.Connection) -> ZoneInfo:
+    """The zone whose days the ledger's sums are kept in."""
+    row = db.execute(_GET_META, ("timezone",)).fetchone()
+    return ZoneInfo(str(row[0]) if row else "UTC")
+
+
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, FOLDED):
@@ -120,20 +130,8 @@ def _create(db: apsw.Connection) -> None:
     versions = [(each.NAME, each.VERSION) for each in PROJECTIONS]
     db.executemany("INSERT INTO projection (name, version) VALUES (?, ?)", versions)
     db.executemany(_SET_META, [("ledger", str(uuid4())), ("created_by", VERSION)])
-    db.pragma("user_version", FORMAT)
+    db.pragma("user_version", migrations.FORMAT)
     db.execute("COMMIT")
-
-
-def _check_format(db: apsw.Connection, path: str) -> None:
-    found = db.pragma("user_version")
-    if found == 0:
-        raise _no_ledger(path)
-    if found > FORMAT:
-        raise LedgerError(
-            "internal",
-            f"{path} has format {found}, and personad {VERSION} knows formats up to {FORMAT}",
-            hint="use the newer personad that made it",
-        )
 
 
 def _no_ledger(path: str) -> LedgerError:

@@ -21,7 +21,7 @@ from personad.projections.buckets import Buckets, Tier, quarters_of
 
 T = TypeVar("T")
 Between = Callable[[Callable[[Book], T]], T]
-"""Has the writer do something between two groups: `Writer.between`."""
+"""Has the writer do something between two groups: `Writer.with_book`."""
 
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""

@@ -5,11 +5,11 @@ that request's error alone: the group is taken back and done again one by one.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from personad.contract.errors import Failure, LedgerError
 from personad.leases import Leases
 from personad.projections.book import Book
 from personad.store import BUSY_MS, Transaction, transaction
+from personad.trouble import Health
 
 T = TypeVar("T")
 
@@ -32,15 +33,6 @@ GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
 QUICK_S = 0.002
 """A commit that takes longer had better be another thread's."""
-UNWRITABLE = (
-    apsw.FullError,
-    apsw.IOError,
-    apsw.ReadOnlyError,
-    apsw.CantOpenError,
-    apsw.BusyError,
-    apsw.PermissionsError,
-)
-"""What a full disk, a lost mount or another writer look like; all of it may pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +50,10 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """A piece of a longer work, done between two groups and outside of their transactions."""
-
-    work: Callable[[Book], None]
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
 
-    request: Request[Any] | Expiry | Trial | Slice | None
+    request: Request[Any] | Expiry | Trial | None
     size_bytes: int
     answer: Callable[[Reply | None], None]
     """Called once, after the commit, by whoever did it."""
@@ -91,21 +76,17 @@ class Queue:
         self.bytes += job.size_bytes
 
     def take(self) -> list[Job]:
-        """The next group: a slice of a longer work is one by itself."""
+        """The next group."""
         group: list[Job] = []
         size = 0
         while self._lines and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
             client, line = next(iter(self._lines.items()))
-            if isinstance(line[0].request, Slice) and group:
-                break
             job = line.popleft()
             del self._lines[client]
             if line:
                 self._lines[client] = line
             size += job.size_bytes
             group.append(job)
-            if isinstance(job.request, Slice):
-                break
         self.bytes -= size
         return group
 
@@ -119,6 +100,7 @@ class Writer:
         *,
         zone: ZoneInfo,
         publish: Callable[[Transaction], Callable[[], None]],
+        health: Health | None = None,
     ) -> None:
         self.book = Book(db, zone)
         self._publish = publish
@@ -130,8 +112,9 @@ class Writer:
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
-        self.trouble: str | None = None
-        """Why the ledger can't be written, until a write succeeds again."""
+        self.health = health or Health()
+        self._visits: deque[tuple[Callable[[apsw.Connection], Any], Future[Any]]] = deque()
+        self._ended = False
         self.last_seq = log.last_seq(db)
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
@@ -139,6 +122,32 @@ class Writer:
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger can't be written, until a write succeeds again."""
+        return self.health.reason
+
+    def between(self, work: Callable[[apsw.Connection], T], timeout_s: float = 60.0) -> T:
+        """What `work` gives, done in the writer's thread between two groups, in no transaction.
+
+        For other threads. What takes long is cut into slices of at most some 20 ms, each a call of
+        its own: between two of them, all that waits to be written is.
+
+        Raises:
+            LedgerError: `unavailable`; the writer has ended, or it took too long to begin.
+            Exception: whatever `work` raised.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._ended:
+                raise LedgerError("unavailable", "the daemon is stopping")
+            self._visits.append((work, future))
+            self._changed.notify_all()
+        wait((future,), timeout_s)
+        if future.cancel():
+            raise LedgerError("unavailable", f"the writer was busy for {timeout_s:g} s")
+        return future.result()
 
     def submit(self, job: Job) -> bool:
         """Queues a job, waiting for room; False once the writer drains."""
@@ -175,27 +184,9 @@ class Writer:
             self.book.db.set_busy_timeout(BUSY_MS)
             self._at_work.release()
 
-    def between(self, work: Callable[[Book], T]) -> T:
-        """Has the writer do a slice of a longer work; returns, or raises, what came of it.
-
-        Raises:
-            LedgerError: `unavailable`, once the writer drains.
-        """
-        results: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
-
-        def do(book: Book) -> None:
-            try:
-                results.put((work(book), None))
-            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
-                book.forget()
-                results.put((None, error))
-
-        if not self.submit(Job(Slice(do), 0, lambda _: None, b"between")):
-            raise LedgerError("unavailable", "the daemon is stopping")
-        result, error = results.get()
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]
+    def with_book(self, work: Callable[[Book], T]) -> T:
+        """The same, for work on the tables that events are folded into."""
+        return self.between(lambda _: work(self.book))
 
     def drain(self) -> None:
         """Does all that was queued, then ends; returns when that is done."""
@@ -206,28 +197,43 @@ class Writer:
 
     def _take(self) -> list[Job]:
         with self._changed:
-            while not self._queue and not self._draining:
+            while not self._queue and not self._visits and not self._draining:
                 self._changed.wait()
             group = self._queue.take()
             self._changed.notify_all()
             return group
 
     def _run(self) -> None:
-        while self._round():
+        while self._round() or not self._end():
             pass
+
+    def _end(self) -> bool:
+        with self._changed:
+            self._ended = self._draining and not self._queue and not self._visits
+            return self._ended
+
+    def _visit(self) -> None:
+        with self._changed:
+            if not self._visits:
+                return
+            work, future = self._visits.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work(self.book.db))
+        except Exception as error:  # noqa: BLE001 - it goes on in the thread that asked
+            self.book.forget()
+            future.set_exception(error)
+        if self.book.db.in_transaction:
+            self.book.db.execute("ROLLBACK")
 
     def _round(self) -> bool:
         """A function of its own, so that nothing of a large group is held while waiting."""
         group = self._take()
-        if not group:
-            return False
         with self._at_work:
-            first = group[0].request
-            if isinstance(first, Slice):
-                first.work(self.book)
-            else:
-                self._answer(self._commit(group))
-        return True
+            self._answer(self._commit(group) if group else [])
+            self._visit()
+        return bool(group)
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:
@@ -264,9 +270,9 @@ class Writer:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
-        if self.trouble is not None and (txn.entries or _has_trial(group)):
-            logger.info("the ledger can be written again")
-            self.trouble = None
+        tried = any(isinstance(job.request, Trial) for job in group)
+        if txn.entries or tried:
+            self.health.committed(self.last_seq, tried=tried)
         if published is not None:
             self.commits.append((clock, len(txn.entries)))
             published()
@@ -276,6 +282,8 @@ class Writer:
         match job.request:
             case None:
                 return lambda: None
+            case request if refused := self.health.refuses(request):
+                return lambda: refused
             case Trial():
                 txn.write_something()
                 return lambda: None
@@ -291,22 +299,12 @@ class Writer:
                 return answer
 
     def _failed(self, error: Exception) -> Failure:
-        if isinstance(error, UNWRITABLE):
-            if self.trouble is None:
-                logger.error("the ledger can't be written: %s", error)
-            self.trouble = str(error)
-            return Failure(
-                code="unavailable",
-                message=f"the ledger can't be written: {error}",
-                hint="make room on its disk, or mend its permissions; nothing was lost",
-            )
+        unwritten = self.health.unwritten(error, self.book.db.system_errno)
+        if unwritten is not None:
+            return unwritten
         logger.exception("a request could not be done", exc_info=error)
         return Failure(
             code="internal",
             message=f"{type(error).__name__} while the request was done; the log has the details",
             hint="`personad logs`",
         )
-
-
-def _has_trial(group: list[Job]) -> bool:
-    return any(isinstance(job.request, Trial) for job in group)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from bench.report import Report, as_text
 from bench.rows import INSERT, bare_database, rows_of
 from bench.sampling import percentile, ratio_interval, ratio_of_medians, spread
 from personad import log
+from personad.projections.book import Book
 from personad.store import open_for_writing, transaction
 
 BENCH = Path(program.__file__).parent
@@ -275,7 +277,7 @@ def test_the_made_up_events_fit_each_other(tmp_path: Path) -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     db = open_for_writing(str(tmp_path / "ledger.db"))
 
-    with transaction(db, 0, now) as txn:
+    with transaction(Book(db, ZoneInfo("UTC")), 0, now) as txn:
         txn.add(events)
     found = len(list(log.read(db))), log.count_anomalies(db)
     db.close()

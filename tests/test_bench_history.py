@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +17,7 @@ from personad.contract.batch import BatchStarted
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent
 from personad.contract.schema import tag
+from personad.projections.book import Book
 from personad.store import open_for_writing, transaction
 
 TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
@@ -30,7 +32,7 @@ def test_a_made_up_history_fits_the_ledger_and_has_the_size_asked_for(
 ) -> None:
     db = open_for_writing(str(tmp_path / "ledger.db"))
 
-    with transaction(db, 0, UNTIL) as txn:
+    with transaction(Book(db, ZoneInfo("UTC")), 0, UNTIL) as txn:
         txn.add(list(history(shape)))
     found = txn.last_seq, log.count_anomalies(db)
     db.close()

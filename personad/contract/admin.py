@@ -4,7 +4,19 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .base import PROTOCOL, VERSION, Count, Done, Moment, Name, Positive, Reply, Request
+from .base import (
+    PROTOCOL,
+    VERSION,
+    Count,
+    Done,
+    Milliseconds,
+    Moment,
+    Name,
+    Path,
+    Positive,
+    Reply,
+    Request,
+)
 
 Mode = Literal["normal", "read-only", "draining"]
 
@@ -58,6 +70,26 @@ class Status(Request[StatusReply], frozen=True, tag="status"):
 
 class Stop(Request[Done], frozen=True, tag="stop"):
     """Drain: no new appends, everything in flight committed and acknowledged, then out."""
+
+
+class BackedUp(Reply, frozen=True, tag="backed-up"):
+    """The file is whole, checked, and on disk."""
+
+    path: str
+    size_bytes: Count
+    last_seq: Count
+    """The newest event in it."""
+    duration_ms: Milliseconds
+
+
+class Backup(Request[BackedUp], frozen=True, tag="backup"):
+    """Copy the whole ledger, while appends and questions go on; one at a time.
+
+    Answered when the file is there, which may take minutes.
+    """
+
+    path: Path
+    """Absolute, as the daemon sees it; a backup that is there is replaced, anything else is not."""
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):

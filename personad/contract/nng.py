@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
@@ -308,10 +309,24 @@ class Requester(_Socket):
             TimedOut: no answer came in time.
             Closed: the other side went away.
         """
+        return self.request_while(body, timeout_s, lambda: False)
+
+    def request_while(self, body: bytes, timeout_s: float, go_on: Callable[[], bool]) -> bytes:
+        """The answer to `body`, however long it takes.
+
+        That the other side has died isn't seen from here: after each `timeout_s` without an answer
+        `go_on` tells whether to wait on.
+
+        Raises:
+            TimedOut: no answer came in time.
+            Closed: the other side went away.
+        """
         if not self._send_now(body):
             raise Closed(_lib.NNG_ECLOSED)
         descriptor = self._descriptor(b"recv-fd")
         ready, _, _ = select.select([descriptor], [], [], timeout_s)
+        while not ready and go_on():
+            ready, _, _ = select.select([descriptor], [], [], timeout_s)
         answer = self._receive_now() if ready else None
         if answer is None:
             raise TimedOut(_lib.NNG_ETIMEDOUT)

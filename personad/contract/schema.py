@@ -13,6 +13,7 @@ AnyRequest = (
     admin.Hello
     | admin.Status
     | admin.Stop
+    | admin.Backup
     | events.Append
     | events.Import
     | events.Read

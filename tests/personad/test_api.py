@@ -41,6 +41,7 @@ class Counter:
             str(house / "l.db"),
             own=own,
             answers=answers,
+            later={},
             before_call=self.intake.first,
         )
         self.api.start()

@@ -30,8 +30,8 @@ from personad.contract.schema import json_schema
 from personad.doctor import examine
 from personad.journal import KEPT_FILES, open_journal, readable
 from personad.locks import Held, lock
+from personad.migrations import FORMAT
 from personad.report import status_json, status_text
-from personad.store import FORMAT
 
 from .conftest import Running
 from .facts import happened, planned

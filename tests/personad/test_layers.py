@@ -11,14 +11,26 @@ import pytest
 
 import personad
 from personad.changes import CHANGES
-from personad.contract.admin import Hello, Status, Stop
+from personad.contract.admin import Backup, Hello, Status, Stop
 from personad.contract.codec import reply_codec
 from personad.contract.schema import EVENTS, FRAMES, REQUESTS, json_schema, replies, tag
 from personad.questions import ANSWERS
 
 DAEMON = Path(personad.__file__).parent
 CLIENT = Path(persona.__file__).parent
-CORE = ("log", "kinds", "projections", "store", "leases", "changes", "questions")
+CORE = (
+    "log",
+    "kinds",
+    "copying",
+    "migrations",
+    "mark",
+    "ballast",
+    "projections",
+    "store",
+    "leases",
+    "changes",
+    "questions",
+)
 RIM = tuple(f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng"))
 
 
@@ -76,7 +88,7 @@ def test_the_contract_package_itself_loads_nothing() -> None:
 
 
 def test_every_request_is_answered_by_one_room() -> None:
-    rooms = [set(CHANGES), set(ANSWERS), {Hello, Status, Stop}]
+    rooms = [set(CHANGES), set(ANSWERS), {Hello, Status, Stop, Backup}]
     assert set().union(*rooms) == set(REQUESTS)
     assert sum(map(len, rooms)) == len(REQUESTS)
 

@@ -1,0 +1,100 @@
+"""From the format of one release's database file to the next one's.
+
+`MIGRATIONS` is the whole list: the first leads from format 1 to 2, the second from 2 to 3, and so
+on. Each is a plain function that is given the database inside of a transaction, which also holds
+the new format's number: killed at any moment, the file has one format or the other. Before the
+first of them runs, the file is copied to `<file>.format-<n>` beside it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from personad.contract.base import VERSION
+from personad.contract.errors import LedgerError
+from personad.copying import alone_on, copy
+
+Migration = Callable[[apsw.Connection], None]
+
+MIGRATIONS: Sequence[Migration] = ()
+
+FORMAT = 1 + len(MIGRATIONS)
+"""Of a database file that this release makes."""
+
+_MAKERS = "SELECT value FROM meta WHERE name IN ('created_by', 'migrated_by') ORDER BY name DESC"
+_MIGRATED_BY = "INSERT OR REPLACE INTO meta (name, value) VALUES ('migrated_by', ?)"
+
+logger = logging.getLogger(__name__)
+
+
+def bring_up(db: apsw.Connection, path: str, migrations: Sequence[Migration] | None = None) -> None:
+    """Leads the database to this release's format; `db` is in no transaction.
+
+    Raises:
+        LedgerError: a newer release made it, or there is no room for the copy.
+        apsw.Error: a step failed; the file has the format that it had before that step.
+    """
+    steps = MIGRATIONS if migrations is None else migrations
+    found = format_of(db)
+    newest = 1 + len(steps)
+    if found > newest:
+        raise too_new(db, path, found, newest)
+    if found == newest:
+        return
+    _keep(db, path, found)
+    for number in range(found, newest):
+        _step(db, steps[number - 1], number + 1)
+        logger.info("%s has format %d now", path, number + 1)
+
+
+def format_of(db: apsw.Connection) -> int:
+    """0 where it is no ledger."""
+    return int(db.pragma("user_version"))
+
+
+def too_new(db: apsw.Connection, path: str, found: int, newest: int = FORMAT) -> LedgerError:
+    """Names both: what can't be read, and what can't read it."""
+    return LedgerError(
+        "internal",
+        f"{path} has format {found}, made by personad {_maker(db)}, and this personad {VERSION} "
+        f"knows formats up to {newest}",
+        hint="install that version, or a newer one; nothing was changed",
+    )
+
+
+def _maker(db: apsw.Connection) -> str:
+    """The release that gave the database its format; a future one may not say."""
+    try:
+        row = db.execute(_MAKERS).fetchone()
+    except apsw.SQLError:
+        return "(unknown)"
+    return str(row[0]) if row else "(unknown)"
+
+
+def _keep(db: apsw.Connection, path: str, found: int) -> None:
+    kept = Path(f"{path}.format-{found}")
+    try:
+        copy(alone_on(db), kept)
+    except (OSError, apsw.FullError, apsw.IOError) as error:
+        raise LedgerError(
+            "unavailable",
+            f"{path} has to be led from format {found} to a newer one, and can't be copied to "
+            f"{kept} first: {error}",
+            hint="make as much room on its disk as it takes itself; nothing was changed",
+        ) from None
+    logger.info("%s is kept as it was in %s", path, kept)
+
+
+def _step(db: apsw.Connection, migration: Migration, number: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migration(db)
+        db.pragma("user_version", number)
+        db.execute(_MIGRATED_BY, (VERSION,))
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

@@ -1,0 +1,205 @@
+"""Database files of older releases are led to this one's format, those of newer ones refused."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from personad import migrations
+from personad.contract.base import VERSION
+from personad.contract.errors import LedgerError
+from personad.migrations import FORMAT, MIGRATIONS, format_of
+from personad.store import open_for_writing
+from tests.ledgers import fill, is_sound, killed_at, rows
+from tests.test_files import files_no_larger_than
+
+from .conftest import Running
+
+NEXT = FORMAT + 1
+Sqlite = Callable[[Path], apsw.Connection]
+
+
+def with_notes(db: apsw.Connection) -> None:
+    """An imaginary migration: a column more, and a table made of what is there."""
+    db.execute("ALTER TABLE event ADD COLUMN note TEXT")
+    db.execute("CREATE TABLE seen (seq INTEGER PRIMARY KEY) STRICT")
+    db.execute("INSERT INTO seen SELECT seq FROM event")
+
+
+def broken(db: apsw.Connection) -> None:
+    db.execute("DELETE FROM event")
+    db.execute("SELECT nothing FROM nowhere")
+
+
+@pytest.fixture
+def old(house: Path) -> Path:
+    """A ledger of the present format, which is the old one where a test adds a migration."""
+    fill(house / "L" / "ledger.db")
+    return house / "L" / "ledger.db"
+
+
+@pytest.fixture
+def newer_release(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, after `old` was made."""
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, with_notes))
+
+
+def kept(old: Path) -> Path:
+    return old.with_name(f"{old.name}.format-{FORMAT}")
+
+
+def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
+    assert 1 + len(MIGRATIONS) == FORMAT
+    with closing(open_for_writing(str(house / "new.db"))) as db:
+        assert format_of(db) == FORMAT
+
+
+@pytest.mark.usefixtures("newer_release")
+def test_opening_leads_an_old_file_to_the_new_format_and_keeps_it(old: Path) -> None:
+    before = rows(old)
+    with closing(open_for_writing(str(old))) as db:
+        assert format_of(db) == NEXT
+        assert db.execute("SELECT count(*) FROM seen").get == len(before["event"])
+    after = rows(old, but=["migrated_by"])
+    assert [row[:-1] for row in after["event"]] == before["event"]
+    unchanged = set(before) - {"event"}
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    assert rows(kept(old)) == before
+    assert kept(old).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("newer_release")
+def test_a_file_of_the_new_format_is_left_alone(old: Path) -> None:
+    open_for_writing(str(old)).close()
+    kept(old).unlink()
+    before = rows(old)
+    open_for_writing(str(old)).close()
+    assert rows(old) == before
+    assert not kept(old).exists()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(old)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, broken))
+    with pytest.raises(LedgerError, match="can't be opened"):
+        open_for_writing(str(old))
+    monkeypatch.undo()
+    assert rows(old) == before
+
+
+def test_each_step_counts_for_itself(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, with_notes, broken))
+    with pytest.raises(LedgerError):
+        open_for_writing(str(old))
+    with closing(apsw.Connection(str(old))) as db:
+        assert format_of(db) == NEXT
+        assert db.execute("SELECT count(*) FROM seen").get
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, with_notes, lambda db: None))
+    with closing(open_for_writing(str(old))) as db:
+        assert format_of(db) == NEXT + 1
+
+
+@pytest.mark.usefixtures("newer_release")
+def test_without_room_for_the_copy_nothing_is_changed(old: Path) -> None:
+    before = rows(old)
+    with files_no_larger_than(40_000), pytest.raises(LedgerError) as refused:
+        open_for_writing(str(old))
+    assert refused.value.code == "unavailable"
+    assert "can't be copied" in refused.value.message
+    assert rows(old) == before
+    assert not kept(old).exists()
+
+
+@pytest.mark.parametrize("moment", range(1, 13))
+def test_killed_at_any_moment_it_is_led_to_the_new_format_the_next_time(
+    old: Path, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(old)
+    ended = killed_at(_KILLED_IN_A_MIGRATION, str(old), str(moment))
+    with closing(apsw.Connection(str(old))) as db:
+        found = format_of(db)
+        columns = len(list(db.execute("SELECT * FROM pragma_table_info('event')")))
+    assert (found, columns - len(before["event"][0])) in ((FORMAT, 0), (NEXT, 1))
+    assert ended or found == NEXT
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, with_notes))
+    with closing(open_for_writing(str(old))) as db:
+        assert format_of(db) == NEXT
+    assert [row[:-1] for row in rows(old)["event"]] == before["event"]
+    assert rows(kept(old)) == before
+    assert is_sound(old)
+
+
+_KILLED_IN_A_MIGRATION = """
+import os, signal, sys
+from personad import copying, migrations
+from personad.store import open_for_writing
+from tests.personad.test_migrations import with_notes
+
+path, moment = sys.argv[1:]
+left = int(moment)
+
+def step():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def count(then):
+    def counted(*given, **named):
+        step()
+        return then(*given, **named)
+    return counted
+
+class Told:
+    # A connection that counts its statements, COMMIT among them.
+    def __init__(self, db):
+        self.db = db
+    def execute(self, *given):
+        step()
+        return self.db.execute(*given)
+    def __getattr__(self, name):
+        return getattr(self.db, name)
+
+inner = migrations._step
+migrations._step = lambda db, *rest: inner(Told(db), *rest)
+migrations.MIGRATIONS = (*migrations.MIGRATIONS, with_notes)
+copying.sync = count(copying.sync)
+copying.os.replace = count(os.replace)
+copying._step = count(copying._step)
+open_for_writing(path).close()
+"""
+
+
+class TestNewer:
+    """A file that a newer release made is refused, by name, and not touched."""
+
+    @pytest.fixture
+    def newer(self, stopped: Running, sqlite: Sqlite) -> Running:
+        fill(stopped.paths.database)
+        db = sqlite(stopped.paths.database)
+        db.pragma("user_version", NEXT)
+        db.execute("UPDATE meta SET value = '7.0.0' WHERE name = 'created_by'")
+        db.close()
+        return stopped
+
+    @pytest.mark.parametrize("words", [["start"], ["start", "--foreground"]])
+    def test_a_start_names_both_and_says_what_to_do(self, newer: Running, words: list[str]) -> None:
+        before = newer.paths.database.read_bytes()
+        said = newer.command(*words)
+        assert said.returncode in (70, 75)
+        assert f"has format {NEXT}, made by personad 7.0.0" in said.stderr
+        assert f"this personad {VERSION} knows formats up to {FORMAT}" in said.stderr
+        assert "install that version" in said.stderr
+        assert newer.paths.database.read_bytes() == before
+
+    def test_it_is_named_after_who_migrated_it(self, newer: Running, sqlite: Sqlite) -> None:
+        sqlite(newer.paths.database).execute("INSERT INTO meta VALUES ('migrated_by', '8.0.0')")
+        assert "made by personad 8.0.0" in newer.command("start").stderr
+
+    def test_one_that_does_not_say_who_made_it(self, newer: Running, sqlite: Sqlite) -> None:
+        sqlite(newer.paths.database).execute("DROP TABLE meta")
+        assert "made by personad (unknown)" in newer.command("start").stderr

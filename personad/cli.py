@@ -257,6 +257,58 @@ def restore(context: Context, file: Path, force: bool) -> None:
 
 
 @command.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def verify(context: Context, as_json: bool) -> int:
+    """Fold the log afresh and compare: ends with 1 where anything is not as it ought to be."""
+    from contextlib import closing
+
+    from personad.report import Bar, verified_text
+    from personad.store import ledger_zone, open_for_reading
+    from personad.trouble import naming_damage
+    from personad.verify import verify
+
+    database = _existing_database(context)
+    with naming_damage(database), closing(open_for_reading(str(database))) as db:
+        with Bar() as bar:
+            found = verify(db, context.paths.data_dir, ledger_zone(db), bar.show)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo(verified_text(found))
+    return 1 if found.damage else 0
+
+
+@command.command()
+@click.argument("projections", nargs=-1, metavar="[PROJECTION]...")
+@click.pass_obj
+def rebuild(context: Context, projections: tuple[str, ...]) -> None:
+    """Fold the log afresh and put the result in the tables' place, while everything goes on."""
+    from personad.rebuilding import rebuild
+    from personad.report import Bar
+
+    with Bar() as bar:
+        done = rebuild(
+            context.paths,
+            projections,
+            lambda at, end: bar.show("fold", at, end),
+            lambda: bar.show("exchange", 0, 1),
+        )
+    click.echo(f"rebuilt {', '.join(projections) or 'every projection'}")
+    click.echo(f"  {done.rows:,} rows up to seq {done.last_seq:,}")
+
+
+def _existing_database(context: Context) -> Path:
+    database = context.paths.database
+    if not database.exists():
+        hint = "`personad start` makes one; `--ledger DIR` names another"
+        raise LedgerError("not-found", f"there is no ledger at {database}", hint=hint)
+    return database
+
+
+@command.command()
 def schema() -> None:
     """Print JSON Schema of every event, request, reply and live frame."""
     import json

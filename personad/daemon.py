@@ -27,7 +27,16 @@ from personad import log, notify, quarantine
 from personad.api import Api
 from personad.backup import Backups, last_backup
 from personad.civil import UnknownZone, find_zone
-from personad.contract.admin import Backup, Hello, Mode, Status, StatusReply, Stop, Welcome
+from personad.contract.admin import (
+    Backup,
+    Hello,
+    Mode,
+    Rebuild,
+    Status,
+    StatusReply,
+    Stop,
+    Welcome,
+)
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
@@ -39,6 +48,7 @@ from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
 from personad.questions import ANSWERS
+from personad.rebuilding import Rebuilds
 from personad.restore import complete
 from personad.spool import backlog, quarantined
 from personad.store import ledger_id, open_for_reading
@@ -225,6 +235,7 @@ def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitSt
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
     writer = Writer(db, zone=zone, publish=live.prepare, health=health)
+    rebuilds = Rebuilds(writer.with_book, paths.data_dir)
     backups = Backups(writer.between, paths.database, health)
     daemon = Daemon(
         paths=paths,
@@ -241,7 +252,7 @@ def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitSt
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
         answers={**ANSWERS, Status: daemon.status},
-        later={Backup: backups.take},
+        later={Backup: backups.take, Rebuild: rebuilds.take},
         before_call=intake.first,
     )
     keeper = Keeper(writer)
@@ -252,6 +263,7 @@ def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitSt
     closing.callback(live.close)
     closing.callback(api.close)
     closing.callback(backups.close)
+    closing.callback(rebuilds.close)
     closing.callback(intake.close)
     closing.callback(writer.drain)
     closing.callback(keeper.close)

@@ -16,7 +16,7 @@ import apsw
 from personad import log, names, quarantine
 from personad.kinds import event_of
 from personad.log import Entry
-from personad.projections import fold
+from personad.projections import fold, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
 from personad.store import AHEAD_MAX, FOLDED
@@ -41,6 +41,7 @@ class Refold:
     def __init__(self, live: apsw.Connection, path: Path, zone: ZoneInfo) -> None:
         """`live` reads the ledger; what is folded goes to `path`, which must not exist."""
         self.live = live
+        self.path = path
         self.db = apsw.Connection(str(path))
         # Nothing here outlives the process, so nothing of it needs to be safe.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072"):
@@ -56,6 +57,15 @@ class Refold:
 
     def close(self) -> None:
         self.db.close()
+
+    def finish(self) -> None:
+        """Makes the file one that can be put in the ledger's place."""
+        with self.db:
+            while sketches.work_in(self.db, CHUNK_EVENTS):
+                pass
+            self.db.execute("CREATE TABLE reached (seq INTEGER NOT NULL) STRICT")
+            self.db.execute("INSERT INTO reached (seq) VALUES (?)", (self.seq,))
+        self.close()
 
     def advance(self) -> int:
         """Folds the next events; how many they were."""

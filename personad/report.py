@@ -1,8 +1,15 @@
 """How `personad status` is shown."""
 
+import sys
+import time
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from personad.contract.admin import StatusReply
+
+if TYPE_CHECKING:
+    from personad.verify import Verified
 
 _LABELS = {
     "version": "version",
@@ -49,3 +56,44 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
         line if columns is None or len(line) <= columns else f"{label}\n  {line[14:]}"
         for label, line in lines
     )
+
+
+def verified_text(found: "Verified") -> str:
+    """What `personad verify` says."""
+    if found.damage is None:
+        return f"sound: {found.events:,} events, {found.rows:,} rows in {found.tables} tables"
+    return (
+        f"damaged: {found.damage.what}: {found.damage.message}\n"
+        f"  `personad rebuild` makes the tables anew from the events; "
+        f"where events are damaged, `personad restore FILE` puts a backup in their place"
+    )
+
+
+class Bar:
+    """A progress bar on stderr, where somebody looks at it."""
+
+    WIDTH = 30
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._next_at = 0.0
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def show(self, what: str, done: int, whole: int) -> None:
+        """`done` of `whole`, at most ten times a second."""
+        now = time.monotonic()
+        if not self._is_shown or (now < self._next_at and done < whole):
+            return
+        self._next_at = now + 0.1
+        share = done / whole if whole else 1.0
+        filled = round(share * self.WIDTH)
+        bar = "#" * filled + "-" * (self.WIDTH - filled)
+        sys.stderr.write(f"\r\x1b[K{what:<9} [{bar}] {share:>4.0%}  {done:,} of {whole:,}")
+        sys.stderr.flush()

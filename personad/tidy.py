@@ -5,7 +5,7 @@ No answer depends on it. It is done in slices on the writer's thread, each small
 append notices.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ TIERS: tuple[Tier, ...] = ("hour", "day")
 
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
-_STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES ('day', ?)"
+_STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
 
 
 class Tidier:
@@ -114,15 +114,21 @@ def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
     if known == zone.key:
         return False
     with db:
+        mark_all_stale(db, zone, tiers=("day",))
+        db.execute(_SET_ZONE, (zone.key,))
+    return known is not None
+
+
+def mark_all_stale(db: apsw.Connection, zone: ZoneInfo, tiers: Sequence[Tier] = TIERS) -> None:
+    """Has every day of these tiers added up anew."""
+    for tier in tiers:
         days = {
             day
             for each in BUCKETS
             if "quarter" in each.tiers
-            for day in _days_of(db, each.name, zone)
+            for day in _days_of(db, each.name, ZoneInfo("UTC") if tier == "hour" else zone)
         }
-        db.executemany(_STALE, [(day,) for day in sorted(days)])
-        db.execute(_SET_ZONE, (zone.key,))
-    return known is not None
+        db.executemany(_STALE, [(tier, day) for day in sorted(days)])
 
 
 def _days_of(db: apsw.Connection, name: str, zone: ZoneInfo) -> Iterator[int]:

@@ -92,6 +92,24 @@ class Backup(Request[BackedUp], frozen=True, tag="backup"):
     """Absolute, as the daemon sees it; a backup that is there is replaced, anything else is not."""
 
 
+class Rebuilt(Reply, frozen=True, tag="rebuilt"):
+    rows: Count
+    last_seq: Count
+    duration_ms: Count
+
+
+class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
+    """Exchange projections for freshly folded ones, while appends and questions go on.
+
+    What `personad rebuild` asks once it has folded them. Answered when it is done.
+    """
+
+    path: Path
+    """The database that they were folded into; it lies in the ledger's own folder."""
+    projections: list[Name] = []
+    """None: all."""
+
+
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
     """Topic `tick/`: once a second while a batch is open, so that a lost last frame is noticed."""
 

@@ -14,6 +14,7 @@ AnyRequest = (
     | admin.Status
     | admin.Stop
     | admin.Backup
+    | admin.Rebuild
     | events.Append
     | events.Import
     | events.Read

@@ -8,7 +8,7 @@ again at any time. A *rollup* outlives the raw events that fed it: where they ar
 truth, and is kept as it is.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Container, Sequence, Set
 from typing import Literal, Protocol
 
 from personad.contract.base import Event
@@ -76,11 +76,13 @@ def fold(
     *,
     since: int,
     misfits_known: Set[int] | None = None,
+    only: Container[Projection] | None = None,
 ) -> list[tuple[int, str]]:
     """Folds the events into every projection; gives those that don't fit, by seq.
 
     `since` is the newest seq before this commit, of which these may be a part only. Where events
-    are missing that others would fit to, `misfits_known` are the only ones that don't fit.
+    are missing that others would fit to, `misfits_known` are the only ones that don't fit. With
+    `only`, the other projections have these events already.
     """
     book.begin(since)
     anomalies: list[tuple[int, str]] = []
@@ -92,7 +94,9 @@ def fold(
     for projection, some in wanted.items():
         if misfits:
             some = [entry for entry in some if entry[0] not in misfits]
-        found = projection.apply(book, some) if some else []
+        if not some or (only is not None and projection not in only):
+            continue
+        found = projection.apply(book, some)
         if misfits_known is not None:
             found = [each for each in found if each[0] in misfits_known]
         if found:

@@ -24,7 +24,7 @@ WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
 """  # noqa: S608 - an expression of ours
 _IN_FLIGHT = """
-SELECT persona, started_at FROM persona INDEXED BY persona_by_status WHERE batch = ?
+SELECT persona, started_at FROM persona WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying')
 """
 _COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"

@@ -54,9 +54,9 @@ CREATE TABLE persona (
   error_kind TEXT,
   error_message TEXT,
   path TEXT,
-  PRIMARY KEY (batch, "index")
+  PRIMARY KEY (batch, "index"),
+  UNIQUE (batch, persona)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX persona_by_id ON persona (batch, persona);
 CREATE INDEX persona_by_status ON persona (batch, status);
 """
 

@@ -1,0 +1,170 @@
+"""`rebuild`: what was wrong is right again, nothing that comes meanwhile is lost, reads go on."""
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from bench.history import Shape, history
+from personad import rebuild
+from personad.contract.batch import BatchList
+from personad.contract.errors import LedgerError
+from personad.projections import PROJECTIONS
+from personad.rebuild import adopt, chosen
+from personad.refold import refold, to_the_end
+from personad.store import open_for_reading
+from personad.tidy import all_at_once
+from tests.ledgers import UTC, damage_of
+
+from .conftest import Core, Running
+from .facts import NOON
+
+EVENTS = list(history(Shape(3_000, 5, NOON)))
+SPOILT = (
+    "UPDATE cost_quarter SET cost_nanousd = 7",
+    'DELETE FROM persona WHERE "index" = 2',
+    "UPDATE batch SET completed = 0",
+    "DELETE FROM score_experiment_quarter",
+    "UPDATE cost_day SET calls = 1",
+    "DELETE FROM sketch_quarter",
+)
+
+
+def fill(core: Core, events: list[Any]) -> None:
+    for start in range(0, len(events), 250):
+        core.append(*events[start : start + 250])
+
+
+def rebuilt(core: Core, *names: str, meanwhile: list[Any] | None = None) -> None:
+    live = open_for_reading(str(core.path))
+    with refold(live, core.path.parent, UTC) as fresh:
+        to_the_end(fresh, lambda _: None)
+        fresh.finish()
+        fill(core, meanwhile or [])
+        adopt(lambda work: work(core.book), fresh.path, chosen(names))
+    live.close()
+
+
+def test_every_table_is_what_its_events_come_to_again(core: Core) -> None:
+    fill(core, EVENTS)
+    all_at_once(core.book)
+    for sql in SPOILT:
+        core.db.execute(sql)
+    core.book.forget()
+    assert damage_of(core.path) is not None
+    rebuilt(core)
+    assert damage_of(core.path) is None
+    all_at_once(core.book)
+    assert damage_of(core.path) is None
+
+
+def test_what_is_appended_meanwhile_is_in_it_once(core: Core) -> None:
+    fill(core, EVENTS[:2_000])
+    rebuilt(core, meanwhile=EVENTS[2_000:2_500])
+    fill(core, EVENTS[2_500:])
+    assert damage_of(core.path) is None
+
+
+@pytest.mark.parametrize("name", [each.NAME for each in PROJECTIONS])
+def test_one_alone_leaves_the_others_as_they_are(core: Core, name: str) -> None:
+    fill(core, EVENTS[:1_000])
+    rebuilt(core, name, meanwhile=EVENTS[1_000:1_500])
+    assert damage_of(core.path) is None
+
+
+def test_it_can_be_done_again_and_again(core: Core) -> None:
+    fill(core, EVENTS[:500])
+    schema = "SELECT count(*) FROM sqlite_schema"
+    before = core.db.execute(schema).get
+    for _ in range(3):
+        rebuilt(core)
+    assert damage_of(core.path) is None
+    assert core.db.execute(schema).get == before
+
+
+def test_one_that_breaks_leaves_everything_as_it_was(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(core, EVENTS[:500])
+    before = core.rows()
+
+    def broken(*_: Any) -> int:
+        raise apsw.IOError("broken on purpose")
+
+    monkeypatch.setattr(rebuild, "_exchange", broken)
+    with pytest.raises(apsw.IOError):
+        rebuilt(core)
+    assert core.rows() == before
+    assert core.db.execute("SELECT count(*) FROM sqlite_schema WHERE name GLOB '*__*'").get == 0
+
+
+def test_a_projection_that_there_is_not_is_named() -> None:
+    with pytest.raises(LedgerError) as refused:
+        chosen(["cost"])
+    assert "costs" in str(refused.value.hint)
+
+
+class TestDaemon:
+    def test_it_rebuilds_under_load_and_answers_meanwhile(self, daemon: Running) -> None:
+        parts = [EVENTS[start : start + 50] for start in range(0, len(EVENTS), 50)]
+        for part in parts[:30]:
+            daemon.append(*part)
+        answers: list[int] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                answers.append(len(daemon.ask(BatchList(limit=1_000)).batches))
+
+        def produce() -> None:
+            for part in parts[30:]:
+                daemon.append(*part)
+
+        threads = [threading.Thread(target=each) for each in (ask, produce)]
+        for each in threads:
+            each.start()
+        ended = daemon.command("rebuild")
+        threads[1].join()
+        done.set()
+        threads[0].join()
+        assert ended.returncode == 0, ended.stderr
+        assert "rebuilt every projection" in ended.stdout
+        assert answers == sorted(answers)
+        verified = daemon.command("verify")
+        assert (verified.returncode, verified.stdout[:6]) == (0, "sound:"), verified.stdout
+
+    def test_without_one_it_works_as_well(self, daemon: Running) -> None:
+        daemon.append(*EVENTS[:100])
+        daemon.stop()
+        with apsw.Connection(str(daemon.paths.database)) as db:
+            db.execute("UPDATE batch SET completed = 99")
+        db.close()
+        damaged = daemon.command("verify")
+        assert damaged.returncode == 1
+        assert "damaged: batch" in damaged.stdout
+        assert daemon.command("rebuild").returncode == 0
+        assert daemon.command("verify").returncode == 0
+
+    def test_a_file_that_is_none_of_ours_is_refused(self, daemon: Running, house: Path) -> None:
+        from personad.contract.admin import Rebuild
+
+        for path in (house / "x.db", daemon.paths.database):
+            with pytest.raises(LedgerError) as refused:
+                daemon.ask(Rebuild(path=str(path)))
+            assert refused.value.code == "invalid"
+
+    def test_killed_at_any_moment_it_leaves_a_sound_ledger(self, daemon: Running) -> None:
+        daemon.append(*EVENTS[:1_500])
+        rng = random.Random(1)
+        for _ in range(3):
+            killer = threading.Timer(rng.uniform(0.3, 0.9), daemon.kill)
+            killer.start()
+            daemon.command("rebuild")
+            killer.join()
+            daemon.start()
+            assert daemon.command("verify").returncode == 0
+        assert daemon.command("rebuild").returncode == 0
+        assert daemon.command("verify").returncode == 0

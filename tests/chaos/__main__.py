@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-STORMS = ("daemon_kills", "runner_kills", "disk_faults", "backup_kills", "messages")
+STORMS = ("daemon_kills", "runner_kills", "disk_faults", "backup_kills", "messages", "soak")
 
 
 def main() -> int:

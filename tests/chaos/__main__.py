@@ -3,7 +3,15 @@
 import subprocess
 import sys
 
-STORMS = ("daemon_kills", "runner_kills", "disk_faults", "backup_kills", "messages", "soak")
+STORMS = (
+    "daemon_kills",
+    "runner_kills",
+    "disk_faults",
+    "backup_kills",
+    "messages",
+    "soak",
+    "spools",
+)
 
 
 def main() -> int:

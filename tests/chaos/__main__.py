@@ -11,6 +11,7 @@ STORMS = (
     "messages",
     "soak",
     "spools",
+    "interchange",
 )
 
 

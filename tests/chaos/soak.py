@@ -125,19 +125,19 @@ def produce(traffic: Traffic, events: int, clock: Clock, rng: random.Random) -> 
     with Requester(str(traffic.paths.api_socket)) as requester:
         while events > 0:
             batch = f"batch-{event_id().hex}"
-            story = _story(batch, clock, rng)
+            made = story(batch, clock, rng)
             if rng.random() < 0.1:
-                sent = _run(requester, batch, story)
+                sent = _run(requester, batch, made)
             else:
-                ask(requester, Append(events=story))  # type: ignore[arg-type]
-                sent = len(story)
+                ask(requester, Append(events=made))  # type: ignore[arg-type]
+                sent = len(made)
             traffic.sent(sent)
             events -= sent
 
 
-def _run(requester: Requester, batch: str, story: list[Event]) -> int:
-    """Appends a batch's story as its runner does; how many events came of it."""
-    ask(requester, Append(events=story[: PERSONAS + 1]))  # type: ignore[arg-type]
+def _run(requester: Requester, batch: str, events: list[Event]) -> int:
+    """Appends a batch's events as its runner does; how many came of it."""
+    ask(requester, Append(events=events[: PERSONAS + 1]))  # type: ignore[arg-type]
     claimed = ask(requester, b.Claim(batch=batch, runner="soak"))
     fence = claimed.fence
     asked = StartCall(
@@ -150,16 +150,17 @@ def _run(requester: Requester, batch: str, story: list[Event]) -> int:
         fence=fence,
     )
     ask(requester, asked)
-    rest = Append(events=story[PERSONAS + 1 :], fence=Fence(batch=batch, fence=fence))  # type: ignore[arg-type]
+    rest = Append(events=events[PERSONAS + 1 :], fence=Fence(batch=batch, fence=fence))  # type: ignore[arg-type]
     ask(requester, rest)
     ask(requester, b.Resign(batch=batch, runner="soak", fence=fence))
-    return len(story) + 1
+    return len(events) + 1
 
 
-def _story(batch: str, clock: Clock, rng: random.Random) -> list[Event]:
+def story(batch: str, clock: Clock, rng: random.Random) -> list[Event]:
+    """All that happens to a batch, from its plan to its end."""
     by = {"provider": "local", "model": f"model-{rng.randrange(4)}"}
     source = b.Source(path="/s", digest="d", files=1, bytes=1, records=1)
-    story: list[Event] = [
+    events: list[Event] = [
         b.BatchStarted(
             id=event_id(),
             at=clock.next(),
@@ -176,13 +177,13 @@ def _story(batch: str, clock: Clock, rng: random.Random) -> list[Event]:
     segment = b.SegmentRef(digest="d", record_ids=["a", "b"])
     for n in range(PERSONAS):
         of = {"batch": batch, "persona": f"p{n}"}
-        story.append(
+        events.append(
             b.PersonaQueued(id=event_id(), at=clock.next(), index=n + 1, segment=segment, **of)
         )
     for n in range(PERSONAS):
-        story += _made({"batch": batch, "persona": f"p{n}"}, by, clock, rng)
-    story.append(b.BatchFinished(id=event_id(), at=clock.next(), batch=batch, status="completed"))
-    return story
+        events += _made({"batch": batch, "persona": f"p{n}"}, by, clock, rng)
+    events.append(b.BatchFinished(id=event_id(), at=clock.next(), batch=batch, status="completed"))
+    return events
 
 
 def _made(of: dict[str, str], by: dict[str, str], clock: Clock, rng: random.Random) -> list[Event]:
@@ -215,7 +216,9 @@ def _made(of: dict[str, str], by: dict[str, str], clock: Clock, rng: random.Rand
     ]
 
 
-def cost(call: str, clock: Clock, rng: random.Random, **more: str) -> CostRecorded:
+def cost(
+    call: str, clock: Clock, rng: random.Random, *, is_priced: bool = True, **more: str
+) -> CostRecorded:
     return CostRecorded(
         id=event_id(),
         at=clock.next(),
@@ -224,7 +227,7 @@ def cost(call: str, clock: Clock, rng: random.Random, **more: str) -> CostRecord
         outcome="ok",
         input_tokens=rng.randrange(10_000),
         output_tokens=rng.randrange(4_000),
-        cost_nanousd=rng.randrange(10**8),
+        cost_nanousd=rng.randrange(10**8) if is_priced else None,
         duration_ms=rng.randrange(60_000),
         **more,  # type: ignore[arg-type]
     )

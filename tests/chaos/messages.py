@@ -41,9 +41,9 @@ from tests.chaos.vitals import Vitals, ids, integrity, ledger, settled, vitals
 ASKERS = 2
 STRANGE = 0.05
 """The share of messages that speak no protocol, or leave in the middle of it."""
-GROWTH_MIB = 48.0
+GROWTH_MIB = 32.0
 """What memory may grow by over all messages: the caches of four connections to the database, of
-8 MiB each, fill up as the ledger grows; beyond them little is left for a leak of any one shape."""
+8 MiB each, fill up as the ledger grows, and nothing else does."""
 ANSWER_S = 60.0
 HELD = 24
 QUESTIONS: tuple[Request[Any], ...] = (Hello(), Status(), BatchList(limit=5), Read(limit=5))

@@ -41,7 +41,7 @@ PARTS = 10
 """So many times there is a pause, and a look at the daemon."""
 TICKS = 2
 """How long a pause is."""
-GROWTH_MIB = 40.0
+GROWTH_MIB = 24.0
 """From the end of the first part to that of the last; most of it is caches that fill up."""
 WAL_MIB = 128.0
 ANSWER_S = 60.0

@@ -13,10 +13,13 @@ from uuid import UUID
 import apsw
 
 from personad import launch
+from personad.civil import find_zone
 from personad.contract.admin import Hello
 from personad.contract.errors import LedgerError
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
+from personad.store import open_for_reading
+from personad.verify import verify
 
 SETTLE_S = 30.0
 
@@ -90,12 +93,13 @@ def retried(do: Callable[[], object], pause_s: float = 0.005) -> int:
 
 
 def integrity(paths: Paths) -> str:
-    """What SQLite finds wrong with the ledger, `ok` if nothing; no daemon may have it open."""
-    db = apsw.Connection(str(paths.database))
+    """What is wrong with the file, or with the first table that a fresh fold makes otherwise; `ok`
+    if nothing."""
+    db = open_for_reading(str(paths.database))
     try:
-        found = [str(row[0]) for row in db.execute("PRAGMA integrity_check")]
-        found += [f"foreign key of {row[0]}" for row in db.execute("PRAGMA foreign_key_check")]
-        return "; ".join(found)
+        zone = find_zone(DEFAULTS.daemon.timezone)
+        damage = verify(db, paths.data_dir, zone, lambda *_: None).damage
+        return "ok" if damage is None else f"{damage.what}: {damage.message}"
     finally:
         db.close()
 

@@ -335,6 +335,7 @@ def soak(data_dir: Path, events: int, seed: int, parts: int = PARTS) -> Outcome:
             part(traffic, events // parts, clock, f"{seed}-{number}")
             status = idle(traffic)
             outcome.looks.append(settled(pid, at_rest))
+            at_rest = outcome.looks[0].descriptors
     outcome.kept, outcome.anomalies = status.last_seq, status.anomalies
     outcome.quarantined, outcome.backlog = status.quarantined, status.spool_backlog
     outcome.lost = len(traffic.spooled - ids(paths))

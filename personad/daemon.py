@@ -24,6 +24,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from personad import log, notify, quarantine
+from personad.allocator import give_back_large_blocks
 from personad.api import Api
 from personad.backup import Backups, last_backup
 from personad.civil import UnknownZone, find_zone
@@ -157,6 +158,7 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
         check_socket_path(socket)
     zone = _zone(settings)
     os.umask(0o077)
+    give_back_large_blocks()
     sys.setswitchinterval(SWITCH_S)
     threading.excepthook = _end
     holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))

@@ -150,22 +150,30 @@ class Importer:
         self._on_bad(bad)
 
     def _deliver(self, chunk: list[Good]) -> bool:
-        """Whether to go on; what only the daemon finds wrong is bad too, and named like it."""
+        """Whether to go on; what only the daemon finds wrong is bad too, and named like it.
+
+        What follows a bad line goes in parts that begin small, because others may be near.
+        """
         go_on = True
-        while chunk:
+        waiting = [chunk]
+        while waiting:
+            part = waiting.pop()
+            if not part:
+                continue
             try:
-                answer = self._send(Import(items=[line.item for line in chunk]))
+                answer = self._send(Import(items=[line.item for line in part]))
             except LedgerError as error:
-                place = _ITEM.fullmatch(error.field or "") if error.code == "invalid" else None
-                if place is None or int(place[1]) >= len(chunk):
-                    raise
-                index = int(place[1])
-                self._refuse(Bad(chunk[index].line, error.message))
+                place = _place(error, part)
+                if place is None:
+                    middle = len(part) // 2
+                    waiting += [part[middle:], part[:middle]]
+                    continue
+                self._refuse(Bad(part[place].line, error.message))
                 go_on = not self._strict
-                chunk = chunk[:index] + (chunk[index + 1 :] if go_on else [])
+                waiting = [*waiting, *reversed(_growing(part[place + 1 :]))] if go_on else []
+                waiting.append(part[:place])
             else:
-                self._count(len(chunk), answer)
-                break
+                self._count(len(part), answer)
         return go_on
 
     def _count(self, sent: int, answer: Appended) -> None:
@@ -177,3 +185,24 @@ class Importer:
             anomalies=taken.anomalies + answer.anomalies,
             quarantined=taken.quarantined + answer.quarantined,
         )
+
+
+def _growing(lines: list[Good]) -> list[list[Good]]:
+    """The lines in parts of 1, 2, 4, … of them."""
+    return [lines[2**n - 1 : 2 ** (n + 1) - 1] for n in range((len(lines) + 1).bit_length())]
+
+
+def _place(error: LedgerError, part: list[Good]) -> int | None:
+    """Which line of the part the daemon doesn't take; None where only their sum is too large.
+
+    Raises:
+        LedgerError: `error`, where it is no line's fault.
+    """
+    if error.code not in ("invalid", "too-large"):
+        raise error
+    found = _ITEM.fullmatch(error.field or "")
+    if found is not None and int(found[1]) < len(part):
+        return int(found[1])
+    if error.code == "invalid":
+        raise error
+    return 0 if len(part) == 1 else None

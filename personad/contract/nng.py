@@ -194,7 +194,8 @@ class Replier(_Socket):
     def __init__(self, path: str) -> None:
         super().__init__(_lib.nng_rep0_open_raw)
         self._set_size(b"recv-size-max", RECEIVE_MAX_BYTES)
-        self._set_int(b"recv-buffer", 8)
+        # Nothing waits in here: each connection has its own next request ready, and gets its turn.
+        self._set_int(b"recv-buffer", 0)
         self._set_int(b"send-buffer", SEND_QUEUE_MESSAGES)
         self._listen(path)
         self._arrived = self._descriptor(b"recv-fd")

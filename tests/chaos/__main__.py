@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-STORMS = ("daemon_kills", "runner_kills", "disk_faults", "backup_kills")
+STORMS = (
+    "daemon_kills",
+    "runner_kills",
+    "disk_faults",
+    "backup_kills",
+    "messages",
+    "soak",
+    "spools",
+    "interchange",
+)
 
 
 def main() -> int:

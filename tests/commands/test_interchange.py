@@ -57,7 +57,7 @@ def test_what_only_the_ledger_finds_wrong_is_named_by_its_line() -> None:
 
     assert ledger.took == ["m1", "m3", "m5"]
     assert bad == [Bad(2, "not this one"), Bad(5, "not this one")]
-    assert taken == Taken(imported=3, anomalies=1, bad=2)
+    assert taken == Taken(imported=3, anomalies=3, bad=2)
 
 
 def test_strictly_nothing_follows_what_the_ledger_finds_wrong(
@@ -70,6 +70,43 @@ def test_strictly_nothing_follows_what_the_ledger_finds_wrong(
 
     assert ledger.took == ["m1"]
     assert (taken.imported, len(bad)) == (1, 1)
+
+
+def test_a_file_full_of_lines_that_the_ledger_refuses_is_not_sent_over_and_over() -> None:
+    sent: list[int] = []
+
+    def send(request: Import) -> Appended:
+        sent.append(len(request.items))
+        raise LedgerError("invalid", "not this one", field="$.items[0].event.at")
+
+    lines = interchange.CHUNK_EVENTS
+
+    importer = Importer(send, strict=False, on_bad=lambda bad: None, on_progress=lambda taken: None)
+
+    assert importer.run(io.BytesIO(text(*range(lines)))).bad == lines
+    assert sum(sent) < lines * lines.bit_length()
+
+
+@pytest.mark.parametrize("field", ["$.items[1].event", None])
+def test_a_line_that_is_too_large_for_the_ledger_is_bad_and_the_others_are_taken(
+    field: str | None,
+) -> None:
+    took: list[str] = []
+
+    def send(request: Import) -> Appended:
+        metrics = [getattr(item.event, "metric", "") for item in request.items]
+        if "m2" in metrics:
+            where = f"$.items[{metrics.index('m2')}].event" if field else None
+            raise LedgerError("too-large", "over the limit", field=where)
+        took.extend(metrics)
+        return Appended(first_seq=1, last_seq=2, duplicates=0, anomalies=0, quarantined=0)
+
+    bad: list[Bad] = []
+    importer = Importer(send, strict=False, on_bad=bad.append, on_progress=lambda taken: None)
+
+    assert importer.run(io.BytesIO(text(1, 2, 3, 4))).imported == 3
+    assert bad == [Bad(2, "over the limit")]
+    assert took == ["m1", "m3", "m4"]
 
 
 def test_an_error_that_is_no_lines_fault_ends_the_import() -> None:
@@ -108,7 +145,7 @@ def test_an_export_reads_back_as_it_was() -> None:
     (line,) = parse(io.BytesIO(exported(Recorded(seq=1, recorded_at=NOON, event=started))))
 
     assert isinstance(line, Good)
-    assert line.item == Exported(event=started, derived=True)
+    assert line.item == Exported(event=started, receipt=None, derived=True)
 
 
 @given(st.lists(st.integers(1, 3 << 20), max_size=50))

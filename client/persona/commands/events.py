@@ -110,11 +110,9 @@ def import_(app: App, path: str, strict: bool, as_json: bool) -> int:
     named, and the good ones taken. Ends with 1 if there was a bad line; with 65 if --strict
     stopped at one, or no line was good.
     """
-    bad: list[Bad] = []
 
     def name(line: Bad) -> None:
-        bad.append(line)
-        if len(bad) <= SHOWN_BAD_LINES:
+        if importer.taken.bad <= SHOWN_BAD_LINES:
             click.echo(f"{clean(path)}:{line.line}: {clean(line.reason)}", err=True)
 
     progress = _Progress("imported")
@@ -127,8 +125,8 @@ def import_(app: App, path: str, strict: bool, as_json: bool) -> int:
     with _opened(path) as lines:
         taken = importer.run(lines)
     progress.clear()
-    if len(bad) > SHOWN_BAD_LINES:
-        more = plural(len(bad) - SHOWN_BAD_LINES, "more bad line")
+    if taken.bad > SHOWN_BAD_LINES:
+        more = plural(taken.bad - SHOWN_BAD_LINES, "more bad line")
         click.echo(f"… and {more}", err=True)
     _say(taken, as_json=as_json)
     if not taken.bad:

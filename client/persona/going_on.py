@@ -7,6 +7,7 @@ from persona.app import App, Stopped
 
 if TYPE_CHECKING:
     from persona.generation.launch import Standby, Tie
+    from persona.generation.providers.base import Provider
     from personad.contract.batch import BatchState
 
 
@@ -27,7 +28,7 @@ def let_go_on(app: App, state: "BatchState") -> None:
     """Allows the batch to run again.
 
     Raises:
-        Stopped: it is running already, or its source has changed.
+        Stopped: it is running already, its source has changed, or its provider's key is missing.
         LedgerError: `conflict`: it has ended.
     """
     from persona.identity import event_id
@@ -70,6 +71,26 @@ def start(app: App, batch: str, runner: "Standby") -> "Tie | None":
         raise error from None
 
 
+def found_provider(
+    name: str, model: str | None, base_url: str | None, *, for_calls: bool
+) -> "Provider":
+    """The provider, if it can be made; where it is `for_calls`, only with the key that it needs.
+
+    Raises:
+        Stopped: there is no such provider, or it is set wrongly.
+    """
+    from persona.generation.providers import provider
+    from persona.generation.providers.address import AddressError
+    from persona.generation.providers.base import UnknownProviderError
+
+    try:
+        return provider(name, model=model, base_url=base_url, for_calls=for_calls)
+    except (UnknownProviderError, AddressError) as error:
+        raise Stopped(str(error), code=64) from None
+    except ValueError as error:
+        raise Stopped(str(error), code=78) from None
+
+
 def _refuse_running(state: "BatchState") -> None:
     """Raises Stopped where somebody has resumed it already, or it never stopped."""
     if state.status == "running":
@@ -86,9 +107,11 @@ def _refuse_changed(app: App, batch: str) -> None:
 
     (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
     assert isinstance(recorded.event, BatchStarted)
-    source = recorded.event.source
+    started = recorded.event
+    source = started.source
+    found_provider(started.provider, started.model, started.base_url, for_calls=True)
     try:
-        change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
+        change = source_change(source, make_plan(wanted_by(started)).reading)
     except SourceError as error:
         raise Stopped(
             error.message, code=65, where=error.source or source.path, hint=error.hint

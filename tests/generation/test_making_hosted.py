@@ -256,7 +256,7 @@ def test_a_slow_drip_ends_with_the_calls_time(studio: Studio) -> None:
 def test_a_long_source_is_cut_to_the_models_context(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persona.generation.making.input_limit", lambda *_: 700)
+    monkeypatch.setattr("persona.generation.asking.input_limit", lambda *_: 700)
     with ProviderServer() as server:
         shop = workshop(studio, server)
         assert shop.make()

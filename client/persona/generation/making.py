@@ -15,13 +15,13 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from persona.generation import facts, responses
+from persona.generation import asking, facts, responses
 from persona.generation.answers import read_draft
 from persona.generation.books import Books
 from persona.generation.cleaning import clean_line
 from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
 from persona.generation.output import write_persona
-from persona.generation.prompts import Prompt, build_prompt, estimate_tokens
+from persona.generation.prompts import Prompt
 from persona.generation.providers.base import (
     GenerationRequest,
     InvalidOutput,
@@ -31,8 +31,6 @@ from persona.generation.providers.base import (
     Response,
     Usage,
 )
-from persona.generation.providers.hearing import repair_words
-from persona.generation.providers.models import input_limit, output_limit
 from persona.generation.quality import Scores, score_persona
 from persona.generation.quality.faithfulness import without_invented
 from persona.generation.responses import Saved
@@ -44,8 +42,6 @@ from personad.contract.base import ErrorInfo
 from personad.contract.events import AnyEvent
 
 CALL_TIMEOUT_MS = 120_000
-REPAIRED_BYTES_MAX = 32 << 10
-"""A longer answer is not sent back to be put right."""
 _REQUEST_ID_MAX = 200
 _NAME_MAX = 200
 """How much of a name the ledger keeps; the document has all of it."""
@@ -112,8 +108,10 @@ async def make(shop: Shop, piece: Piece) -> bool:
             if not is_worth_another(shop.started.retry, error, failures):
                 await _give_up(shop, piece, attempt, error)
                 return False
-            repair = None if repaired else _repair(shop, piece, saved, error)
-            repaired = repaired or repair is not None
+            repair = None
+            if saved is not None and not repaired:
+                repair = asking.repair(shop.started, _prompt(shop, piece), saved, error)
+                repaired = repair is not None
             delay_ms = 0 if repair else wait_ms(shop.started.retry, error, failures, shop.rng)
             told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
         else:
@@ -127,20 +125,6 @@ async def _give_up(shop: Shop, piece: Piece, attempt: int, error: ProviderError)
     told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
     given_up = facts.given_up(shop.started, piece.persona, attempt, told)
     await shop.books.record([given_up], about=piece.index)
-
-
-def _repair(shop: Shop, piece: Piece, saved: Saved | None, error: ProviderError) -> Repair | None:
-    """What to give the model back to put right; None where asking anew is all that helps."""
-    started = shop.started
-    if saved is None or error.kind != "invalid_output" or started.provider in facts.AS_SPOKEN:
-        return None
-    if saved.ending != "whole" or not 0 < len(saved.body) <= REPAIRED_BYTES_MAX:
-        return None
-    answer = saved.body.decode("utf-8", "replace")
-    limit = input_limit(started.provider, started.model, started.base_url)
-    if limit is not None and _prompt(shop, piece).tokens + estimate_tokens(answer) > limit:
-        return None
-    return Repair(answer, clean_line(error.message, 300))
 
 
 async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
@@ -167,27 +151,7 @@ def _told(shop: Shop, message: str) -> str:
 
 
 def _prompt(shop: Shop, piece: Piece) -> Prompt:
-    started = shop.started
-    return build_prompt(
-        shop.segments[piece.index - 1],
-        language=shop.language,
-        max_input_tokens=input_limit(started.provider, started.model, started.base_url),
-    )
-
-
-def _output_tokens(shop: Shop) -> int:
-    started = shop.started
-    return output_limit(started.provider, started.model, started.base_url)
-
-
-def _operation(repair: Repair | None) -> str:
-    return "generation" if repair is None else "repair"
-
-
-def _size_bytes(prompt: Prompt, repair: Repair | None) -> int:
-    """Of all that is sent: no tokeniser makes more tokens of it."""
-    again = "" if repair is None else repair.answer + repair_words(repair.problem)
-    return prompt.size_bytes + len(again.encode("utf-8", "surrogatepass"))
+    return asking.prompt_of(shop.started, shop.segments[piece.index - 1], shop.language)
 
 
 async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -> Saved:
@@ -202,8 +166,8 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
             call=call,
             provider=started.provider,
             model=started.model,
-            max_input_tokens=_size_bytes(prompt, repair),
-            max_output_tokens=_output_tokens(shop),
+            max_input_tokens=asking.size_bytes(prompt, repair),
+            max_output_tokens=asking.output_tokens(shop.started),
             batch=started.batch,
             persona=piece.persona,
             attempt=attempt,
@@ -262,7 +226,7 @@ async def _answer(shop: Shop, call: str, request: GenerationRequest) -> Response
             kind="stopped" if told is None else told.kind,
             refused=told is not None and not told.maybe_paid,
             duration_ms=_since(began),
-            operation=_operation(request.repair),
+            operation=asking.operation(request.repair),
             request_id=_request_id(told.request_id) if told is not None else None,
         )
         await _record_anyway(shop, request.index, unanswered)
@@ -283,7 +247,7 @@ def _request(
         language=shop.language,
         seed=started.seed,
         peers=tuple(s for i, s in enumerate(shop.segments, 1) if i != piece.index),
-        max_output_tokens=_output_tokens(shop),
+        max_output_tokens=asking.output_tokens(shop.started),
         timeout_s=(started.call_timeout_ms or CALL_TIMEOUT_MS) / 1_000,
         repair=repair,
     )
@@ -320,7 +284,7 @@ def _saved(request: GenerationRequest, call: str, response: Response, duration_m
         duration_ms=duration_ms,
         request_id=_request_id(response.request_id),
         ending=response.ending,
-        operation=_operation(request.repair),
+        operation=asking.operation(request.repair),
         ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
     )
 

@@ -17,6 +17,8 @@ from .scripts import Asked, Format, Paid, Refusal, Turn, tokens
 KEY = "sk-test-5f1d9b7e3a"
 """The only key that it takes."""
 
+_GONE = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError)
+"""How a connection ends that nobody wants any more."""
 Script = Callable[[Asked], Turn]
 
 
@@ -95,7 +97,7 @@ class ProviderServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            with suppress(*_GONE):
                 while await self._answered(reader, writer):
                     continue
         finally:

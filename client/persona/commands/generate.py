@@ -92,7 +92,9 @@ class Options(Struct, frozen=True, kw_only=True):
 )
 @click.option("--progress", "mode", type=click.Choice(MODES), help="What to show while it goes on.")
 @click.option("--experiment", metavar="NAME", help="A name to find its costs and quality under.")
-@click.option("--provider", metavar="NAME", help="Who writes them; `local` needs no key, no net.")
+@click.option(
+    "--provider", metavar="NAME", help="Who writes them: local, anthropic, openai, gemini, ollama."
+)
 @click.option("--model", metavar="NAME", help="Which model; the provider's usual, if not given.")
 @click.option("--base-url", metavar="URL", help="Another server that speaks the same API.")
 @click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="How many at a time.")

@@ -247,6 +247,16 @@ def test_an_answer_can_be_sent_back_to_be_put_right(name: Format) -> None:
     assert "it is cut" in asked.turns[2]
 
 
+@everywhere
+def test_a_server_that_takes_no_schema_reads_it_in_the_instructions(name: Format) -> None:
+    with ProviderServer(knows_less=True) as server:
+        response = call(server, name, times=3)
+
+    assert json.loads(response.body)["quotes"] == [SAID, RECORDS[1].text]
+    assert all('"pain_points":{"type":"array"' in asked.instructions for asked in server.asked)
+    assert (len(server.asked), server.requests) == (3, 4)
+
+
 def test_a_server_that_does_not_stream_is_understood() -> None:
     with ProviderServer([Turn(streams=False)]) as server:
         response = call(server, "openai")

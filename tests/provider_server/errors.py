@@ -110,12 +110,23 @@ _OLLAMA = {
     "timeout": "timed out waiting for llama runner to start",
 }
 
+KNOWS_LESS = {
+    "anthropic": "output_config: Extra inputs are not permitted",
+    "openai": "response_format and stream_options are not supported by this server",
+    "gemini": 'Unknown name "responseJsonSchema" at "generation_config"',
+    "ollama": "json schema is not supported",
+}
+"""What a server says that speaks an API and lacks its means for a schema."""
+
 STATUS = {("gemini", "key"): 400}
 """Where an API answers with another status than the others."""
 
 
 def error(spoken: Format, name: str, status: int, key: str | None) -> dict[str, Any]:
     """The API's error; `key` is repeated in it where the API does so."""
+    if name == "schema":
+        said = KNOWS_LESS[spoken]
+        return {"error": said if spoken == "ollama" else {"message": said, "type": "invalid"}}
     match spoken:
         case "anthropic":
             kind, message = _ANTHROPIC[name]

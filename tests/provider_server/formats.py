@@ -34,14 +34,45 @@ def spoken(path: str) -> Format | None:
 
 
 def read(
-    name: Format, number: int, path: str, headers: dict[str, str], body: dict[str, Any]
+    name: Format,
+    number: int,
+    path: str,
+    headers: dict[str, str],
+    body: dict[str, Any],
+    *,
+    knows_less: bool = False,
 ) -> Asked:
-    """Raises Refusal where the request is none of this API's."""
+    """Raises Refusal where the request is none of this API's; a schema is none if `knows_less`."""
+    if knows_less:
+        if _has_schema(name, body):
+            raise Refusal(400, "schema")
+        body = _with_schema(name, body)
     try:
         fields = _READERS[name](path, headers, body)
     except (KeyError, IndexError, TypeError) as missing:
         raise Refusal(400, "bad_request") from missing
     return Asked(number=number, format=name, path=path, headers=headers, body=body, **fields)
+
+
+def _has_schema(name: Format, body: dict[str, Any]) -> bool:
+    fields = body["generationConfig"] if name == "gemini" else body
+    known = {"output_config", "response_format", "stream_options", "responseJsonSchema", "format"}
+    return bool(known & fields.keys())
+
+
+def _with_schema(name: Format, body: dict[str, Any]) -> dict[str, Any]:
+    """The request as if it had an empty one, to be read like the others."""
+    match name:
+        case "anthropic":
+            return body | {"output_config": {"format": {"type": "json_schema", "schema": {}}}}
+        case "openai":
+            form = {"type": "json_schema", "json_schema": {"strict": True, "schema": {}}}
+            return body | {"response_format": form, "stream_options": {"include_usage": True}}
+        case "gemini":
+            config = body["generationConfig"] | {"responseJsonSchema": {}}
+            return body | {"generationConfig": config}
+        case "ollama":
+            return body | {"format": {}}
 
 
 def _anthropic(path: str, headers: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:

@@ -31,9 +31,13 @@ class ProviderServer:
         *,
         key: str | None = None,
         certificate: str | None = None,
+        knows_less: bool = False,
         port: int = 0,
     ) -> None:
-        """`turns` are taken one a request, then the usual one; without a `key` none is asked."""
+        """`turns` are taken one a request, then the usual one; without a `key` none is asked.
+
+        One that `knows_less` of the API refuses a schema, and whatever some servers lack.
+        """
         self.asked: list[Asked] = []
         self.paid: dict[str, Paid] = {}
         self.requests = 0
@@ -41,6 +45,7 @@ class ProviderServer:
         self.connections = 0
         self._script = turns if callable(turns) else _in_order(iter(turns))
         self._key = key
+        self._knows_less = knows_less
         self._certificate = certificate
         self._port = port
         self._cached: set[str] = set()
@@ -122,7 +127,9 @@ class ProviderServer:
             return True
         try:
             body = msgspec.json.decode(raw, type=dict[str, Any])
-            asked = formats.read(name, len(self.asked) + 1, path, headers, body)
+            asked = formats.read(
+                name, len(self.asked) + 1, path, headers, body, knows_less=self._knows_less
+            )
         except Refusal as refusal:
             said = error(name, refusal.error, refusal.status, None)
             await _send(writer, refusal.status, msgspec.json.encode(said))

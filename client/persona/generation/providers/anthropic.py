@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import Ending, GenerationRequest, ProviderSettings
-from persona.generation.providers.hearing import Api, Heard, Post, count, turns
+from persona.generation.providers.hearing import Api, Heard, Part, Post, count, instructions, turns
 from persona.generation.providers.hosted import HostedProvider
 from persona.generation.providers.keys import KEYS
 
@@ -58,23 +58,24 @@ def create(settings: ProviderSettings) -> HostedProvider:
     return HostedProvider(API, settings)
 
 
-def post(request: GenerationRequest, server: Address) -> Post:
+def post(request: GenerationRequest, server: Address, without: frozenset[Part]) -> Post:
     """The whole request; the shared part stands first and is marked for the cache."""
-    prompt = request.prompt
-    body = {
+    body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_output_tokens,
         "stream": True,
         "system": [
             {
                 "type": "text",
-                "text": prompt.instructions,
+                "text": instructions(request, without),
                 "cache_control": {"type": "ephemeral"},
             }
         ],
         "messages": [{"role": _ROLES[who], "content": text} for who, text in turns(request)],
-        "output_config": {"format": {"type": "json_schema", "schema": prompt.schema}},
     }
+    if "schema" not in without:
+        schema = request.prompt.schema
+        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     return Post(server.url(f"{server.path.removesuffix('/v1')}/v1/messages"), body)
 
 

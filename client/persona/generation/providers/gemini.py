@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import Ending, GenerationRequest, ProviderSettings
-from persona.generation.providers.hearing import Api, Heard, Post, count, turns
+from persona.generation.providers.hearing import Api, Heard, Part, Post, count, instructions, turns
 from persona.generation.providers.hosted import HostedProvider
 from persona.generation.providers.keys import KEYS
 
@@ -70,18 +70,18 @@ def create(settings: ProviderSettings) -> HostedProvider:
     return HostedProvider(API, settings)
 
 
-def post(request: GenerationRequest, server: Address) -> Post:
+def post(request: GenerationRequest, server: Address, without: frozenset[Part]) -> Post:
     """The whole request; the model's name stands in the address."""
-    prompt = request.prompt
     config: dict[str, Any] = {
         "responseMimeType": "application/json",
-        "responseJsonSchema": prompt.schema,
         "maxOutputTokens": request.max_output_tokens,
     }
-    if request.seed is not None:
+    if "schema" not in without:
+        config["responseJsonSchema"] = request.prompt.schema
+    if request.seed is not None and "seed" not in without:
         config["seed"] = (request.seed + request.index + request.attempt) % 2**31
     body = {
-        "systemInstruction": {"parts": [{"text": prompt.instructions}]},
+        "systemInstruction": {"parts": [{"text": instructions(request, without)}]},
         "contents": [{"role": who, "parts": [{"text": text}]} for who, text in turns(request)],
         "generationConfig": config,
     }

@@ -1,5 +1,6 @@
 """What one API is to the rest of the house, and an answer of it as far as it has arrived."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -18,6 +19,20 @@ STREAM_BYTES_MAX = 64 << 20
 
 _CHARACTERS_A_TOKEN = 4
 """For showing progress; what is paid for is counted by the provider."""
+
+
+Part = Literal["schema", "usage", "max_tokens", "seed"]
+"""What a request may do without, where a server that speaks the API knows less of it."""
+
+_DECLINED: dict[Part, re.Pattern[str]] = {
+    "schema": re.compile(
+        r"response_?format|json[ _]?schema|output_?(?:config|format)|structured output",
+        re.IGNORECASE,
+    ),
+    "usage": re.compile(r"stream_options|include_usage"),
+    "max_tokens": re.compile(r"max_completion_tokens"),
+    "seed": re.compile(r"\bseed\b"),
+}
 
 
 class Post(Struct, frozen=True):
@@ -105,13 +120,28 @@ class Api(Struct, frozen=True, kw_only=True):
     """The provider's own server."""
     keys: tuple[str, ...] = ()
     """The variables that its key may stand in, the usual one first; none where it takes no key."""
-    post: Callable[[GenerationRequest, Address], Post]
+    post: Callable[[GenerationRequest, Address, frozenset[Part]], Post]
+    """The whole request, without the parts that the server has declined."""
     headers: Callable[[str, Address], dict[str, str]]
     """Those that carry the key."""
     hear: Callable[[bytes, Heard], None]
     """Takes one message of the stream; raises msgspec.DecodeError where it is none of this API."""
     framing: Literal["events", "lines"] = "events"
     extra_headers: dict[str, str] = {}
+
+
+def declined(message: str) -> frozenset[Part]:
+    """Which parts of a request a server's words say it does not take."""
+    return frozenset(part for part, form in _DECLINED.items() if form.search(message))
+
+
+def instructions(request: GenerationRequest, without: frozenset[Part]) -> str:
+    """What is said first; the schema with it, where it can't go by means of its own."""
+    prompt = request.prompt
+    if "schema" not in without:
+        return prompt.instructions
+    schema = msgspec.json.encode(prompt.schema).decode()
+    return f"{prompt.instructions}\n\nThe schema:\n{schema}"
 
 
 def tokens_of(request: GenerationRequest) -> int:

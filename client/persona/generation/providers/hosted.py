@@ -4,6 +4,7 @@ Nothing here, nor in the adapters, imports the HTTP library: only a runner that 
 """
 
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,7 +21,14 @@ from persona.generation.providers.base import (
     draft_from_json,
 )
 from persona.generation.providers.framing import Framer
-from persona.generation.providers.hearing import STREAM_BYTES_MAX, Api, Heard, encoded
+from persona.generation.providers.hearing import (
+    STREAM_BYTES_MAX,
+    Api,
+    Heard,
+    Part,
+    declined,
+    encoded,
+)
 from persona.generation.providers.keys import Key, KeyProblem, find_key
 from persona.generation.providers.models import known_models
 
@@ -48,6 +56,8 @@ class HostedProvider:
         self._address = address(settings.base_url or api.home)
         self._environment = settings.environment
         self._transport: Transport | None = None
+        self._without: frozenset[Part] = frozenset()
+        """What the server does not take."""
         if settings.for_calls:
             self._key()
 
@@ -59,12 +69,17 @@ class HostedProvider:
             key = self._key()
         except KeyProblem as error:
             raise ProviderError("authentication", str(error)) from None
-        try:
-            return await self._call(request, key, on_progress)
-        except ProviderError as error:
-            if key is None or key.value not in error.message:
-                raise
-            raise _without(key, error) from None
+        while True:
+            without = self._without
+            try:
+                return await self._call(request, key, without, on_progress)
+            except ProviderError as error:
+                told = error if key is None else _keyless(key, error)
+            # A server that speaks the API may know less of it: such a refusal costs nothing.
+            parts = declined(told.message) if told.kind == "bad_request" else frozenset()
+            if parts <= without:
+                raise told
+            self._without |= parts
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -73,10 +88,14 @@ class HostedProvider:
             self._transport = None
 
     async def _call(
-        self, request: GenerationRequest, key: Key | None, on_progress: Progress | None
+        self,
+        request: GenerationRequest,
+        key: Key | None,
+        without: frozenset[Part],
+        on_progress: Progress | None,
     ) -> Response:
         server = self._server(request, key)
-        post = self._api.post(request, self._address)
+        post = self._api.post(request, self._address, without)
         headers = {"content-type": "application/json", **self._api.extra_headers}
         if key is not None and self._address.may_see_key:
             headers |= self._api.headers(key.value, self._address)
@@ -127,24 +146,24 @@ class HostedProvider:
     ) -> None:
         """Hears the answer as it comes. Raises ProviderError."""
         framer, size, shown = Framer(events=self._api.framing == "events"), 0, 0
-        chunks = reply.chunks()
-        async for data in chunks:
-            size += len(data)
-            if size > STREAM_BYTES_MAX:
-                raise _endless(server, size)
-            self._hear(framer.feed(data), heard, server)
-            if on_progress is not None and (tokens := heard.tokens) != shown:
-                shown = tokens
-                on_progress(tokens)
-            if heard.done:
-                break
-        else:
-            self._hear(framer.end(), heard, server)
-            return
-        # A connection is used again only once its answer was read to the end.
-        with anyio.move_on_after(_FAREWELL_S):
-            async for _ in chunks:
-                continue
+        async with aclosing(reply.chunks()) as chunks:
+            async for data in chunks:
+                size += len(data)
+                if size > STREAM_BYTES_MAX:
+                    raise _endless(server, size)
+                self._hear(framer.feed(data), heard, server)
+                if on_progress is not None and (tokens := heard.tokens) != shown:
+                    shown = tokens
+                    on_progress(tokens)
+                if heard.done:
+                    break
+            else:
+                self._hear(framer.end(), heard, server)
+                return
+            # A connection is used again only once its answer was read to the end.
+            with anyio.move_on_after(_FAREWELL_S):
+                async for _ in chunks:
+                    continue
 
     def _hear(self, messages: list[bytes], heard: Heard, server: refusals.Server) -> None:
         for message in messages:
@@ -190,7 +209,9 @@ class HostedProvider:
         )
 
 
-def _without(key: Key, error: ProviderError) -> ProviderError:
+def _keyless(key: Key, error: ProviderError) -> ProviderError:
+    if key.value not in error.message:
+        return error
     return ProviderError(
         error.kind,
         key.taken_out(error.message),
@@ -203,11 +224,12 @@ def _without(key: Key, error: ProviderError) -> ProviderError:
 async def _document(reply: "Reply", server: refusals.Server) -> bytes:
     """The whole answer of a server that does not stream."""
     parts, size = [], 0
-    async for data in reply.chunks():
-        parts.append(data)
-        size += len(data)
-        if size > STREAM_BYTES_MAX:
-            raise _endless(server, size)
+    async with aclosing(reply.chunks()) as chunks:
+        async for data in chunks:
+            parts.append(data)
+            size += len(data)
+            if size > STREAM_BYTES_MAX:
+                raise _endless(server, size)
     return b"".join(parts)
 
 

@@ -7,7 +7,16 @@ from msgspec import Struct
 
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import Ending, GenerationRequest, ProviderSettings
-from persona.generation.providers.hearing import Api, Heard, Post, count, tokens_of, turns
+from persona.generation.providers.hearing import (
+    Api,
+    Heard,
+    Part,
+    Post,
+    count,
+    instructions,
+    tokens_of,
+    turns,
+)
 from persona.generation.providers.hosted import HostedProvider
 
 _HOST = "OLLAMA_HOST"
@@ -42,9 +51,8 @@ def create(settings: ProviderSettings) -> HostedProvider:
     return HostedProvider(API, settings)
 
 
-def post(request: GenerationRequest, server: Address) -> Post:
+def post(request: GenerationRequest, server: Address, without: frozenset[Part]) -> Post:
     """The whole request, with a context that holds it: a longer one is cut without a word."""
-    prompt = request.prompt
     options: dict[str, Any] = {
         "num_ctx": _context(request),
         "num_predict": request.max_output_tokens,
@@ -52,16 +60,17 @@ def post(request: GenerationRequest, server: Address) -> Post:
     if request.seed is not None:
         options["seed"] = (request.seed + request.index + request.attempt) % 2**31
     said = [(_ROLES[who], text) for who, text in turns(request)]
-    body = {
+    body: dict[str, Any] = {
         "model": request.model,
         "stream": True,
-        "format": prompt.schema,
         "options": options,
         "messages": [
             {"role": role, "content": text}
-            for role, text in [("system", prompt.instructions), *said]
+            for role, text in [("system", instructions(request, without)), *said]
         ],
     }
+    if "schema" not in without:
+        body["format"] = request.prompt.schema
     return Post(server.url(f"{server.path.removesuffix('/api')}/api/chat"), body)
 
 

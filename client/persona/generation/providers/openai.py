@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import Ending, GenerationRequest, ProviderSettings
-from persona.generation.providers.hearing import Api, Heard, Post, count, turns
+from persona.generation.providers.hearing import Api, Heard, Part, Post, count, instructions, turns
 from persona.generation.providers.hosted import HostedProvider
 from persona.generation.providers.keys import KEYS
 
@@ -62,31 +62,31 @@ def create(settings: ProviderSettings) -> HostedProvider:
     return HostedProvider(API, settings)
 
 
-def post(request: GenerationRequest, server: Address) -> Post:
+def post(request: GenerationRequest, server: Address, without: frozenset[Part]) -> Post:
     """The whole request, from the part that all personas of a batch share to this one's."""
     prompt = request.prompt
     said = [(_ROLES[who], text) for who, text in turns(request)]
     body: dict[str, Any] = {
         "model": request.model,
         "stream": True,
-        "stream_options": {"include_usage": True},
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "persona", "strict": True, "schema": prompt.schema},
-        },
         "messages": [
             {"role": role, "content": text}
-            for role, text in [("system", prompt.instructions), *said]
+            for role, text in [("system", instructions(request, without)), *said]
         ],
     }
-    if server.host == _HOST or _is_azure(server):
+    if "schema" not in without:
+        form = {"name": "persona", "strict": True, "schema": prompt.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    if "usage" not in without:
+        body["stream_options"] = {"include_usage": True}
+    if server.host == _HOST or _is_azure(server) or "max_tokens" in without:
         # What reasons knows no max_tokens; what is older, or somebody else's, only that.
         body["max_completion_tokens"] = request.max_output_tokens
     else:
         body["max_tokens"] = request.max_output_tokens
     if server.host == _HOST:
         body["prompt_cache_key"] = prompt.template_digest[-32:]
-    if request.seed is not None:
+    if request.seed is not None and "seed" not in without:
         body["seed"] = (request.seed + request.index + request.attempt) % 2**31
     return Post(server.url(f"{server.path or '/v1'}/chat/completions"), body)
 

@@ -1,7 +1,8 @@
 """HTTP, pooled and streamed: the only module that imports the library for it."""
 
+import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -9,6 +10,9 @@ import httpx2
 from persona.generation.cleaning import clean_line
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import ErrorKind, ProviderError
+
+# A line a request would be most of a runner's log.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 CONNECT_S = 30.0
 """No server worth waiting for takes longer to say hello."""
@@ -33,7 +37,7 @@ class Reply:
         self._response = response
         self._host = host
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises ProviderError."""
         try:
             async for data in self._response.aiter_bytes():

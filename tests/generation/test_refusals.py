@@ -245,6 +245,16 @@ def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.kind, found.maybe_paid) == ("connection", False)
 
 
+def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ProviderServer() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        found = unreachable("https://models.example/v1")
+
+    assert (found.kind, found.maybe_paid) == ("connection", False)
+    assert found.message.startswith("the proxy on the way to models.example refuses: 404")
+    assert proxy.requests == 1
+
+
 def test_a_proxy_never_stands_between_this_machine_and_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

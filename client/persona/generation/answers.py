@@ -6,8 +6,8 @@ from persona.generation.model import Draft
 from persona.generation.providers.base import InvalidOutput, Provider, ProviderError
 from persona.generation.responses import Saved
 
-_WORDS_LEAST = 30
-"""Of fewer words nobody says for sure which language they are in."""
+_CHARACTERS_LEAST = 120
+"""Of less text nobody says for sure which language it is in."""
 
 
 def read_draft(provider: Provider, saved: Saved, *, language: str | None) -> Draft:
@@ -43,7 +43,7 @@ def _other_language(draft: Draft, language: str | None) -> str | None:
     wanted = (language or "").partition("-")[0].casefold()
     claims = [draft.summary, *draft.goals, *draft.pain_points]
     claims += [*draft.behaviours, *draft.motivations]
-    if wanted not in languages() or sum(len(each.split()) for each in claims) < _WORDS_LEAST:
+    if wanted not in languages() or sum(map(len, claims)) < _CHARACTERS_LEAST:
         return None
     found = detect(claims)
     return None if found in (wanted, UNSURE) else found

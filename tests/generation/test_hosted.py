@@ -205,7 +205,7 @@ def test_a_server_that_keeps_silent_is_given_up(name: Format) -> None:
         error = failing(server, name, timeout_s=0.2)
 
     assert (error.kind, error.maybe_paid) == ("timeout", True)
-    assert error.message == "127.0.0.1 did not answer in time"
+    assert error.message == f"127.0.0.1:{server.port} did not answer in time"
 
 
 @everywhere

@@ -1,13 +1,16 @@
 """What is not an answer: which kind of error it is, how long to wait, and what a person is told."""
 
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from persona.generation.providers import provider
 from persona.generation.providers.base import ErrorKind, ProviderError, Response
 from persona.generation.providers.refusals import duration_s, read, retry_after_s
+from persona.generation.providers.transport import told
 
 from ..provider_server import KEY, ProviderServer, Turn  # noqa: TID252
 from ..provider_server.scripts import FORMATS, Format  # noqa: TID252
@@ -75,7 +78,7 @@ def test_an_error_says_what_to_do(name: Format, status: int, error: str, advice:
     with ProviderServer([Turn(status=status, error=error)]) as server:
         found = failing(server, name)
 
-    assert found.message.startswith(f"127.0.0.1 answered {status}: ")
+    assert found.message.startswith(f"127.0.0.1:{server.port} answered {status}: ")
     assert found.message.endswith(advice)
 
 
@@ -102,7 +105,7 @@ def test_an_error_that_is_a_page_is_told_by_its_text() -> None:
 
     assert (found.kind, found.message) == (
         "server_error",
-        "127.0.0.1 answered 502: Bad gateway try again",
+        f"127.0.0.1:{server.port} answered 502: Bad gateway try again",
     )
 
 
@@ -204,8 +207,21 @@ def test_a_server_that_is_down_was_not_paid() -> None:
     found = unreachable(gone)
 
     assert (found.kind, found.maybe_paid) == ("connection", False)
-    assert found.message.startswith("127.0.0.1 can't be reached: ")
-    assert found.message.endswith("; is the server running?")
+    assert found.message == (
+        f"127.0.0.1:{server.port} can't be reached: connection refused; is the server running?"
+    )
+
+
+def test_a_host_that_nobody_knows_is_said() -> None:
+    error = httpx2.ConnectError("All connection attempts failed")
+    error.__cause__ = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    found = told(error, "models.example")
+
+    assert (found.kind, found.maybe_paid) == ("connection", False)
+    assert found.message == (
+        "models.example can't be reached: no address is known for that name "
+        "(Name or service not known); is the server running?"
+    )
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
@@ -213,7 +229,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
         found = unreachable(server.url("openai"))
 
     assert (found.kind, found.maybe_paid) == ("connection", False)
-    assert found.message.startswith("127.0.0.1 can't be trusted: ")
+    assert found.message.startswith(f"127.0.0.1:{server.port} can't be trusted: ")
     assert "set SSL_CERT_FILE" in found.message
     assert server.requests == 0
 

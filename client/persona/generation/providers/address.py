@@ -22,6 +22,11 @@ class Address(Struct, frozen=True):
     query: str = ""
 
     @property
+    def name(self) -> str:
+        """As people know it: the host, with its port where one is given."""
+        return self.origin.partition("://")[2]
+
+    @property
     def is_loopback(self) -> bool:
         if self.host == "localhost" or self.host.endswith(".localhost"):
             return True

@@ -201,7 +201,7 @@ class HostedProvider:
     def _server(self, request: GenerationRequest, key: Key | None) -> refusals.Server:
         kept_back = key is not None and not self._address.may_see_key
         return refusals.Server(
-            host=self._address.host,
+            host=self._address.name,
             model=request.model,
             key_name=key.name if key is not None else next(iter(self._api.keys), None),
             has_key=key is not None,

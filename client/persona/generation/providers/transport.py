@@ -1,8 +1,10 @@
 """HTTP, pooled and streamed: the only module that imports the library for it."""
 
 import logging
+import os
+import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -92,9 +94,9 @@ class Transport:
             async with self._client.stream(
                 "POST", url, headers=dict(headers), content=body, timeout=timeout
             ) as response:
-                yield Reply(response, self._server.host)
+                yield Reply(response, self._server.name)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise told(error, self._server.host) from None
+            raise told(error, self._server.name) from None
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -103,7 +105,7 @@ class Transport:
 def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderError:
     """A transport's trouble in our words: what, where, and what to do."""
     sent = not isinstance(error, _NOTHING_SENT)
-    certificate = _cause(error, ssl.SSLError)
+    certificate = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
     kind: ErrorKind = "connection"
     match error:
         case httpx2.ConnectTimeout():
@@ -118,8 +120,7 @@ def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderErro
                 "set SSL_CERT_FILE"
             )
         case httpx2.ConnectError():
-            reason = str(error) or "no connection"
-            what = f"{host} can't be reached: {reason}; is the server running?"
+            what = f"{host} can't be reached: {_reason(error)}; is the server running?"
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
             kind, what = "bad_request", f"{host} can't be asked that way: {error}"
         case _:
@@ -134,9 +135,22 @@ def _certificates(server: Address) -> ssl.SSLContext | bool:
     return httpx2.create_ssl_context(trust_env=True)
 
 
-def _cause(error: BaseException | None, kind: type[ssl.SSLError]) -> ssl.SSLError | None:
+def _reason(error: BaseException) -> str:
+    """The system's own words for it, where there are any behind the library's."""
+    for cause in reversed([*_causes(error)]):
+        match cause:
+            case socket.gaierror():
+                return f"no address is known for that name ({cause.strerror})"
+            case OSError(errno=int(number)):
+                return os.strerror(number).lower()
+    return str(error) or "no connection"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, in order; of several at once, the first."""
     while error is not None:
-        if isinstance(error, kind):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__

@@ -7,7 +7,6 @@ from persona.app import App, Stopped
 
 if TYPE_CHECKING:
     from persona.generation.launch import Standby, Tie
-    from persona.generation.providers.base import Provider
     from personad.contract.batch import BatchState
 
 
@@ -71,26 +70,6 @@ def start(app: App, batch: str, runner: "Standby") -> "Tie | None":
         raise error from None
 
 
-def found_provider(
-    name: str, model: str | None, base_url: str | None, *, for_calls: bool
-) -> "Provider":
-    """The provider, if it can be made; where it is `for_calls`, only with the key that it needs.
-
-    Raises:
-        Stopped: there is no such provider, or it is set wrongly.
-    """
-    from persona.generation.providers import provider
-    from persona.generation.providers.address import AddressError
-    from persona.generation.providers.base import UnknownProviderError
-
-    try:
-        return provider(name, model=model, base_url=base_url, for_calls=for_calls)
-    except (UnknownProviderError, AddressError) as error:
-        raise Stopped(str(error), code=64) from None
-    except ValueError as error:
-        raise Stopped(str(error), code=78) from None
-
-
 def _refuse_running(state: "BatchState") -> None:
     """Raises Stopped where somebody has resumed it already, or it never stopped."""
     if state.status == "running":
@@ -100,6 +79,7 @@ def _refuse_running(state: "BatchState") -> None:
 
 def _refuse_changed(app: App, batch: str) -> None:
     """Reads the source again; raises Stopped where it is not what the batch was planned from."""
+    from persona.choosing import found_provider
     from persona.generation.plan import make_plan, source_change, wanted_by
     from persona.generation.sources import SourceError
     from personad.contract.batch import BatchStarted

@@ -262,4 +262,4 @@ def test_another_packages_provider_joins_by_its_entry_point(
     assert told(studio) == {"shout-1": Paid(7, 3, model="loud-1")}
     without = studio.persona(*arguments)
     assert without.returncode == 64
-    assert "There is no provider `shouting`" in without.stderr
+    assert "there is no provider `shouting`" in without.stderr

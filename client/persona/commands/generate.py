@@ -25,7 +25,6 @@ PERSONAS_MAX = 9_999
 """A batch and its queue are one append."""
 LARGE_BYTES = 8 << 20
 """Of a source: a few seconds' reading."""
-_WITHOUT_SERVER = frozenset({"local", "simulated"})
 YEAR_S = 366 * 86_400
 _WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
 """What `--resume` takes: all else was decided when the batch was started."""
@@ -127,6 +126,8 @@ def command(app: App, /, **given: object) -> int:
     """
     import msgspec
 
+    from persona.choosing import note_what_is_odd
+
     options = msgspec.convert(given, Options)
     if options.resume is not None:
         _refuse_beside_resume()
@@ -135,7 +136,8 @@ def command(app: App, /, **given: object) -> int:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
-    _note_what_is_odd(app, options, *_provider(app, options, for_calls=not options.dry_run))
+    provider, model = _provider(app, options, for_calls=not options.dry_run)
+    note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
         plan = _plan(app, options)
         return _dry_run(app, options, plan, _describe(app, options, plan))
@@ -224,38 +226,12 @@ def _fewer(speakers: int, wanted: int) -> str:
 
 
 def _provider(app: App, options: Options, *, for_calls: bool = False) -> tuple[str, str]:
-    """Its name and the model's; raises Stopped where there is none, or it is set wrongly.
+    """Its name and the model's; raises Stopped or click.UsageError where that can't be."""
+    from persona.choosing import chosen
 
-    Where it is `for_calls`, so it does where a key is missing.
-    """
-    from persona.going_on import found_provider
-
-    settings = app.settings.generate
-    name = options.provider or settings.provider
-    given = options.model or (settings.model if name == settings.provider else None)
-    found = found_provider(name, given, options.base_url, for_calls=for_calls)
-    if given is None and name == "openai" and options.base_url is not None:
-        raise click.UsageError("--base-url needs --model: a server of its own has its own models")
-    if name in _WITHOUT_SERVER and options.base_url is not None:
-        raise click.UsageError(f"--base-url goes with a provider that has a server, not `{name}`")
-    return name, given or found.models[0]
-
-
-def _note_what_is_odd(app: App, options: Options, provider: str, model: str) -> None:
-    """Says what is assumed about a model that no list here has, and which keys lie unused."""
-    from persona.generation.providers.keys import KEYS
-    from persona.generation.providers.models import is_known, limits
-
-    if options.provider is None and provider == "local":
-        for name, (key, *_) in KEYS.items():
-            if os.environ.get(key):
-                app.note(f"{key} is set, and costs nothing so: `--provider {name}` uses it")
-    assumed = limits(provider, model, options.base_url)
-    if assumed is not None and not is_known(provider, model):
-        app.note(
-            f"{model} is no model of {provider} that is known here: its context is taken to be "
-            f"{assumed.context:,} tokens"
-        )
+    return chosen(
+        app, options.provider, options.model, base_url=options.base_url, for_calls=for_calls
+    )
 
 
 def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":

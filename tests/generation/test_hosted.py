@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from persona.generation.model import Record, Segment
 from persona.generation.prompts import build_prompt
-from persona.generation.providers import provider
+from persona.generation.providers import hosted, provider
 from persona.generation.providers.base import (
     GenerationRequest,
     Provider,
@@ -225,6 +225,18 @@ def test_five_megabytes_are_heard_to_their_end_and_not_kept(name: Format) -> Non
     assert response.ending == "cut"
     assert len(response.body) <= 1 << 20
     assert response.usage == as_usage(next(iter(server.paid.values())))
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_server_that_never_stops_is_listened_to_no_longer(
+    monkeypatch: pytest.MonkeyPatch, streams: bool
+) -> None:
+    monkeypatch.setattr(hosted, "STREAM_BYTES_MAX", 1 << 20)
+    with ProviderServer([Turn(text="a" * 5_000_000, pieces=100, streams=streams)]) as server:
+        error = failing(server, "openai")
+
+    assert (error.kind, error.maybe_paid) == ("invalid_output", True)
+    assert error.message.endswith("does not stop sending: 1 MiB and no end")
 
 
 @everywhere

@@ -87,6 +87,15 @@ def test_a_providers_own_server_needs_a_key(name: str) -> None:
         provider(name, environment={}, for_calls=True)
 
 
+def test_a_key_that_is_gone_when_it_is_needed_is_said() -> None:
+    async def asking() -> Response:
+        return await provider("anthropic", environment={}).generate(request())
+
+    with pytest.raises(ProviderError, match="anthropic needs a key") as caught:
+        anyio.run(asking)
+    assert (caught.value.kind, caught.value.maybe_paid) == ("authentication", False)
+
+
 def test_another_server_needs_none() -> None:
     async def asking(base_url: str) -> Response:
         asked = provider("openai", base_url=base_url, environment={}, for_calls=True)

@@ -23,7 +23,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
     for name in list(os.environ):
-        if name.startswith(("PERSONA_", "PERSONAD_", "XDG_")) or name in KEYS:
+        if name.startswith(("PERSONA_", "PERSONAD_", "XDG_")) or name.removesuffix("_FILE") in KEYS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))

@@ -137,6 +137,9 @@ class Studio:
         ledger = str(self.paths.data_dir)
         return self._program("personad", "--ledger", ledger, *arguments, **environ)
 
+    def python(self, *arguments: str, **environ: str) -> Said:
+        return self._run(list(arguments), environ)
+
     def _program(self, name: str, *arguments: str, **environ: str) -> Said:
         return self._run(["-m", name, *arguments], environ)
 

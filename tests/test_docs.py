@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from persona.generation.providers.keys import KEYS
+from persona.generation.providers.models import known_models
 
 from personad import launch
 from personad.contract.admin import Hello
@@ -113,3 +116,11 @@ def test_the_failure_that_the_page_shows_is_the_one_that_is_answered(usual: Path
     answered, read = map(json.loads, run(sys.executable, "-c", bad).splitlines())
     assert answered == json.loads(shown)
     assert read["events"] == []
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai", "gemini", "ollama"])
+def test_the_page_about_generating_names_each_providers_keys_and_usual_model(name: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "generate.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    assert f"`{known_models(name)[0]}`" in row
+    assert all(f"`{key}`" in row for key in KEYS.get(name, ()))

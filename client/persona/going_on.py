@@ -27,7 +27,7 @@ def let_go_on(app: App, state: "BatchState") -> None:
     """Allows the batch to run again.
 
     Raises:
-        Stopped: it is running already, or its source has changed.
+        Stopped: it is running already, its source has changed, or its provider's key is missing.
         LedgerError: `conflict`: it has ended.
     """
     from persona.identity import event_id
@@ -79,6 +79,7 @@ def _refuse_running(state: "BatchState") -> None:
 
 def _refuse_changed(app: App, batch: str) -> None:
     """Reads the source again; raises Stopped where it is not what the batch was planned from."""
+    from persona.choosing import found_provider
     from persona.generation.plan import make_plan, source_change, wanted_by
     from persona.generation.sources import SourceError
     from personad.contract.batch import BatchStarted
@@ -86,9 +87,11 @@ def _refuse_changed(app: App, batch: str) -> None:
 
     (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
     assert isinstance(recorded.event, BatchStarted)
-    source = recorded.event.source
+    started = recorded.event
+    source = started.source
+    found_provider(started.provider, started.model, started.base_url, for_calls=True)
     try:
-        change = source_change(source, make_plan(wanted_by(recorded.event)).reading)
+        change = source_change(source, make_plan(wanted_by(started)).reading)
     except SourceError as error:
         raise Stopped(
             error.message, code=65, where=error.source or source.path, hint=error.hint

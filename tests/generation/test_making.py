@@ -59,7 +59,7 @@ class Scripted:
 class Workshop:
     """A claimed batch of one persona, and what to make it with."""
 
-    def __init__(self, studio: Studio, provider: Any, **changes: Any) -> None:
+    def __init__(self, studio: Studio, provider: Any, /, **changes: Any) -> None:
         self.studio = studio
         self.provider = provider
         self.started: BatchStarted = studio.record(count=1, **changes)
@@ -93,6 +93,7 @@ class Workshop:
             piece = Piece(index=1, persona=row.persona, attempts=attempts, saved=saved)
             return await (then(shop, piece) if then else make(shop, piece))
         finally:
+            await self.provider.aclose()
             ledger.close()
 
     def events(self, *types: str) -> list[Any]:

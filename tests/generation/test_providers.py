@@ -29,8 +29,12 @@ def test_an_installed_provider_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("locale", "there is no provider `locale`; did you mean `local`? there are: `local`"),
-        ("zzz", "there is no provider `zzz`; there are: `local`, `simulated`"),
+        ("locale", "there is no provider `locale`; did you mean `local`? there are: `anthropic`"),
+        (
+            "zzz",
+            "there is no provider `zzz`; there are: `anthropic`, `gemini`, `local`, `ollama`, "
+            "`openai`, `simulated`",
+        ),
     ],
 )
 def test_an_unknown_provider_is_answered_with_the_nearest(name: str, message: str) -> None:
@@ -39,9 +43,15 @@ def test_an_unknown_provider_is_answered_with_the_nearest(name: str, message: st
 
 
 @pytest.mark.parametrize(
-    "answer", ['{"name": "Mara"}', b'{"name": "Mara"}', '```json\n{"name": "Mara"}\n```\n']
+    "answer",
+    [
+        '{"name": "Mara"}',
+        b'{"name": "Mara"}',
+        '```json\n{"name": "Mara"}\n```\n',
+        '<think>\nA name is wanted.\n</think>\n\n{"name": "Mara", "more": [1]}',
+    ],
 )
-def test_a_draft_is_read_bare_or_from_a_code_fence(answer: str | bytes) -> None:
+def test_a_draft_is_read_bare_or_from_what_is_around_it(answer: str | bytes) -> None:
     assert draft_from_json(answer).name == "Mara"
 
 

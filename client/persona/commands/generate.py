@@ -91,7 +91,9 @@ class Options(Struct, frozen=True, kw_only=True):
 )
 @click.option("--progress", "mode", type=click.Choice(MODES), help="What to show while it goes on.")
 @click.option("--experiment", metavar="NAME", help="A name to find its costs and quality under.")
-@click.option("--provider", metavar="NAME", help="Who writes them; `local` needs no key, no net.")
+@click.option(
+    "--provider", metavar="NAME", help="Who writes them: local, anthropic, openai, gemini, ollama."
+)
 @click.option("--model", metavar="NAME", help="Which model; the provider's usual, if not given.")
 @click.option("--base-url", metavar="URL", help="Another server that speaks the same API.")
 @click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="How many at a time.")
@@ -124,6 +126,8 @@ def command(app: App, /, **given: object) -> int:
     """
     import msgspec
 
+    from persona.choosing import note_what_is_odd
+
     options = msgspec.convert(given, Options)
     if options.resume is not None:
         _refuse_beside_resume()
@@ -132,10 +136,11 @@ def command(app: App, /, **given: object) -> int:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
+    provider, model = _provider(app, options, for_calls=not options.dry_run)
+    note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
         plan = _plan(app, options)
         return _dry_run(app, options, plan, _describe(app, options, plan))
-    _provider(app, options)
     with standby(app, tied=_is_tied(app, options)) as runner:
         plan = _plan(app, options)
         started = _describe(app, options, plan)
@@ -220,21 +225,13 @@ def _fewer(speakers: int, wanted: int) -> str:
     )
 
 
-def _provider(app: App, options: Options) -> tuple[str, str]:
-    """Its name and the model's; raises Stopped where there is none, or it is set wrongly."""
-    from persona.generation.providers import provider
-    from persona.generation.providers.base import UnknownProviderError
+def _provider(app: App, options: Options, *, for_calls: bool = False) -> tuple[str, str]:
+    """Its name and the model's; raises Stopped or click.UsageError where that can't be."""
+    from persona.choosing import chosen
 
-    settings = app.settings.generate
-    name = options.provider or settings.provider
-    try:
-        found = provider(name, model=options.model, base_url=options.base_url)
-    except UnknownProviderError as error:
-        raise Stopped(str(error), code=64) from None
-    except ValueError as error:
-        raise Stopped(str(error), code=78) from None
-    same = name == settings.provider
-    return name, options.model or (settings.model if same else None) or found.models[0]
+    return chosen(
+        app, options.provider, options.model, base_url=options.base_url, for_calls=for_calls
+    )
 
 
 def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":

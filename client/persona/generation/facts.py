@@ -17,6 +17,8 @@ from personad.contract.quality import QualityScored
 
 FREE = frozenset({"local", "simulated"})
 """Providers whose calls cost nothing, whatever they use."""
+AS_SPOKEN = frozenset({"local", "simulated"})
+"""Providers that repeat what was said, in the language it was said in, and can't be corrected."""
 
 
 def generating(started: b.BatchStarted, persona: str, attempt: int) -> b.PersonaGenerating:
@@ -77,7 +79,7 @@ def answered(started: b.BatchStarted, saved: Saved) -> c.CostRecorded:
         request_id=saved.request_id,
         provider=started.provider,
         model=started.model,
-        operation="generation",
+        operation=saved.operation,
         outcome="ok",
         batch=started.batch,
         persona=saved.persona,
@@ -89,6 +91,7 @@ def answered(started: b.BatchStarted, saved: Saved) -> c.CostRecorded:
         cost_nanousd=0 if started.provider in FREE else None,
         duration_ms=saved.duration_ms,
         ttft_ms=saved.ttft_ms,
+        estimated=usage.estimated,
     )
 
 
@@ -100,6 +103,8 @@ def unanswered(
     kind: str,
     refused: bool,
     duration_ms: int,
+    operation: str = "generation",
+    request_id: str | None = None,
 ) -> c.CostRecorded:
     """A call that gave no answer; where it was not `refused`, it may have been paid for."""
     return c.CostRecorded(
@@ -108,7 +113,8 @@ def unanswered(
         call=call,
         provider=started.provider,
         model=started.model,
-        operation="generation",
+        request_id=request_id,
+        operation=operation,
         outcome="error" if refused else "unknown",
         error_kind=kind,
         batch=started.batch,

@@ -8,27 +8,31 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from persona.generation import facts, responses
+from persona.generation import asking, facts, responses
+from persona.generation.answers import read_draft
 from persona.generation.books import Books
-from persona.generation.cleaning import clean_draft, clean_line
+from persona.generation.cleaning import clean_line
 from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
 from persona.generation.output import write_persona
-from persona.generation.prompts import Prompt, build_prompt
+from persona.generation.prompts import Prompt
 from persona.generation.providers.base import (
     GenerationRequest,
     InvalidOutput,
     Provider,
     ProviderError,
+    Repair,
     Response,
     Usage,
 )
 from persona.generation.quality import Scores, score_persona
+from persona.generation.quality.faithfulness import without_invented
 from persona.generation.responses import Saved
 from persona.generation.retry import is_worth_another, wait_ms
 from persona.identity import call_id, now
@@ -37,7 +41,6 @@ from personad.contract import cost as c
 from personad.contract.base import ErrorInfo
 from personad.contract.events import AnyEvent
 
-MAX_OUTPUT_TOKENS = 4_096
 CALL_TIMEOUT_MS = 120_000
 _REQUEST_ID_MAX = 200
 _NAME_MAX = 200
@@ -63,6 +66,8 @@ class Shop(Struct, frozen=True, kw_only=True):
     rest: Callable[[float], Awaitable[None]]
     """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
     without_secrets: Callable[[str], str]
+    on_tokens: Callable[[int, int], None] | None = None
+    """Told, as an answer arrives, the persona's place and about how many tokens have come."""
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -83,23 +88,32 @@ async def make(shop: Shop, piece: Piece) -> bool:
         HoldLost: the batch is another runner's now, or is to start no more calls.
         OSError: a response, or the persona's files, can't be written.
     """
-    if await _made_from_saved(shop, piece):
-        return True
+    try:
+        if await _made_from_saved(shop, piece):
+            return True
+    except ProviderError as error:
+        # Refused in words, in an earlier run: asking again would only cost again.
+        await _give_up(shop, piece, max(saved.attempt for saved in piece.saved), error)
+        return False
     attempt = max(piece.attempts, *(saved.attempt for saved in piece.saved), 0)
-    failures = 0
+    failures, repair, repaired = 0, None, False
     while True:
         attempt += 1
+        saved: Saved | None = None
         try:
-            saved = await _call(shop, piece, attempt)
+            saved = await _call(shop, piece, attempt, repair)
             await _finish(shop, piece, saved)
         except ProviderError as error:
             failures += error.kind != "rate_limit"
-            told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
             if not is_worth_another(shop.started.retry, error, failures):
-                given_up = facts.given_up(shop.started, piece.persona, attempt, told)
-                await shop.books.record([given_up], about=piece.index)
+                await _give_up(shop, piece, attempt, error)
                 return False
-            delay_ms = wait_ms(shop.started.retry, error, failures, shop.rng)
+            repair = None
+            if saved is not None and not repaired:
+                repair = asking.repair(shop.started, _prompt(shop, piece), saved, error)
+                repaired = repair is not None
+            delay_ms = 0 if repair else wait_ms(shop.started.retry, error, failures, shop.rng)
+            told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
         else:
             return True
         retrying = facts.retrying(shop.started, piece.persona, attempt, told, delay_ms)
@@ -107,8 +121,18 @@ async def make(shop: Shop, piece: Piece) -> bool:
         await shop.rest(delay_ms / 1_000)
 
 
+async def _give_up(shop: Shop, piece: Piece, attempt: int, error: ProviderError) -> None:
+    told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
+    given_up = facts.given_up(shop.started, piece.persona, attempt, told)
+    await shop.books.record([given_up], about=piece.index)
+
+
 async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
-    """Whether a response that an earlier run received holds the persona."""
+    """Whether a response that an earlier run received holds the persona.
+
+    Raises:
+        ProviderError: `content_refused`: it is a refusal in words.
+    """
     for saved in piece.saved:
         generating = facts.generating(shop.started, piece.persona, saved.attempt)
         cost = facts.answered(shop.started, saved)
@@ -127,10 +151,10 @@ def _told(shop: Shop, message: str) -> str:
 
 
 def _prompt(shop: Shop, piece: Piece) -> Prompt:
-    return build_prompt(shop.segments[piece.index - 1], language=shop.language)
+    return asking.prompt_of(shop.started, shop.segments[piece.index - 1], shop.language)
 
 
-async def _call(shop: Shop, piece: Piece, attempt: int) -> Saved:
+async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -> Saved:
     """One attempt: granted, called, kept, its cost recorded.
 
     Raises ProviderError, HoldLost, OSError.
@@ -142,8 +166,8 @@ async def _call(shop: Shop, piece: Piece, attempt: int) -> Saved:
             call=call,
             provider=started.provider,
             model=started.model,
-            max_input_tokens=prompt.size_bytes,
-            max_output_tokens=MAX_OUTPUT_TOKENS,
+            max_input_tokens=asking.size_bytes(prompt, repair),
+            max_output_tokens=asking.output_tokens(shop.started),
             batch=started.batch,
             persona=piece.persona,
             attempt=attempt,
@@ -155,11 +179,12 @@ async def _call(shop: Shop, piece: Piece, attempt: int) -> Saved:
         generating = facts.generating(started, piece.persona, attempt)
         await books.record([generating], about=piece.index)
     except BaseException:
-        await _record_anyway(shop, piece, facts.not_sent(call, "stopped"))
+        await _record_anyway(shop, piece.index, facts.not_sent(call, "stopped"))
         raise
     began = time.monotonic()
-    response = await _answer(shop, piece, call, attempt, prompt)
-    saved = _saved(piece, call, attempt, response, _since(began))
+    request = _request(shop, piece, attempt, prompt, repair)
+    response = await _answer(shop, call, request)
+    saved = _saved(request, call, response, _since(began))
     # A stop may wait: what was received is paid for.
     with anyio.CancelScope(shield=True):
         await _keep(shop, saved)
@@ -177,40 +202,42 @@ async def _keep(shop: Shop, saved: Saved) -> None:
         raise
 
 
-async def _record_anyway(shop: Shop, piece: Piece, fact: AnyEvent) -> None:
+async def _record_anyway(shop: Shop, index: int, fact: AnyEvent) -> None:
     """Records while something else ends the work."""
     with anyio.CancelScope(shield=True):
-        await shop.books.record([fact], about=piece.index, held=False)
+        await shop.books.record([fact], about=index, held=False)
 
 
 def _since(began: float) -> int:
     return round((time.monotonic() - began) * 1_000)
 
 
-async def _answer(shop: Shop, piece: Piece, call: str, attempt: int, prompt: Prompt) -> Response:
+async def _answer(shop: Shop, call: str, request: GenerationRequest) -> Response:
     """The provider's response; where none comes, that is recorded, whatever the reason."""
-    started, began = shop.started, time.monotonic()
+    began = time.monotonic()
     try:
-        return await _ask_provider(shop, piece, attempt, prompt)
+        return await _ask_provider(shop, request)
     except BaseException as error:
-        kind = error.kind if isinstance(error, ProviderError) else "stopped"
+        told = error if isinstance(error, ProviderError) else None
         unanswered = facts.unanswered(
-            started,
-            piece.persona,
+            shop.started,
+            request.persona,
             call,
-            kind=kind,
-            # Of the others nobody knows whether they were answered, and so paid for.
-            refused=kind not in ("timeout", "connection", "stopped"),
+            kind="stopped" if told is None else told.kind,
+            refused=told is not None and not told.maybe_paid,
             duration_ms=_since(began),
+            operation=asking.operation(request.repair),
+            request_id=_request_id(told.request_id) if told is not None else None,
         )
-        await _record_anyway(shop, piece, unanswered)
+        await _record_anyway(shop, request.index, unanswered)
         raise
 
 
-async def _ask_provider(shop: Shop, piece: Piece, attempt: int, prompt: Prompt) -> Response:
+def _request(
+    shop: Shop, piece: Piece, attempt: int, prompt: Prompt, repair: Repair | None
+) -> GenerationRequest:
     started = shop.started
-    timeout_s = (started.call_timeout_ms or CALL_TIMEOUT_MS) / 1_000
-    request = GenerationRequest(
+    return GenerationRequest(
         persona=piece.persona,
         index=piece.index,
         attempt=attempt,
@@ -220,32 +247,44 @@ async def _ask_provider(shop: Shop, piece: Piece, attempt: int, prompt: Prompt) 
         language=shop.language,
         seed=started.seed,
         peers=tuple(s for i, s in enumerate(shop.segments, 1) if i != piece.index),
-        max_output_tokens=MAX_OUTPUT_TOKENS,
-        timeout_s=timeout_s,
+        max_output_tokens=asking.output_tokens(shop.started),
+        timeout_s=(started.call_timeout_ms or CALL_TIMEOUT_MS) / 1_000,
+        repair=repair,
     )
+
+
+async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
+    told = None if shop.on_tokens is None else partial(shop.on_tokens, request.index)
     try:
-        with anyio.fail_after(timeout_s):
-            return await shop.provider.generate(request)
+        with anyio.fail_after(request.timeout_s):
+            return await shop.provider.generate(request, told)
     except TimeoutError:
-        raise ProviderError("timeout", f"no answer within {timeout_s:g} s") from None
+        raise ProviderError("timeout", f"no answer within {request.timeout_s:g} s") from None
 
 
-def _saved(piece: Piece, call: str, attempt: int, response: Response, duration_ms: int) -> Saved:
+def _request_id(given: str | None) -> str | None:
+    return clean_line(given or "")[:_REQUEST_ID_MAX] or None
+
+
+def _saved(request: GenerationRequest, call: str, response: Response, duration_ms: int) -> Saved:
     """The response as it is kept, with figures that the ledger takes whatever was answered."""
-    usage, request_id = response.usage, clean_line(response.request_id or "")
+    usage = response.usage
     return Saved(
         call=call,
-        persona=piece.persona,
-        attempt=attempt,
+        persona=request.persona,
+        attempt=request.attempt,
         body=response.body,
         usage=Usage(
             input_tokens=max(0, usage.input_tokens),
             output_tokens=max(0, usage.output_tokens),
             cache_read_tokens=max(0, usage.cache_read_tokens),
             cache_write_tokens=max(0, usage.cache_write_tokens),
+            estimated=usage.estimated,
         ),
         duration_ms=duration_ms,
-        request_id=request_id[:_REQUEST_ID_MAX] or None,
+        request_id=_request_id(response.request_id),
+        ending=response.ending,
+        operation=asking.operation(request.repair),
         ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
     )
 
@@ -255,11 +294,12 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
 
     Raises:
         InvalidOutput: the response holds no persona; it is kept no longer.
+        ProviderError: `content_refused`, likewise.
     """
     with anyio.CancelScope(shield=True):
         try:
             completion = await anyio.to_thread.run_sync(_written, shop, piece, saved)
-        except InvalidOutput:
+        except ProviderError:
             responses.forget(shop.calls_dir, saved.call)
             raise
         if await shop.books.record(completion, about=piece.index):
@@ -268,12 +308,15 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
 
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     """Reads, scores and writes a persona, in a thread; gives what is to be recorded of it."""
-    draft = clean_draft(shop.provider.parse(saved.body))
-    if not draft.name:
-        raise InvalidOutput("the answer has no name: there is nothing readable in `$.name`")
+    answered = read_draft(shop.provider, saved, language=_language(shop))
     segment = shop.segments[piece.index - 1]
+    draft = without_invented(answered, segment)
     scores = score_persona(
-        draft, segment, weights=shop.weights, required_fields=shop.required_fields
+        draft,
+        segment,
+        weights=shop.weights,
+        required_fields=shop.required_fields,
+        answered=answered,
     )
     persona = _persona(shop, piece, draft, segment, scores)
     folder = Path(shop.started.output)
@@ -287,6 +330,11 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
         digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
         accept=shop.accept,
     )
+
+
+def _language(shop: Shop) -> str | None:
+    """What the answer is to be written in, where its writer can choose."""
+    return None if shop.started.provider in facts.AS_SPOKEN else shop.language
 
 
 def _persona(shop: Shop, piece: Piece, draft: Draft, segment: Segment, scores: Scores) -> Persona:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from persona.files import LEFTOVER, write_whole
-from persona.generation.providers.base import Usage
+from persona.generation.providers.base import Ending, Usage
 
 _ENDING = ".response"
 _encoder = msgspec.msgpack.Encoder()
@@ -28,6 +28,8 @@ class Saved(Struct, frozen=True, kw_only=True):
     duration_ms: int
     request_id: str | None = None
     ttft_ms: int | None = None
+    ending: Ending = "whole"
+    operation: str = "generation"
 
 
 _decoder = msgspec.msgpack.Decoder(Saved)

@@ -9,6 +9,7 @@ says so into the pipe FD.
 """
 
 import errno
+import functools
 import logging
 import os
 import random
@@ -30,6 +31,7 @@ from persona.generation.making import Piece, Shop, make
 from persona.generation.output import OutputError, prepare_folder
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
+from persona.generation.providers.keys import KeyProblem, file_keys
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
 from persona.identity import now
@@ -152,7 +154,12 @@ class Runner:
             source_digest=plan.reading.digest,
             language=plan.reading.language,
             segments=plan.segments,
-            provider=provider(started.provider, model=started.model, base_url=started.base_url),
+            provider=provider(
+                started.provider,
+                model=started.model,
+                base_url=started.base_url,
+                for_calls=True,
+            ),
             books=self.books,
             calls_dir=self.run_dir / "calls",
             weights=weights,
@@ -160,7 +167,7 @@ class Runner:
             accept=quality.accept,
             rng=random.random,
             rest=self.standing.rest,
-            without_secrets=partial(without_secrets, environ=os.environ),
+            without_secrets=partial(without_secrets, environ=_secrets()),
         )
 
     async def _make_all(self, shop: Shop, plan: Plan) -> None:
@@ -277,6 +284,8 @@ def _reason(error: Exception) -> str:
     match error:
         case OSError() if error.errno in _FULL:
             return "disk full"
+        case KeyProblem():
+            return "no key"
         case OSError() | OutputError():
             return "output folder"
         case _:
@@ -313,7 +322,13 @@ class _Harmless(logging.Formatter):
     """Lines and tracebacks without the values of keys."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record), os.environ)
+        return without_secrets(super().format(record), _secrets())
+
+
+@functools.cache
+def _secrets() -> dict[str, str]:
+    """Variables and what they hold, keys from files included: as they were at the start."""
+    return {**os.environ, **file_keys(os.environ)}
 
 
 def main(arguments: list[str]) -> int:

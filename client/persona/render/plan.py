@@ -10,6 +10,7 @@ from persona.generation.cleaning import clean_line, clean_text
 from persona.generation.model import FileRead, Unreadable
 from persona.generation.plan import Plan
 from persona.generation.prompts import Prompt, build_prompt
+from persona.generation.providers.models import input_limit
 from persona.render.values import plural
 from personad.contract.batch import BatchStarted
 
@@ -52,7 +53,11 @@ def dry_run(plan: Plan, started: BatchStarted, *, show_prompts: bool, as_json: b
 
 
 def _found(plan: Plan, started: BatchStarted, *, show_prompts: bool) -> DryRun:
-    prompts = [build_prompt(each, language=plan.reading.language) for each in plan.segments]
+    limit = input_limit(started.provider, started.model, started.base_url)
+    prompts = [
+        build_prompt(each, language=plan.reading.language, max_input_tokens=limit)
+        for each in plan.segments
+    ]
     segments = [
         SegmentPlan(
             index=index,

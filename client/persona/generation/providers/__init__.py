@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from persona.generation.providers.base import Provider, ProviderSettings
 
 PROVIDERS: dict[str, str] = {
+    "anthropic": "persona.generation.providers.anthropic:create",
+    "gemini": "persona.generation.providers.gemini:create",
     "local": "persona.generation.providers.local:create",
+    "ollama": "persona.generation.providers.ollama:create",
+    "openai": "persona.generation.providers.openai:create",
     "simulated": "persona.generation.providers.simulated:create",
 }
 ENTRY_POINTS = "persona.providers"
@@ -25,15 +29,19 @@ def provider(
     model: str | None = None,
     base_url: str | None = None,
     environment: Mapping[str, str] | None = None,
+    for_calls: bool = False,
 ) -> "Provider":
     """The provider called `name`, made from these settings (`environment`: the process's own).
 
     Raises:
         UnknownProviderError: there is none; the message names the nearest.
+        AddressError: `base_url` is none.
+        ValueError: something else is set wrongly, or, where it is `for_calls`, a key is missing.
     """
     from persona.generation.providers.base import ProviderSettings
 
-    settings = ProviderSettings(model, base_url, os.environ if environment is None else environment)
+    environ = os.environ if environment is None else environment
+    settings = ProviderSettings(model, base_url, environ, for_calls)
     return _factory(name)(settings)
 
 

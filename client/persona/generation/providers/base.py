@@ -24,14 +24,34 @@ Progress = Callable[[int], None]
 """Called with the number of output tokens received so far."""
 
 
-class ProviderError(Exception):
-    """A call that gave no usable answer; `kind` decides whether it is worth another attempt."""
+Ending = Literal["whole", "cut", "refused"]
+"""How an answer ended: as the model wished, at the limit of tokens, or by a refusal."""
 
-    def __init__(self, kind: ErrorKind, message: str, retry_after_s: float | None = None) -> None:
+_UNCLEAR: frozenset[ErrorKind] = frozenset({"timeout", "connection"})
+
+
+class ProviderError(Exception):
+    """A call that gave no usable answer; `kind` decides whether it is worth another attempt.
+
+    `maybe_paid` says whether the provider may bill the call all the same; where it is not given,
+    what broke off is held to be billed, and what was refused is not.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        retry_after_s: float | None = None,
+        *,
+        maybe_paid: bool | None = None,
+        request_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
         self.message = message
         self.retry_after_s = retry_after_s
+        self.maybe_paid = kind in _UNCLEAR if maybe_paid is None else maybe_paid
+        self.request_id = request_id
 
 
 class InvalidOutput(ProviderError):
@@ -51,6 +71,15 @@ class ProviderSettings(Struct, frozen=True):
     model: str | None = None
     base_url: str | None = None
     environment: Mapping[str, str] = {}
+    for_calls: bool = False
+    """Whether calls are to follow: a factory then raises ValueError where it lacks a key."""
+
+
+class Repair(Struct, frozen=True):
+    """An answer that was no persona, to be put right by the one who gave it."""
+
+    answer: str
+    problem: str
 
 
 class GenerationRequest(Struct, frozen=True):
@@ -70,6 +99,7 @@ class GenerationRequest(Struct, frozen=True):
     """The batch's other segments, from which this persona is to differ."""
     max_output_tokens: int = 4_096
     timeout_s: float = 120.0
+    repair: Repair | None = None
 
 
 class Usage(Struct, frozen=True):
@@ -77,8 +107,11 @@ class Usage(Struct, frozen=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
+    """With those that the model reasoned with."""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated: bool = False
+    """The provider gave no figures: these are counted from the texts."""
 
 
 class Response(Struct, frozen=True):
@@ -88,7 +121,8 @@ class Response(Struct, frozen=True):
     usage: Usage
     request_id: str | None = None
     ttft_ms: float | None = None
-    """Milliseconds from sending to the first byte of the answer."""
+    """Milliseconds from sending to the first token of the answer."""
+    ending: Ending = "whole"
 
 
 class Provider(Protocol):
@@ -108,7 +142,8 @@ class Provider(Protocol):
         """Make one call.
 
         Raises:
-            ProviderError: the call gave no answer; a wrong answer is for `parse` to refuse.
+            ProviderError: the call gave no answer; a wrong answer, one that was cut off and a
+                refusal in words are responses, since they are paid for.
         """
         ...
 
@@ -133,6 +168,9 @@ def draft_from_json(data: bytes | str) -> Draft:
     """
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     text = text.strip()
+    if text.startswith("<think>"):
+        # Servers that don't know their model's marks leave its reasoning in the answer.
+        text = text.partition("</think>")[2].strip()
     if text.startswith("```"):
         text = text.removesuffix("```").partition("\n")[2]
     if not text:

@@ -69,8 +69,11 @@ def score_persona(
     *,
     weights: Mapping[str, float] = WEIGHTS,
     required_fields: Sequence[str] = REQUIRED_FIELDS,
+    answered: Scored | None = None,
 ) -> Scores:
     """Score one persona by every metric there is; `peers` are the batch's others.
+
+    `answered` is the persona before what it invented was taken out: faithfulness is that one's.
 
     A metric that can't be loaded, raises, or answers with something that is no score is left out
     and said. Raises ValueError for a weight or field that can't be.
@@ -80,7 +83,8 @@ def score_persona(
     weighty = [name for name, weight in settings.weights.items() if weight]
     reasons = dict.fromkeys(weighty, "there is no such metric")
     for name, source in _sources().items():
-        outcome = _measure(name, source, persona, segment, peers, settings)
+        scored = answered if answered is not None and name == "faithfulness" else persona
+        outcome = _measure(name, source, scored, segment, peers, settings)
         if isinstance(outcome, Score):
             found[name] = outcome
             reasons.pop(name, None)

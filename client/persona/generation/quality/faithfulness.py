@@ -11,8 +11,10 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from persona.generation.cleaning import clean_line, clean_text
-from persona.generation.model import Evidence, Record, Segment
+from persona.generation.model import Draft, Evidence, Record, Segment
 from persona.generation.quality.metric import Score, Scored, Settings
 
 name = "faithfulness"
@@ -81,6 +83,26 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
             f"{claim}: “{clean_line(quote, SHOWN_LENGTH)}” is not {where}"
             for claim, quote, where, stands in checked
             if not stands
+        ],
+    )
+
+
+def without_invented(draft: Draft, segment: Segment) -> Draft:
+    """`draft` without quotes that nobody said and evidence that is not where it should be.
+
+    Evidence for a quote moves with it, and goes where the quote went.
+    """
+    places = _places(segment)
+    kept = [at for at, quote in enumerate(draft.quotes) if _stands(quote, places)]
+    moved = {f"quotes[{old}]": f"quotes[{new}]" for new, old in enumerate(kept)}
+    return structs.replace(
+        draft,
+        quotes=[draft.quotes[at] for at in kept],
+        evidence=[
+            structs.replace(item, field=moved.get(item.field, item.field))
+            for item in draft.evidence
+            if _stands_at(item, places)
+            and (item.field in moved or not item.field.startswith("quotes["))
         ],
     )
 

@@ -1,0 +1,269 @@
+"""What a server said instead of an answer → a kind of error, how long to wait, and what to do.
+
+Read from what the four APIs document, and from what servers that speak one of them make of it:
+OpenAI's `error.code` and `error.type`, Anthropic's `error.type`, Google's `error.status` and
+`error.details` (google.rpc.ErrorInfo, QuotaFailure, RetryInfo), Ollama's and FastAPI's bare texts.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from persona.generation.cleaning import clean_line
+from persona.generation.providers.base import ErrorKind, ProviderError
+
+SHOWN = 240
+"""How much of a server's own words is repeated, in characters."""
+
+_QUOTA = re.compile(
+    r"insufficient_quota|billing|credit balance|credits? (?:exhausted|remaining)|out of credits|"
+    r"exceeded your current quota, please check your plan|PerDay|spend(?:ing)? limit",
+    re.IGNORECASE,
+)
+_PER_MINUTE = re.compile(r"PerMinute|per minute", re.IGNORECASE)
+_CONTENT = re.compile(
+    r"content_filter|content_policy|content (?:filter|management|policy)|responsibleai|"
+    r"usage policies|moderation_blocked|PROHIBITED_CONTENT",
+    re.IGNORECASE,
+)
+_BAD_KEY = re.compile(
+    r"API_KEY_INVALID|invalid_api_key|API key not valid|API key expired|authentication_error|"
+    r"permission_error|permission_denied|unauthenticated",
+    re.IGNORECASE,
+)
+_KINDS: dict[ErrorKind, str] = {
+    "rate_limit": "rate_limit|resource_exhausted|too_many_requests",
+    "timeout": "timeout|deadline_exceeded",
+    "server_error": "overloaded|api_error|server_error|internal|unavailable",
+    "bad_request": "invalid_request|invalid_argument|not_found|failed_precondition",
+}
+"""Where there is no status, since the answer had begun with a good one."""
+_BY_STATUS: dict[int, ErrorKind] = {
+    401: "authentication",
+    402: "quota_exhausted",
+    403: "authentication",
+    407: "connection",
+    408: "timeout",
+    409: "server_error",
+    425: "server_error",
+    429: "rate_limit",
+    504: "timeout",
+    524: "timeout",
+}
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_UNIT_S = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
+
+
+class Refusal(Struct, frozen=True):
+    """A server's error: its words, and every code in it, on one line."""
+
+    message: str
+    codes: str
+    retry_after_s: float | None = None
+
+
+class Server(Struct, frozen=True):
+    """Who was asked, as far as a message needs it."""
+
+    host: str
+    model: str
+    key_name: str | None
+    """The variable that the provider's key stands in; None where it takes none."""
+    has_key: bool
+    key_kept_back: bool = False
+    """A key there was, which may not go to this server."""
+
+
+def refused(server: Server, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """The error that an answer with this status is."""
+    told = read(body)
+    kind = _kind(status, told)
+    said = f": {told.message}" if told.message else ""
+    if 300 <= status < 400:
+        said = ": it sends us elsewhere, and no key is carried there"
+    return ProviderError(
+        kind,
+        f"{server.host} answered {status}{said}{_advice(server, kind, status)}",
+        _wait_s(headers, told) if kind in ("rate_limit", "server_error") else None,
+        request_id=request_id(headers),
+    )
+
+
+def broken_off(server: Server, error: object, *, maybe_paid: bool) -> ProviderError:
+    """The error that a stream ends with after it had begun; `error` is the API's object."""
+    told = _refusal(error)
+    kind = _kind(None, told)
+    return ProviderError(
+        kind,
+        f"{server.host} broke off: {told.message or 'it does not say why'}"
+        f"{_advice(server, kind, None)}",
+        told.retry_after_s,
+        maybe_paid=maybe_paid,
+    )
+
+
+def read(body: bytes) -> Refusal:
+    """What an error's body says; of what is no JSON, the beginning of its text."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace"))
+        return Refusal(clean_line(text, SHOWN), "")
+    while isinstance(found, list) and found:
+        found = found[0]
+    error = found.get("error", found) if isinstance(found, dict) else found
+    return _refusal(error)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    for name in ("request-id", "x-request-id", "apim-request-id", "x-goog-request-id"):
+        if found := headers.get(name):
+            return found
+    return None
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """How long the server asks to wait: a number of seconds or an HTTP date (RFC 9110, 10.2.3),
+    or in a provider's own header; None where it asks for nothing that can be read.
+
+    A date is counted from the server's own clock where it tells it.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1_000
+    text = headers.get("retry-after")
+    if (seconds := _number(text)) is not None:
+        return seconds
+    clock = _date(headers.get("date")) or now or datetime.now(UTC)
+    if text and (then := _date(text)) is not None:
+        return max(0.0, (then - clock).total_seconds())
+    waits = [_reset_s(headers, name, clock) for name in _spent(headers)]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def duration_s(text: str) -> float | None:
+    """`1m30.5s`, `20ms`, `37s`: the durations in headers and in google.rpc.RetryInfo."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not any(found.groups()):
+        return None
+    parts = zip(found.groups(), _UNIT_S, strict=True)
+    return sum(float(part) * unit_s for part, unit_s in parts if part)
+
+
+def _spent(headers: Mapping[str, str]) -> Iterator[str]:
+    """The reset headers of the limits of which nothing remains (OpenAI's and Anthropic's)."""
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
+            yield f"x-ratelimit-reset-{kind}"
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens"):
+        if headers.get(f"anthropic-ratelimit-{kind}-remaining") == "0":
+            yield f"anthropic-ratelimit-{kind}-reset"
+
+
+def _reset_s(headers: Mapping[str, str], name: str, clock: datetime) -> float | None:
+    text = headers.get(name, "")
+    if (duration := duration_s(text)) is not None:
+        return duration
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return max(0.0, (then - clock).total_seconds()) if then.tzinfo is not None else None
+
+
+def _wait_s(headers: Mapping[str, str], told: Refusal) -> float | None:
+    asked = retry_after_s(headers)
+    return told.retry_after_s if asked is None else asked
+
+
+def _kind(status: int | None, told: Refusal) -> ErrorKind:
+    """By what the error says where a status says too little, else by the status."""
+    said = f"{told.codes} {told.message}"
+    if status in (None, 400, 402, 403, 429) and _is_quota(status, told):
+        return "quota_exhausted"
+    if status in (None, 400, 403, 422) and _CONTENT.search(said):
+        return "content_refused"
+    if status in (None, 400) and _BAD_KEY.search(said):
+        return "authentication"
+    if status is not None:
+        return _BY_STATUS.get(status, "server_error" if status >= 500 else "bad_request")
+    codes = told.codes.casefold()
+    return next((kind for kind, form in _KINDS.items() if re.search(form, codes)), "server_error")
+
+
+def _is_quota(status: int | None, told: Refusal) -> bool:
+    """Google says of a full minute what it says of an empty account: its codes differ."""
+    if _QUOTA.search(told.codes):
+        return True
+    minute = _PER_MINUTE.search(told.codes) or "RESOURCE_EXHAUSTED" in told.codes
+    return bool(_QUOTA.search(told.message)) and not minute
+
+
+def _refusal(error: object) -> Refusal:
+    match error:
+        case {"detail": detail, **rest} if "message" not in rest:
+            return Refusal(clean_line(_text(detail), SHOWN), "")
+        case dict():
+            nested = [one for one in error.get("details") or () if isinstance(one, dict)]
+            codes = [error.get(name) for name in ("type", "code", "status")]
+            inner = error.get("innererror")
+            codes.append(inner.get("code") if isinstance(inner, dict) else None)
+            codes += [one.get("reason") for one in nested]
+            codes += [each.get("quotaId") for one in nested for each in _violations(one)]
+            waits = (one.get("retryDelay") for one in nested)
+            delays = (duration_s(wait) for wait in waits if isinstance(wait, str))
+            return Refusal(
+                clean_line(_text(error.get("message", "")), SHOWN),
+                " ".join(str(code) for code in codes if code is not None),
+                next((delay for delay in delays if delay is not None), None),
+            )
+        case _:
+            return Refusal(clean_line(_text(error), SHOWN), "")
+
+
+def _violations(detail: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = detail.get("violations")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _advice(server: Server, kind: ErrorKind, status: int | None) -> str:
+    match kind:
+        case "authentication" if server.key_kept_back:
+            return "; no key was sent, as the way there is not encrypted: use https"
+        case "authentication" if server.key_name is not None and not server.has_key:
+            return f"; set {server.key_name}, or {server.key_name}_FILE to a file with the key"
+        case "authentication" if status == 403:
+            return f"; the key in {server.key_name} lacks the right to do this"
+        case "authentication" if server.key_name is not None:
+            return f"; check the key in {server.key_name}"
+        case "quota_exhausted":
+            return "; add credit, or raise the limit, at the provider"
+        case "bad_request" if status == 404:
+            return f"; is there a model {server.model}, and is --base-url right?"
+        case _:
+            return ""

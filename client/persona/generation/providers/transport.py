@@ -1,0 +1,156 @@
+"""HTTP, pooled and streamed: the only module that imports the library for it."""
+
+import logging
+import os
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx2
+
+from persona.generation.cleaning import clean_line
+from persona.generation.providers.address import Address
+from persona.generation.providers.base import ErrorKind, ProviderError
+
+# A line a request would be most of a runner's log.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+CONNECT_S = 30.0
+"""No server worth waiting for takes longer to say hello."""
+_IDLE_CONNECTIONS = 256
+_IDLE_S = 30.0
+_NOTHING_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)
+
+
+class Reply:
+    """A server's answer, of which only the head has come."""
+
+    def __init__(self, response: httpx2.Response, host: str) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._host = host
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises ProviderError."""
+        try:
+            async for data in self._response.aiter_bytes():
+                yield data
+        except httpx2.HTTPError as error:
+            raise told(error, self._host) from None
+
+    async def beginning(self, size: int) -> bytes:
+        """The first `size` bytes of the body, or as many as come before it breaks off."""
+        found = bytearray()
+        try:
+            async for data in self._response.aiter_bytes():
+                found += data
+                if len(found) >= size:
+                    break
+        except httpx2.HTTPError:
+            # The status says what there is to say.
+            return bytes(found[:size])
+        return bytes(found[:size])
+
+
+class Transport:
+    """Connections to one server, directly or by the proxy that the environment names."""
+
+    def __init__(self, server: Address) -> None:
+        """Raises ProviderError where the environment's proxy or certificates can't be used."""
+        self._server = server
+        try:
+            self._client = httpx2.AsyncClient(
+                # On loopback no proxy is asked: it would see the key, and stand elsewhere.
+                trust_env=not server.is_loopback,
+                verify=_certificates(server),
+                limits=httpx2.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=_IDLE_CONNECTIONS,
+                    keepalive_expiry=_IDLE_S,
+                ),
+                headers={"user-agent": "persona", "accept-encoding": "identity"},
+                follow_redirects=False,
+            )
+        except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+            said = f"the proxy or certificates that the environment names can't be used: {error}"
+            raise ProviderError("bad_request", clean_line(said, 300)) from None
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> AsyncIterator[Reply]:
+        """Sends, and gives the reply as soon as its head is there. Raises ProviderError."""
+        timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None)
+        try:
+            async with self._client.stream(
+                "POST", url, headers=dict(headers), content=body, timeout=timeout
+            ) as response:
+                yield Reply(response, self._server.name)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise told(error, self._server.name) from None
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderError:
+    """A transport's trouble in our words: what, where, and what to do."""
+    sent = not isinstance(error, _NOTHING_SENT)
+    certificate = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
+    kind: ErrorKind = "connection"
+    match error:
+        case httpx2.ConnectTimeout():
+            kind, what = "timeout", f"{host} can't be reached in time"
+        case httpx2.TimeoutException():
+            kind, what = "timeout", f"{host} did not answer in time"
+        case httpx2.ProxyError():
+            what = f"the proxy on the way to {host} refuses: {error}; see HTTPS_PROXY and NO_PROXY"
+        case httpx2.ConnectError() if certificate is not None:
+            what = (
+                f"{host} can't be trusted: {certificate}; for a certificate authority of your own "
+                "set SSL_CERT_FILE"
+            )
+        case httpx2.ConnectError():
+            what = f"{host} can't be reached: {_reason(error)}; is the server running?"
+        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
+            kind, what = "bad_request", f"{host} can't be asked that way: {error}"
+        case _:
+            what = f"the connection to {host} broke: {str(error) or type(error).__name__}"
+    return ProviderError(kind, clean_line(what, 400), maybe_paid=sent)
+
+
+def _certificates(server: Address) -> ssl.SSLContext | bool:
+    """SSL_CERT_FILE holds on loopback too, where the client may not look at the environment."""
+    if server.origin.startswith("http:"):
+        return not server.is_loopback
+    return httpx2.create_ssl_context(trust_env=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own words for it, where there are any behind the library's."""
+    for cause in reversed([*_causes(error)]):
+        match cause:
+            case socket.gaierror():
+                return f"no address is known for that name ({cause.strerror})"
+            case OSError(errno=int(number)):
+                return os.strerror(number).lower()
+    return str(error) or "no connection"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, in order; of several at once, the first."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__

@@ -7,11 +7,11 @@ import apsw
 from personad.contract import latency as q
 from personad.contract.errors import LedgerError
 from personad.projections import percentiles
-from personad.projections.asked import resolve
+from personad.projections.asked import Asked, resolve
+from personad.projections.percentiles import Told, Wanted
 from personad.projections.summing import whole
-from personad.sketch import LATENCIES, Sketch
+from personad.sketch import LATENCIES
 
-_MEASURES = ("duration_ms", "ttft_ms")
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -30,37 +30,45 @@ def latency(db: apsw.Connection, request: q.Latency, now: datetime) -> q.Latency
                 hint="ask about providers or models",
             )
     asked = resolve(db, request.range, request.filter, now)
-    series = percentiles.series_of(db, asked, "latency")
-    if request.by == "provider" or request.by == "model":
-        place = ("provider", "model").index(request.by) + 1
-        groups = {key: (names[0], names[place]) for key, names in series.items()}
-        (found,) = percentiles.by_slice(db, asked, LATENCIES, whole(asked), groups)
-        names = sorted({name for _, name in found})
-        rows = [(name, {each: found.get((each, name)) for each in _MEASURES}) for name in names]
-    else:
-        slices = asked.slices(request.by)
-        measures = {key: (names[0], "") for key, names in series.items()}
-        parts = percentiles.by_slice(db, asked, LATENCIES, slices, measures)
-        rows = [
-            (part.label, {each: found.get((each, "")) for each in _MEASURES})
-            for part, found in zip(slices, parts, strict=True)
-        ]
+    rows, total = _rows(db, asked, request.by)
     return q.LatencyReply(
         range=asked.period,
         by=request.by,
         rows=[
-            q.LatencyRow(key=key, **{each: _told(found[each]) for each in _MEASURES})
-            for key, found in rows
+            q.LatencyRow(key=key, duration_ms=_told(duration), ttft_ms=_told(ttft))
+            for key, duration, ttft in rows
         ],
-        **{
-            each: _told(percentiles.together(LATENCIES, (found[each] for _, found in rows)))
-            for each in _MEASURES
-        },
+        duration_ms=_told(total.get("duration_ms")),
+        ttft_ms=_told(total.get("ttft_ms")),
     )
 
 
-def _told(sketch: Sketch | None) -> q.Latencies:
-    if sketch is None or not (n := sketch.count):
+Row = tuple[str, Told | None, Told | None]
+"""A key, and what is told of durations and of times until the first token."""
+
+
+def _rows(
+    db: apsw.Connection, asked: Asked, by: q.LatencyDimension
+) -> tuple[list[Row], dict[str, Told]]:
+    series = percentiles.series_of(db, asked, "latency")
+    place = {"provider": 1, "model": 2}.get(by)
+    groups = {key: (names[0], names[place] if place else "") for key, names in series.items()}
+    slices = whole(asked) if by == "provider" or by == "model" else asked.slices(by)
+    wanted = Wanted(LATENCIES, groups, _QUANTILES, lambda group: group[0])
+    parts, total = percentiles.of_slices(db, asked, slices, wanted)
+    if place:
+        names = sorted({name for _, name in parts[0]})
+        keys = [(name, parts[0], name) for name in names]
+    else:
+        keys = [(each.label, told, "") for each, told in zip(slices, parts, strict=True)]
+    return [
+        (key, told.get(("duration_ms", name)), told.get(("ttft_ms", name)))
+        for key, told, name in keys
+    ], total
+
+
+def _told(told: Told | None) -> q.Latencies:
+    if told is None:
         return q.Latencies(n=0, mean=None, p50=None, p95=None, p99=None)
-    p50, p95, p99 = sketch.quantiles(_QUANTILES)
-    return q.Latencies(n=n, mean=sketch.total / n, p50=p50, p95=p95, p99=p99)
+    p50, p95, p99 = told.quantiles
+    return q.Latencies(n=told.n, mean=told.mean, p50=p50, p95=p95, p99=p99)

@@ -10,11 +10,12 @@ import apsw
 
 from personad import civil
 from personad.contract import quality as q
-from personad.projections import percentiles, summing
+from personad.projections import summing
 from personad.projections.asked import Asked, Slice, no_such, resolve
+from personad.projections.percentiles import Wanted, of_slices, series_of
 from personad.projections.quality import SCORE
 from personad.projections.summing import Columns
-from personad.sketch import SCORES, Sketch, empty
+from personad.sketch import SCORES
 
 _SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"), "k.kind = 'score'")
 _MEASURES = "SELECT DISTINCT measure FROM series WHERE kind = 'score'"
@@ -24,6 +25,7 @@ _WINDOWS = (7, 30, 90)
 
 Metric = tuple[str, str]
 """Its name, and the scorer."""
+Quantiles = Sequence[float | None]
 
 
 class Sums(NamedTuple):
@@ -51,8 +53,12 @@ class Day(NamedTuple):
 
     n: int
     mean: float | None
-    sketch: Sketch | None
-    """None: not kept."""
+    quantiles: Quantiles
+    """None where they are not kept."""
+
+
+_UNTOLD = (None, None, None)
+_NO_DAY = Day(0, None, _UNTOLD)
 
 
 def trends(db: apsw.Connection, request: q.QualityTrends, now: datetime) -> q.QualityTrendsReply:
@@ -68,18 +74,27 @@ def trends(db: apsw.Connection, request: q.QualityTrends, now: datetime) -> q.Qu
             raise no_such("metric", name, known, f"$.metrics[{place}]")
     groups = {
         key: (measure, scorer)
-        for key, (measure, _, _, scorer) in percentiles.series_of(db, asked, "score").items()
+        for key, (measure, _, _, scorer) in series_of(db, asked, "score").items()
         if not request.metrics or measure in request.metrics
     }
     slices = asked.slices("day")
     has_sketches = asked.experiments is None and asked.batches is None
-    days = (_sketched if has_sketches else _summed)(db, asked, slices, groups)
+    days, overall = (_sketched if has_sketches else _summed)(db, asked, slices, groups)
     whole = _sums(db, asked, groups)
     windows = [_sums(db, _window(asked, days), groups) for days in _WINDOWS]
     return q.QualityTrendsReply(
         range=asked.period,
         metrics=[
-            _trend(metric, whole[metric], [each.get(metric) for each in days], slices, windows)
+            _trend(
+                metric,
+                whole[metric],
+                overall.get(metric, _UNTOLD),
+                [
+                    (part.label, each.get(metric, _NO_DAY))
+                    for part, each in zip(slices, days, strict=True)
+                ],
+                [each.get(metric, Sums()).mean for each in windows],
+            )
             for metric in sorted(whole)
         ],
     )
@@ -87,25 +102,31 @@ def trends(db: apsw.Connection, request: q.QualityTrends, now: datetime) -> q.Qu
 
 def _sketched(
     db: apsw.Connection, asked: Asked, slices: Sequence[Slice], groups: Mapping[int, Metric]
-) -> list[dict[Metric, Day]]:
-    return [
+) -> tuple[list[dict[Metric, Day]], dict[Metric, Quantiles]]:
+    wanted = Wanted(SCORES, groups, _QUANTILES, lambda metric: metric)
+    parts, total = of_slices(db, asked, slices, wanted)
+    days = [
         {
-            metric: Day(n, each.total / (n * _UNIT) if n else None, each)
-            for metric, each in found.items()
-            for n in (each.count,)
+            metric: Day(told.n, told.total / (told.n * _UNIT), _scores(told.quantiles))
+            for metric, told in found.items()
         }
-        for found in percentiles.by_slice(db, asked, SCORES, slices, groups)
+        for found in parts
     ]
+    return days, {metric: _scores(told.quantiles) for metric, told in total.items()}
 
 
 def _summed(
     db: apsw.Connection, asked: Asked, slices: Sequence[Slice], groups: Mapping[int, Metric]
-) -> list[dict[Metric, Day]]:
-    found = summing.by_slice_and_key(db, asked, _SCORES, slices)
-    return [
-        {metric: Day(each.n, each.mean, None) for metric, each in _grouped(some, groups).items()}
-        for some in found
+) -> tuple[list[dict[Metric, Day]], dict[Metric, Quantiles]]:
+    """Without percentiles."""
+    days = [
+        {
+            metric: Day(sums.n, sums.mean, _UNTOLD)
+            for metric, sums in _grouped(found, groups).items()
+        }
+        for found in summing.by_slice_and_key(db, asked, _SCORES, slices)
     ]
+    return days, {}
 
 
 def _sums(db: apsw.Connection, asked: Asked, groups: Mapping[int, Metric]) -> dict[Metric, Sums]:
@@ -138,14 +159,11 @@ def _window(asked: Asked, days: int) -> Asked:
 def _trend(
     metric: Metric,
     whole: Sums,
-    days: Sequence[Day | None],
-    slices: Sequence[Slice],
-    windows: Sequence[Mapping[Metric, Sums]],
+    quantiles: Quantiles,
+    days: Sequence[tuple[str, Day]],
+    averages: Sequence[float | None],
 ) -> q.QualityTrend:
-    sketches = [day.sketch for day in days if day is not None and day.sketch is not None]
-    p10, p50, p90 = _percentiles(percentiles.together(SCORES, sketches))
-    current = next((day.mean for day in reversed(days) if day is not None and day.n), None)
-    averages = [found.get(metric, Sums()).mean for found in windows]
+    p10, p50, p90 = quantiles
     return q.QualityTrend(
         metric=metric[0],
         scorer=metric[1],
@@ -155,22 +173,19 @@ def _trend(
         p10=p10,
         p50=p50,
         p90=p90,
-        current=current,
+        current=next((day.mean for _, day in reversed(days) if day.n), None),
         avg_7d=averages[0],
         avg_30d=averages[1],
         avg_90d=averages[2],
-        series=[_day(part, day) for part, day in zip(slices, days, strict=True)],
+        series=[_day(label, day) for label, day in days],
     )
 
 
-def _day(part: Slice, day: Day | None) -> q.QualityDay:
-    start = date.fromisoformat(part.label)
-    if day is None:
-        return q.QualityDay(start=start, n=0, mean=None, p10=None, p50=None, p90=None)
-    p10, p50, p90 = _percentiles(day.sketch or empty(SCORES))
+def _day(label: str, day: Day) -> q.QualityDay:
+    p10, p50, p90 = day.quantiles
+    start = date.fromisoformat(label)
     return q.QualityDay(start=start, n=day.n, mean=day.mean, p10=p10, p50=p50, p90=p90)
 
 
-def _percentiles(sketch: Sketch) -> list[float | None]:
-    found = sketch.quantiles(_QUANTILES)
-    return [each / _UNIT if each is not None else None for each in found]
+def _scores(quantiles: Quantiles) -> Quantiles:
+    return [each / _UNIT if each is not None else None for each in quantiles]

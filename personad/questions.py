@@ -11,12 +11,20 @@ import apsw
 
 from personad import log
 from personad.contract import batch as b
+from personad.contract import cost as c
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
+from personad.contract.latency import Latency
+from personad.contract.quality import QualityTrends
 from personad.kinds import KINDS
-from personad.projections import batch_questions
+from personad.projections import (
+    batch_questions,
+    cost_questions,
+    latency_questions,
+    quality_questions,
+)
 
 
 def read(db: apsw.Connection, request: Read, now: datetime) -> ReadReply:
@@ -64,4 +72,8 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     Read: read,
     b.BatchList: batch_list,
     b.BatchShow: batch_show,
+    c.CostHistory: cost_questions.history,
+    c.CostBreakdown: cost_questions.breakdown,
+    QualityTrends: quality_questions.trends,
+    Latency: latency_questions.latency,
 }

@@ -17,7 +17,6 @@ values. There is one such form of a sketch, and any other is refused.
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING
@@ -29,21 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Values = Sequence[int] | NDArray[np.integer]
-    Longs = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 MAX = 2**63 - 1
 NUMPY_FROM_VALUES = 1_000
 NUMPY_FROM_BYTES = 4_000
 """From this size on numpy is imported and used; below, it would not be faster."""
-_DENSE = 1 << 16
-"""Below this a table gives the bin of a value: a minute of latency, and every score."""
-
-
-_ROUNDING = 1e-9
-"""Of sums in floats, relative, with room."""
-_TOGETHER = 250
-"""So many sketches are read at once: arrays that stay in the cache."""
 
 
 class Scale(Struct, frozen=True, eq=False):
@@ -165,7 +154,9 @@ def empty(scale: Scale) -> Sketch:
 def merge(scale: Scale, stored: Sequence[bytes]) -> Sketch:
     """All values of all these sketches. Raises BadSketch, with the place of a damaged one."""
     if sum(map(len, stored)) >= NUMPY_FROM_BYTES:
-        merged = _merge_by_numpy(scale, stored)
+        from personad import sketch_arrays
+
+        merged = sketch_arrays.merged(scale, stored)
         if merged is not None:
             return merged
     counts: dict[int, int] = {}
@@ -196,7 +187,7 @@ def encode(sketch: Sketch) -> bytes:
 
 def decode(scale: Scale, data: bytes) -> Sketch:
     """The reverse of `encode`. Raises BadSketch, with the reason, for any bytes it can't give."""
-    start = _body_start(scale, data)
+    start = body_start(scale, data)
     counts: dict[int, int] = {}
     at, passed = 0, False
     for number in _varints(data, start):
@@ -237,7 +228,7 @@ def _varints(data: bytes, start: int) -> Iterator[int]:
         raise BadSketch("cut off: the last number goes on")
 
 
-def _body_start(scale: Scale, data: bytes) -> int:
+def body_start(scale: Scale, data: bytes) -> int:
     """Where the bins begin, behind a sum whose form is checked."""
     if len(data) < 2 or len(data) < 2 + data[1]:
         raise BadSketch(f"cut off: {len(data)} bytes are no sketch")
@@ -263,14 +254,16 @@ def _consistent(sketch: Sketch) -> Sketch:
     return sketch
 
 
-def _out_of_range(scale: Scale, number: int) -> BadSketch:
+def out_of_range(scale: Scale, number: int) -> BadSketch:
     return BadSketch(f"{number} is out of range: {scale.name} lie from 0 to {scale.lows[-1] - 1}")
 
 
 def _binned(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
     """Bins with their numbers of values, and the sum."""
     if len(values) >= NUMPY_FROM_VALUES:
-        return _binned_by_numpy(scale, values)
+        from personad import sketch_arrays
+
+        return sketch_arrays.binned(scale, values)
     lows, highest = scale.lows, scale.lows[-1] - 1
     counts: dict[int, int] = {}
     total = 0
@@ -280,121 +273,8 @@ def _binned(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
         except TypeError:
             raise BadSketch(f"{value!r} is no whole number") from None
         if not 0 <= number <= highest:
-            raise _out_of_range(scale, number)
+            raise out_of_range(scale, number)
         at = bisect_right(lows, number) - 1
         counts[at] = counts.get(at, 0) + 1
         total += number
     return counts, total
-
-
-@cache
-def _tables(scale: Scale) -> "tuple[NDArray[np.int16], Longs, Floats]":
-    """The bins of small values; the lowest value of each bin; all edges, rounded to floats."""
-    import numpy as np
-
-    lows = np.array(scale.lows[:-1], np.int64)
-    small = np.arange(min(scale.lows[-1], _DENSE))
-    bins = np.searchsorted(lows, small, "right") - 1
-    return bins.astype(np.int16), lows, np.array(scale.lows, np.float64)
-
-
-def _binned_by_numpy(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
-    import numpy as np
-
-    given = np.asarray(values)
-    if given.dtype.kind not in "iu":
-        raise BadSketch(f"not all values are whole numbers from 0 to {scale.lows[-1] - 1}")
-    for number in (int(given.min()), int(given.max())):
-        if not 0 <= number < scale.lows[-1]:
-            raise _out_of_range(scale, number)
-    numbers = given.astype(np.int64, copy=False)
-    table, lows, _ = _tables(scale)
-    at = table[np.minimum(numbers, len(table) - 1)]
-    beyond = np.flatnonzero(numbers >= len(table))
-    at[beyond] = np.searchsorted(lows, numbers[beyond], "right") - 1
-    found = np.bincount(at)
-    used = np.flatnonzero(found)
-    # In two halves, because their sum may need more than 63 bits.
-    total = (int((numbers >> 32).sum()) << 32) + int((numbers & 0xFFFFFFFF).sum())
-    return dict(zip(used.tolist(), found[used].tolist(), strict=True)), total
-
-
-def _merge_by_numpy(scale: Scale, stored: Sequence[bytes]) -> Sketch | None:
-    """None where one looks damaged: reading each by itself has the words."""
-    import numpy as np
-
-    nothing = encode(empty(scale))
-    filled = [data for data in stored if data != nothing]
-    found = np.zeros(len(scale.answers))
-    total = 0
-    for first in range(0, len(filled), _TOGETHER):
-        some = filled[first : first + _TOGETHER]
-        try:
-            starts = [_body_start(scale, data) for data in some]
-        except BadSketch:
-            return None
-        sums = [int.from_bytes(data[2:at], "big") for data, at in zip(some, starts, strict=True)]
-        bodies = [data[at:] for data, at in zip(some, starts, strict=True)]
-        bins = _bins(scale, bodies, sums) if all(bodies) else None
-        if bins is None:
-            return None
-        found += bins
-        total += sum(sums)
-    # Floats count exactly below 2⁵³.
-    if found.sum() >= 2**53:
-        return None
-    used = np.flatnonzero(found)
-    counts = map(int, found[used].tolist())
-    return Sketch(scale, dict(zip(used.tolist(), counts, strict=True)), total)
-
-
-def _bins(scale: Scale, bodies: Sequence[bytes], sums: Sequence[int]) -> "Floats | None":
-    """How many values of all these bodies, none of them empty, are in each bin."""
-    import numpy as np
-
-    joined = np.frombuffer(b"".join(bodies), np.uint8)
-    ends = np.cumsum(np.fromiter(map(len, bodies), np.int64, len(bodies)))
-    numbers = _numbers(joined, ends)
-    if numbers is None:
-        return None
-    # Of each body, the index of its first number, and that behind its last.
-    behind = np.cumsum(joined < 128)[ends - 1]
-    firsts = np.concatenate(([0], behind[:-1]))
-    halves = numbers >> 1
-    passing = (numbers & 1).astype(bool)
-    steps = np.where(passing, halves, 1)
-    stray = passing[behind - 1].any() or (passing[:-1] & passing[1:]).any()
-    if stray or not 0 < steps.min() <= steps.max() <= len(scale.answers):
-        return None
-    at = np.cumsum(steps) - steps
-    at -= np.repeat(at[firsts], behind - firsts)
-    if at.max() >= len(scale.answers):
-        return None
-    counts = np.where(passing, 0.0, halves + 1.0)
-    edges, given = _tables(scale)[2], np.array(sums, np.float64)
-    least = np.add.reduceat(edges[at] * counts, firsts)
-    most = np.add.reduceat((edges[at + 1] - 1) * counts, firsts)
-    if (given < least * (1 - _ROUNDING)).any() or (given > most * (1 + _ROUNDING)).any():
-        return None
-    return np.bincount(at, counts, len(scale.answers)).astype(np.float64, copy=False)
-
-
-def _numbers(joined: "NDArray[np.uint8]", ends: "Longs") -> "Longs | None":
-    """The varints of bodies that end at `ends`; None where one is not as `_varints` has them."""
-    import numpy as np
-
-    goes_on = joined > 127
-    if goes_on[ends - 1].any():
-        return None
-    starts = np.concatenate(([True], ~goes_on[:-1]))
-    numbers = (joined[starts] & 127).astype(np.int64)
-    at = np.flatnonzero(starts & goes_on)
-    which = np.cumsum(starts)[at] - 1
-    for shift in range(7, 63, 7):
-        at = at + 1
-        numbers[which] |= (joined[at] & 127).astype(np.int64) << shift
-        if not joined[at].all():
-            return None
-        further = goes_on[at]
-        at, which = at[further], which[further]
-    return None if len(at) else numbers

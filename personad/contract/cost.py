@@ -1,7 +1,10 @@
 """Calls and what they cost."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec import Meta, Struct
+
+from .asking import Filter, Interval, Period, Range
 from .base import BatchId, Count, Event, Milliseconds, Name, NanoUsd, Positive, Reply, Request
 
 Outcome = Literal["ok", "error", "unknown"]
@@ -100,3 +103,123 @@ class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"
     attempt: Positive | None = None
     experiment: Name | None = None
     fence: Positive | None = None
+
+
+class CostSums(Struct, frozen=True, kw_only=True):
+    """What some calls add up to; a call whose answer never came counts at its maximum."""
+
+    cost_nanousd: NanoUsd
+    calls: Count
+    failed_calls: Count
+    unpriced_calls: Count
+    """Their cost is not in `cost_nanousd`, as nobody knows it."""
+    personas: Count
+    """Completed ones."""
+    accepted: Count
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
+
+
+class CostSlice(CostSums, frozen=True, kw_only=True):
+    """An hour, a day, a week or a month, or the part of it that is in the range."""
+
+    start: Name
+    """A day, `2026-10-05`, in the asked zone; of hours a time in UTC, `2026-10-05T14:00:00Z`."""
+
+
+class CostTotal(CostSums, frozen=True, kw_only=True):
+    """The same over the whole range; averages are rounded, and null where there is no divisor."""
+
+    daily_average_nanousd: NanoUsd | None
+    """Over the days of the range that have begun."""
+    cost_per_persona_nanousd: NanoUsd | None
+    cost_per_accepted_persona_nanousd: NanoUsd | None
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How much of a cost is known: every call is priced, unpriced or unknown."""
+
+    priced_calls: Count
+    estimated_calls: Count
+    """Of those with an answer: their tokens are the producer's guess."""
+    unpriced_calls: Count
+    unpriced_tokens: Count
+    unknown_calls: Count
+    """Sent, and no answer came."""
+    unknown_max_nanousd: NanoUsd
+    """What these count in the cost."""
+
+
+class CostHistoryReply(Reply, frozen=True, kw_only=True, tag="cost-history"):
+    range: Period
+    interval: Interval
+    rows: list[CostSlice]
+    """One for each of the range, also where nothing happened; they sum to the total."""
+    total: CostTotal
+    coverage: Coverage
+
+
+class CostHistory(Request[CostHistoryReply], frozen=True, tag="cost-history"):
+    """What calls cost over time."""
+
+    range: Range = Range()
+    filter: Filter = Filter()
+    interval: Interval = "day"
+
+
+Dimension = Literal[
+    "provider",
+    "model",
+    "experiment",
+    "batch",
+    "operation",
+    "outcome",
+    "hour",
+    "day",
+    "week",
+    "month",
+]
+MAX_ROWS = 10_000
+"""Of one answer."""
+
+
+class CostShare(Struct, frozen=True, kw_only=True):
+    """What the calls of one key cost."""
+
+    key: Name | None
+    """null: those without."""
+    cost_nanousd: NanoUsd
+    share: float | None
+    """Of the total, from 0 to 1; null where that is nothing."""
+    calls: Count
+    personas: Count | None
+    """null by operation and by outcome, which a persona has none of."""
+    accepted: Count | None
+    cost_per_persona_nanousd: NanoUsd | None
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
+
+
+class CostBreakdownReply(Reply, frozen=True, kw_only=True, tag="cost-breakdown"):
+    range: Period
+    by: Dimension
+    rows: list[CostShare]
+    """The dearest first; over time, in its order."""
+    rest: CostShare | None
+    """All beyond the request's limit, together. Rows and rest sum to the total."""
+    rest_rows: Count
+    total: CostTotal
+    coverage: Coverage
+
+
+class CostBreakdown(Request[CostBreakdownReply], frozen=True, tag="cost-breakdown"):
+    """What the calls of a range cost, by one of their dimensions."""
+
+    by: Dimension
+    range: Range = Range()
+    filter: Filter = Filter()
+    limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS

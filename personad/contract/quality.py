@@ -1,6 +1,11 @@
 """What personas are worth: scores, goals and the alerts on them."""
 
-from .base import BatchId, Event, Name, Score
+from datetime import date
+
+from msgspec import Struct
+
+from .asking import Filter, Period, Range
+from .base import BatchId, Count, Event, Finite, Name, Reply, Request, Score
 
 
 class QualityScored(Event, frozen=True, kw_only=True, tag="quality.scored"):
@@ -22,3 +27,54 @@ class GoalSet(Event, frozen=True, kw_only=True, tag="goal.set"):
 
 class GoalCleared(Event, frozen=True, kw_only=True, tag="goal.cleared"):
     metric: Name
+
+
+class QualityDay(Struct, frozen=True, kw_only=True):
+    """The scores of a day; null where there were none."""
+
+    start: date
+    n: Count
+    mean: Score | None
+    p10: Score | None
+    p50: Score | None
+    p90: Score | None
+
+
+class QualityTrend(Struct, frozen=True, kw_only=True):
+    """A metric over a range, by one scorer.
+
+    Percentiles are within 0.0025 (0.005 near 0 and 1), and null where the question is about
+    experiments or batches: they are kept by provider and model only.
+    """
+
+    metric: Name
+    scorer: Name
+    n: Count
+    mean: Score | None
+    std: Finite | None
+    """Of a sample; null below two scores."""
+    p10: Score | None
+    p50: Score | None
+    p90: Score | None
+    current: Score | None
+    """The mean of the newest day with scores."""
+    avg_7d: Score | None
+    """Of the 7 days that end with the range, or with today."""
+    avg_30d: Score | None
+    avg_90d: Score | None
+    series: list[QualityDay]
+    """One for each day of the range."""
+
+
+class QualityTrendsReply(Reply, frozen=True, kw_only=True, tag="quality-trends"):
+    range: Period
+    metrics: list[QualityTrend]
+
+
+class QualityTrends(Request[QualityTrendsReply], frozen=True, tag="quality-trends"):
+    """What personas were worth over time."""
+
+    range: Range = Range()
+    filter: Filter = Filter()
+    metrics: list[Name] = []
+    """All if not given."""

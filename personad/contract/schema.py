@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, cost, events
+from . import admin, batch, cost, events, latency, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -19,6 +19,10 @@ AnyRequest = (
     | events.Import
     | events.Read
     | cost.StartCall
+    | cost.CostHistory
+    | cost.CostBreakdown
+    | quality.QualityTrends
+    | latency.Latency
     | batch.BatchList
     | batch.BatchShow
     | batch.Claim

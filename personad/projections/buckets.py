@@ -176,6 +176,8 @@ def cover(
     first: int, end: int, tiers: Sequence[Tier], stale: Mapping[str, Set[int]], zone: ZoneInfo
 ) -> list[Piece]:
     """The fewest buckets that make up the quarter-hours from `first` on and before `end`."""
+    if "day" not in tiers:
+        return _joined(_by_hours(first, end, tiers, stale["hour"]))
     pieces: list[Piece] = []
     day, at = day_number(civil.day_of(first, zone)), first
     while at < end:

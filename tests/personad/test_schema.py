@@ -8,11 +8,15 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from personad.contract import batch as b
+from personad.contract import cost as c
 from personad.contract.admin import Hello, Status
+from personad.contract.asking import Filter, Range
 from personad.contract.base import Request
 from personad.contract.codec import encode
 from personad.contract.events import Append, Read
+from personad.contract.latency import Latency
 from personad.contract.nng import Requester
+from personad.contract.quality import QualityTrends
 from personad.contract.schema import json_schema
 
 from .conftest import Running
@@ -69,6 +73,10 @@ REQUESTS: list[Request[Any]] = [
     b.Claim(batch="batch-a", runner="r"),
     b.Pause(batch="batch-a"),
     b.BatchShow(batch="nope"),
+    c.CostHistory(range=Range(month="this")),
+    c.CostBreakdown(by="model", filter=Filter(experiments=["nope"])),
+    QualityTrends(),
+    Latency(),
 ]
 
 

@@ -1,0 +1,237 @@
+"""What a question is about: its time in quarter-hours, its filter in the numbers of names."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from typing import Literal, cast
+from zoneinfo import ZoneInfo
+
+import apsw
+
+from personad import civil
+from personad.contract.asking import Filter, Interval, Period, Range
+from personad.contract.cost import MAX_ROWS
+from personad.contract.errors import LedgerError
+from personad.kinds import microseconds, moment_of
+from personad.projections import batch_questions
+from personad.projections.book import stale_days
+
+_META = "SELECT value FROM meta WHERE name = ?"
+_EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
+_EXPERIMENTS = "SELECT experiment FROM experiment ORDER BY key DESC LIMIT 2000"
+_BATCH = "SELECT key FROM batch_key WHERE batch = ?"
+_PROVIDERS = "SELECT provider FROM dim UNION SELECT provider FROM series"
+_MODELS = "SELECT model FROM dim UNION SELECT model FROM series"
+_OF_EXPERIMENTS = """
+SELECT batch_key.key FROM batch JOIN batch_key USING (batch)
+JOIN experiment USING (experiment)
+WHERE experiment.key IN (SELECT value FROM json_each(?))
+"""
+
+_HOUR_QUARTERS = 4
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the range: its label, and its quarter-hours `first` ≤ q < `end`."""
+
+    label: str
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question's range and filter, as the tables know them."""
+
+    zone: ZoneInfo
+    home: ZoneInfo
+    """The ledger's, whose days are added up."""
+    week_start: civil.WeekStart
+    span: civil.Range
+    end: int
+    """What happened from this quarter-hour on is left out, where that is before the range's end."""
+    today: date
+    """The newest day that has begun, in the asked zone."""
+    as_of: date | None
+    stale: dict[str, set[int]]
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    experiments: tuple[int, ...] | None
+    """None: not asked for."""
+    batches: tuple[int, ...] | None
+
+    @property
+    def first(self) -> int:
+        return self.span.first_quarter
+
+    @property
+    def period(self) -> Period:
+        return Period(
+            since=_moment(self.span.first_quarter),
+            until=_moment(self.span.end_quarter),
+            timezone=self.zone.key,
+            first_day=self.span.first_day,
+            last_day=self.span.last_day,
+            as_of=self.as_of,
+        )
+
+    @property
+    def days_begun(self) -> int:
+        """Of the range's civil days."""
+        days = civil.days(self.span, self.zone)
+        return sum(day.start <= self.today for day in days)
+
+    def slices(self, interval: Interval) -> list[Slice]:
+        """The range by that interval.
+
+        Raises:
+            LedgerError: `invalid`, over MAX_ROWS.
+        """
+        quarters = self.span.end_quarter - self.span.first_quarter
+        least = {"hour": _HOUR_QUARTERS, "day": 25 * 4, "week": 700, "month": 3_000}[interval]
+        if quarters // least > MAX_ROWS:
+            raise LedgerError(
+                "invalid",
+                f"the range has over {MAX_ROWS:,} {interval}s",
+                field="$.range",
+                hint="ask about less time, or by longer intervals",
+            )
+        if interval == "hour":
+            return [
+                Slice(f"{start.astimezone(UTC):%FT%TZ}", first, end)
+                for start, first, end in civil.hours(self.span, self.zone)
+            ]
+        if interval == "week":
+            cut = civil.weeks(self.span, self.zone, self.week_start)
+        else:
+            cut = (civil.days if interval == "day" else civil.months)(self.span, self.zone)
+        return [Slice(start.isoformat(), first, end) for start, first, end in cut]
+
+
+def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> Asked:
+    """What the tables are to be asked.
+
+    Raises:
+        LedgerError: `invalid`, a range that can't be; `not-found`, a name that nobody has used.
+    """
+    home = civil.find_zone(_meta(db, "timezone", "UTC"))
+    zone = _zone(span.timezone) if span.timezone is not None else home
+    now_us, end = microseconds(now), None
+    if span.as_of is not None:
+        end = civil.day_start(_next_day(span.as_of), zone)
+        now_us = min(now_us, end * civil.QUARTER_US - 1)
+    whole = _range(span, now_us, zone)
+    experiments, batches = _keys(db, kept)
+    return Asked(
+        zone=zone,
+        home=home,
+        week_start=cast(civil.WeekStart, _meta(db, "week_start", "monday")),
+        span=whole,
+        end=whole.end_quarter
+        if end is None
+        else max(whole.first_quarter, min(end, whole.end_quarter)),
+        today=civil.day_of(civil.quarter_of(now_us), zone),
+        as_of=span.as_of,
+        stale={tier: stale_days(db, tier) for tier in ("hour", "day")},
+        providers=_known(db, "providers", kept.providers, _PROVIDERS),
+        models=_known(db, "models", kept.models, _MODELS),
+        experiments=experiments,
+        batches=batches,
+    )
+
+
+def no_such(what: str, name: str, known: Iterable[str], field: str) -> LedgerError:
+    """An error that names what is nearest."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"this ledger knows no {what} yet"
+    return LedgerError("not-found", f"there is no {what} {name!r}", field=field, hint=hint)
+
+
+def _moment(quarter: int) -> datetime:
+    return moment_of(quarter * civil.QUARTER_US)
+
+
+def _meta(db: apsw.Connection, name: str, default: str) -> str:
+    row = db.execute(_META, (name,)).fetchone()
+    return str(row[0]) if row else default
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return civil.find_zone(name)
+    except civil.UnknownZone as error:
+        raise LedgerError("invalid", str(error), field="$.range.timezone") from None
+
+
+def _next_day(day: date) -> date:
+    if not civil.EARLIEST <= day < civil.LATEST:
+        raise LedgerError(
+            "invalid",
+            f"{day} is out of reach: name one from {civil.EARLIEST} to {civil.LATEST}",
+            field="$.range.as_of",
+        )
+    return day + _DAY
+
+
+def _range(span: Range, now_us: int, zone: ZoneInfo) -> civil.Range:
+    try:
+        return civil.resolve_range(
+            now_us, zone, days=span.days, month=span.month, since=span.since, until=span.until
+        )
+    except civil.BadRange as error:
+        raise LedgerError("invalid", str(error), field=f"$.range.{error.option}") from None
+
+
+def _known(
+    db: apsw.Connection, field: Literal["providers", "models"], names: Sequence[str], sql: str
+) -> tuple[str, ...]:
+    if not names:
+        return ()
+    known = {name for (name,) in db.execute(sql)}
+    for place, name in enumerate(names):
+        if name not in known:
+            raise no_such(field[:-1], name, known, f"$.filter.{field}[{place}]")
+    return tuple(sorted(set(names)))
+
+
+def _keys(
+    db: apsw.Connection, kept: Filter
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """The numbers of experiments and batches; with both, of those batches that are of these
+    experiments, alone."""
+    experiments = {_experiment(db, name, place) for place, name in enumerate(kept.experiments)}
+    batches = {_batch(db, name, place) for place, name in enumerate(kept.batches)}
+    if experiments and batches:
+        return None, tuple(sorted(batches & batches_of(db, experiments)))
+    return tuple(sorted(experiments)) or None, tuple(sorted(batches)) or None
+
+
+def batches_of(db: apsw.Connection, experiments: Iterable[int]) -> set[int]:
+    """The numbers of all batches that were started for these experiments."""
+    return {key for (key,) in db.execute(_OF_EXPERIMENTS, (json.dumps(list(experiments)),))}
+
+
+def _experiment(db: apsw.Connection, name: str, place: int) -> int:
+    row = db.execute(_EXPERIMENT, (name,)).fetchone()
+    if row is None:
+        known = (each for (each,) in db.execute(_EXPERIMENTS))
+        raise no_such("experiment", name, known, f"$.filter.experiments[{place}]")
+    return int(row[0])
+
+
+def _batch(db: apsw.Connection, name: str, place: int) -> int:
+    row = db.execute(_BATCH, (name,)).fetchone()
+    if row is None:
+        try:
+            found = batch_questions.find(db, name)
+        except LedgerError as error:
+            where = f"$.filter.batches[{place}]"
+            raise LedgerError(error.code, error.message, field=where, hint=error.hint) from None
+        row = db.execute(_BATCH, (found,)).fetchone()
+        assert row is not None
+    return int(row[0])

@@ -1,0 +1,236 @@
+"""Sums of a range out of the buckets that make it up: in all, by key, or by slices of time."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import apsw
+
+from personad.projections.asked import Asked, Slice
+from personad.projections.batch_costs import exact_sum
+from personad.projections.buckets import QUARTERS_AN_HOUR, SUM_MAX, Buckets, Family, Tier, cover
+
+By = Literal["bucket", "key", "experiment", "batch"]
+Sums = dict[int, list[int]]
+"""By slice or key."""
+_SHORTEST_DAY = 23 * QUARTERS_AN_HOUR
+"""In less there is no whole day, or one that zones have on a change of their own."""
+_SEEKS_MAX = 20_000
+"""Up to so many (bucket, key) are looked up one by one; beyond that a scan is faster."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is summed: SQL over a family's rows, `s`, and over what its key stands for, `k`."""
+
+    family: Family
+    sums: tuple[str, ...]
+    also: str = ""
+    """A condition that every row has to meet."""
+
+    @property
+    def keys(self) -> str:
+        """The table that the family's key is a number of."""
+        return self.family.key
+
+    @property
+    def needs_keys(self) -> bool:
+        return any("k." in each for each in (*self.sums, self.also))
+
+
+class Run(NamedTuple):
+    """Adjacent buckets of a tier, which may be of several slices."""
+
+    tier: Tier
+    low: int
+    high: int
+    lows: list[int]
+    """Where each part begins,"""
+    slices: list[int]
+    """and of which slice it is."""
+
+
+def runs(asked: Asked, tiers: Sequence[Tier], slices: Sequence[Slice]) -> list[Run]:
+    """The fewest runs of buckets that make up the slices."""
+    found: dict[tuple[Tier, int], Run] = {}
+    for place, part in enumerate(slices):
+        for tier, low, high in _pieces(asked, tiers, part):
+            before = found.pop((tier, low), None)
+            lows, places = (before.lows, before.slices) if before else ([], [])
+            lows.append(low)
+            places.append(place)
+            found[tier, high] = Run(tier, before.low if before else low, high, lows, places)
+    return list(found.values())
+
+
+def _pieces(asked: Asked, tiers: Sequence[Tier], part: Slice) -> Iterator[tuple[Tier, int, int]]:
+    end = min(part.end, asked.end)
+    if end - part.first < _SHORTEST_DAY:
+        tiers = [tier for tier in tiers if tier != "day"]
+    if part.first < end:
+        yield from cover(part.first, end, tiers, asked.stale, asked.home)
+
+
+def whole(asked: Asked) -> list[Slice]:
+    """The range in one piece."""
+    return [Slice("", asked.first, asked.end)]
+
+
+def by_slice(
+    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice]
+) -> list[list[int]]:
+    """The sums of each slice."""
+    found = [[0] * len(columns.sums) for _ in slices]
+    for place, (_, *sums) in _of_slices(db, asked, columns, slices, ("bucket",)):
+        _add(found[place], sums)
+    return [_bounded(each) for each in found]
+
+
+def by_slice_and_key(
+    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice]
+) -> list[Sums]:
+    """The sums of each slice, by the family's key."""
+    found = [_sums_of(columns) for _ in slices]
+    for place, (_, key, *sums) in _of_slices(db, asked, columns, slices, ("bucket", "key")):
+        _add(found[place][key], sums)
+    return [_all_bounded(each) for each in found]
+
+
+def by_key(db: apsw.Connection, asked: Asked, columns: Columns, by: By) -> Sums:
+    """The sums of the whole range, by the numbers of that dimension."""
+    found = _sums_of(columns)
+    buckets = _buckets(asked, columns.family, (by,))
+    days = columns.family.experiments if _is_plain(asked, columns, by) else buckets
+    for run in runs(asked, buckets.tiers, whole(asked)):
+        source = days if run.tier == "day" else buckets
+        for key, *sums in _rows(db, asked, columns, source, run, (by,)):
+            _add(found[key], sums)
+    return _all_bounded(found)
+
+
+def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:
+    """The sums of the whole range."""
+    found = [0] * len(columns.sums)
+    buckets = _buckets(asked, columns.family, ())
+    for run in runs(asked, buckets.tiers, whole(asked)):
+        for sums in _rows(db, asked, columns, buckets, run, ()):
+            _add(found, sums)
+    return _bounded(found)
+
+
+def _of_slices(
+    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice], by: Sequence[By]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Rows with the place of their slice; the bucket is a row's first column."""
+    buckets = _buckets(asked, columns.family, by)
+    for run in runs(asked, buckets.tiers, slices):
+        at = -1
+        for row in _rows(db, asked, columns, buckets, run, by):
+            while at + 1 < len(run.lows) and run.lows[at + 1] <= row[0]:
+                at += 1
+            yield run.slices[at], row
+
+
+def _sums_of(columns: Columns) -> Sums:
+    return defaultdict(lambda: [0] * len(columns.sums))
+
+
+def _is_plain(asked: Asked, columns: Columns, by: By) -> bool:
+    """Whether days by experiment and nothing else will do."""
+    if by != "experiment" or columns.needs_keys or asked.experiments is not None:
+        return False
+    return not asked.providers and not asked.models
+
+
+def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
+    if asked.batches is not None or "batch" in by:
+        return family.batch
+    if asked.experiments is not None or "experiment" in by:
+        return family.experiment
+    return family.total
+
+
+def _add(sums: list[int], more: Sequence[int | None]) -> None:
+    for place, each in enumerate(more):
+        sums[place] += each or 0
+
+
+def _bounded(sums: Sequence[int]) -> list[int]:
+    """What the wire can carry."""
+    return [min(each, SUM_MAX) for each in sums]
+
+
+def _all_bounded(found: Sums) -> Sums:
+    return {key: _bounded(sums) for key, sums in found.items()}
+
+
+def _rows(
+    db: apsw.Connection,
+    asked: Asked,
+    columns: Columns,
+    buckets: Buckets,
+    run: Run,
+    by: Sequence[By],
+) -> Iterator[tuple[int, ...]]:
+    for sums in ("sum({})".format, exact_sum):
+        sql, values = _query(
+            asked, columns, buckets, run, by, [sums(each) for each in columns.sums]
+        )
+        try:
+            yield from db.execute(sql, values).fetchall()  # type: ignore[misc]
+            return
+        except apsw.SQLError as error:
+            # SQL's own sum fails beyond 63 bits, and one that doesn't takes twice as long.
+            if "integer overflow" not in str(error):
+                raise
+
+
+def _query(
+    asked: Asked,
+    columns: Columns,
+    buckets: Buckets,
+    run: Run,
+    by: Sequence[By],
+    sums: Sequence[str],
+) -> tuple[str, dict[str, str | int]]:
+    source, values = _source(asked, buckets, run)
+    conditions = [columns.also] if columns.also else []
+    joined = columns.needs_keys
+    for name, names in (("provider", asked.providers), ("model", asked.models)):
+        if names:
+            joined = True
+            conditions.append(f"k.{name} IN (SELECT value FROM json_each(:{name}))")  # noqa: S608
+            values[name] = json.dumps(names)
+    if joined:
+        source += f" CROSS JOIN {columns.keys} AS k ON k.key = s.{columns.family.key}"
+    keys = [f"s.{columns.family.key if each == 'key' else each}" for each in by]
+    places = ", ".join(map(str, range(1, len(by) + 1)))
+    grouped = f" GROUP BY {places} ORDER BY {places}" if by else ""
+    where = " AND ".join(["s.bucket >= :low", "s.bucket < :high", *conditions])
+    return f"SELECT {', '.join([*keys, *sums])} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
+
+
+def _source(asked: Asked, buckets: Buckets, run: Run) -> tuple[str, dict[str, str | int]]:
+    """Where the rows are; those of wanted experiments or batches are looked up by their key."""
+    table = f"{buckets.name}_{run.tier}"
+    values: dict[str, str | int] = {"low": run.low, "high": run.high}
+    if "batch" in buckets.keys and asked.batches is not None:
+        values["batches"] = json.dumps(asked.batches)
+        index = buckets.name.removesuffix("_batch") + "_of_batch"
+        wanted = "json_each(:batches) AS b CROSS JOIN"
+        return f"{wanted} {table} AS s INDEXED BY {index} ON s.batch = b.value", values
+    if "experiment" in buckets.keys and asked.experiments is not None:
+        values["experiments"] = json.dumps(asked.experiments)
+        if len(asked.experiments) * (run.high - run.low) > _SEEKS_MAX:
+            wanted = "SELECT value FROM json_each(:experiments)"
+            return f"(SELECT * FROM {table} WHERE experiment IN ({wanted})) AS s", values  # noqa: S608
+        wanted = "json_each(:experiments) AS e CROSS JOIN"
+        values["buckets"] = json.dumps(list(range(run.low, run.high)))
+        return (
+            f"json_each(:buckets) AS t CROSS JOIN {wanted} {table} AS s "
+            "ON s.bucket = t.value AND s.experiment = e.value",
+            values,
+        )
+    return f"{table} AS s", values

@@ -239,23 +239,50 @@ def pause(txn: Transaction, request: b.Pause, context: Context) -> Answer:
         return _shown(txn, row)
     at, cause = txn.now, _cause(row, request)
     if row.status == "running" and leases.get(txn.db, row.batch).runner is not None:
-        pausing = b.BatchPausing(id=cause, at=at, batch=row.batch, reason=request.reason)
+        pausing = b.BatchPausing(
+            id=cause, at=at, batch=row.batch, reason=request.reason, message=request.message
+        )
         return _steer(txn, row, request, pausing)
-    paused = b.BatchPaused(id=cause, at=at, batch=row.batch, reason=request.reason)
+    paused = b.BatchPaused(
+        id=cause, at=at, batch=row.batch, reason=request.reason, message=request.message
+    )
     return _steer(txn, row, request, paused)
 
 
 def resume(txn: Transaction, request: b.Resume, context: Context) -> Answer:
     row = _batch(txn, request.batch)
     if row.status in ("partial", "failed"):
-        raise LedgerError("conflict", f"{row.batch} has ended: it is {row.status}")
-    cause = _cause(row, request)
-    answer = _steer(
-        txn,
-        row,
-        request,
-        b.BatchResumed(id=cause, at=txn.now, batch=row.batch, reason=request.reason),
+        raise LedgerError(
+            "conflict",
+            f"{row.batch} has ended: it is {row.status}",
+            hint=f"`persona batch retry {row.batch}` makes its failed personas again",
+        )
+    return _go_on(txn, row, request, context)
+
+
+def retry(txn: Transaction, request: b.RetryFailed, context: Context) -> Answer:
+    row = _batch(txn, request.batch)
+    if row.status not in ("partial", "failed") and not txn.knows(_cause(row, request)):
+        raise LedgerError(
+            "conflict",
+            f"{row.batch} is {row.status}: there is nothing to make again",
+            hint=f"`persona batch resume {row.batch}`" if row.status in b.OPEN else None,
+        )
+    return _go_on(txn, row, request, context)
+
+
+def _go_on(
+    txn: Transaction, row: BatchRow, request: b.Resume | b.RetryFailed, context: Context
+) -> Answer:
+    """The batch runs again, and is expected to be claimed."""
+    resumed = b.BatchResumed(
+        id=_cause(row, request),
+        at=txn.now,
+        batch=row.batch,
+        reason=request.reason,
+        changes=request.changes,
     )
+    answer = _steer(txn, row, request, resumed)
     held = leases.get(txn.db, row.batch)
     if held.runner is None:
         leases.put(txn.db, row.batch, held)
@@ -310,7 +337,10 @@ def _interrupt(txn: Transaction, row: BatchRow, reason: str) -> None:
 
 
 def _steer(
-    txn: Transaction, row: BatchRow, request: b.Pause | b.Resume | b.Cancel, event: AnyEvent
+    txn: Transaction,
+    row: BatchRow,
+    request: b.Pause | b.Resume | b.RetryFailed | b.Cancel,
+    event: AnyEvent,
 ) -> Answer:
     """Adds the event that the request asks for, once.
 
@@ -326,7 +356,7 @@ def _steer(
     return _shown(txn, row)
 
 
-def _cause(row: BatchRow, request: b.Pause | b.Resume | b.Cancel) -> UUID:
+def _cause(row: BatchRow, request: b.Pause | b.Resume | b.RetryFailed | b.Cancel) -> UUID:
     """The id of what the request brings about: sent again, it brings it about once."""
     return derived_id(tag(type(request)), row.batch, request.id or row.seq)
 
@@ -344,5 +374,6 @@ CHANGES: dict[type[Any], Callable[[Transaction, Any, Context], Answer]] = {
     b.Resign: resign,
     b.Pause: pause,
     b.Resume: resume,
+    b.RetryFailed: retry,
     b.Cancel: cancel,
 }

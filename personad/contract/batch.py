@@ -65,6 +65,20 @@ class Retry(Struct, frozen=True, kw_only=True):
     breaker_failures: Positive = 5
 
 
+class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a resumed batch does otherwise from now on; null: as before."""
+
+    budget_nanousd: NanoUsd | None = None
+    """With what was spent before."""
+    stop_on_budget: bool | None = None
+    concurrency: Positive | None = None
+    retry: Retry | None = None
+    timeout_ms: Milliseconds | None = None
+    call_timeout_ms: Milliseconds | None = None
+    source: Source | None = None
+    """Another one than it was planned from, and accepted as such."""
+
+
 class SegmentRef(Struct, frozen=True, kw_only=True):
     """Which records one persona is written from."""
 
@@ -109,16 +123,21 @@ class BatchPausing(Event, frozen=True, kw_only=True, tag="batch.pausing"):
 
     batch: BatchId
     reason: Name
+    message: Text | None = None
+    """What happened, and what to do about it."""
 
 
 class BatchPaused(Event, frozen=True, kw_only=True, tag="batch.paused"):
     batch: BatchId
     reason: Name
+    message: Text | None = None
+    """What happened, and what to do about it."""
 
 
 class BatchResumed(Event, frozen=True, kw_only=True, tag="batch.resumed"):
     batch: BatchId
     reason: Name
+    changes: Changes | None = None
 
 
 class BatchInterrupted(Event, frozen=True, kw_only=True, tag="batch.interrupted"):
@@ -317,6 +336,8 @@ class Pause(Request[BatchState], frozen=True, tag="pause"):
     reason: Name = "user"
     id: UUID | None = None
     """Of this request: sent again with the same id, it is done once."""
+    message: Text | None = None
+    """What happened, and what to do about it."""
 
 
 class Resume(Request[BatchState], frozen=True, tag="resume"):
@@ -325,6 +346,16 @@ class Resume(Request[BatchState], frozen=True, tag="resume"):
     batch: BatchId
     reason: Name = "user"
     id: UUID | None = None
+    changes: Changes | None = None
+
+
+class RetryFailed(Request[BatchState], frozen=True, tag="retry"):
+    """Has the failed personas of a `partial` or `failed` batch made again; the others stay."""
+
+    batch: BatchId
+    reason: Name = "retry"
+    id: UUID | None = None
+    changes: Changes | None = None
 
 
 class Cancel(Request[BatchState], frozen=True, tag="cancel"):

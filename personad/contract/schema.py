@@ -30,6 +30,7 @@ AnyRequest = (
     | batch.Resign
     | batch.Pause
     | batch.Resume
+    | batch.RetryFailed
     | batch.Cancel
 )
 

@@ -179,7 +179,7 @@ def _state(
     personas: Sequence[PersonaRow],
     spent_on: Mapping[str, int],
 ) -> b.BatchState:
-    held = row.status in ("paused", "interrupted")
+    held = states.standing_as(row.status)
     return b.BatchState(
         batch=row.batch,
         experiment=row.experiment,
@@ -188,7 +188,7 @@ def _state(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(db, row, held=held),
+        counts=_counts(db, row, held),
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
@@ -200,13 +200,15 @@ def _state(
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=[_persona(each, spent_on, held=held) for each in personas],
+        personas=[_persona(each, spent_on, held) for each in personas],
         seq=row.seq,
         as_of=now,
     )
 
 
-def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.PersonaRow:
+def _persona(
+    row: PersonaRow, spent_on: Mapping[str, int], held: b.PersonaStatus | None
+) -> b.PersonaRow:
     error = None
     if row.error_kind:
         error = ErrorInfo(kind=row.error_kind, message=row.error_message or "")
@@ -214,7 +216,7 @@ def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.P
         index=row.index,
         persona=row.persona,
         name=row.name,
-        status="paused" if held and row.status in states.IN_FLIGHT else row.status,
+        status=held if held and row.status in states.IN_FLIGHT else row.status,
         attempts=row.attempts,
         duration_ms=row.duration_ms,
         cost_nanousd=spent_on.get(row.persona, 0),
@@ -222,17 +224,17 @@ def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.P
         accepted=bool(row.accepted) if row.accepted is not None else None,
         error=error,
         started_at=moment_of(row.started_at) if row.started_at is not None else None,
-        retry_at=moment_of(row.retry_at) if row.retry_at is not None else None,
+        retry_at=moment_of(row.retry_at) if row.retry_at is not None and not held else None,
         path=row.path,
     )
 
 
-def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
+def _counts(db: apsw.Connection, row: BatchRow, held: b.PersonaStatus | None) -> b.Counts:
     found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
     # Personas that are planned but not queued yet wait as well.
     found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
     if held:
-        found["paused"] = sum(found.pop(status, 0) for status in states.IN_FLIGHT)
+        found[held] = found.get(held, 0) + sum(found.pop(each, 0) for each in states.IN_FLIGHT)
     return b.Counts(**found)
 
 

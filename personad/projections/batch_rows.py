@@ -139,6 +139,7 @@ _LOAD_PERSONA = f"SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? AND per
 _LOAD_PERSONAS = f'SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  # noqa: S608
 _SAVE_BATCH = _saving("batch", BatchRow)
 _SAVE_PERSONA = _saving("persona", PersonaRow)
+_FAILED = "SELECT persona FROM persona WHERE batch = ? AND status = 'failed'"
 _INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
 
 
@@ -180,6 +181,12 @@ class Rows:
             found = self.db.execute(_LOAD_PERSONA, key).fetchone()
             self._personas[key] = _persona_row(found) if found else None
         return self._personas[key]
+
+    def failed(self, batch: str) -> list[PersonaRow]:
+        """The batch's failed personas."""
+        self.save()
+        found = [self.persona(batch, name) for (name,) in self.db.execute(_FAILED, (batch,))]
+        return [row for row in found if row is not None]
 
     def index_owner(self, batch: str, index: int) -> str | None:
         key = (batch, index)

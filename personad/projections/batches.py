@@ -121,10 +121,33 @@ def _steer(
     status = states.BATCH[line].get(row.status)
     if status is None:
         return f"{line} doesn't fit: {event.batch} is {row.status}"
+    if row.status in ("partial", "failed") and status == "running":
+        _queue_failed(rows, row)
     _move(row, seq, at, status)
     row.reason = event.reason
+    if isinstance(event, b.BatchResumed) and event.changes is not None:
+        _take_over(row, event.changes)
     rows.touch(row, seq)
     return None
+
+
+def _queue_failed(rows: Rows, row: BatchRow) -> None:
+    """A retry: the failed personas wait again."""
+    for persona in rows.failed(row.batch):
+        persona.status = "pending"
+        persona.error_kind = persona.error_message = persona.retry_at = None
+        rows.touch_persona(persona)
+    row.failed = 0
+
+
+def _take_over(row: BatchRow, changes: b.Changes) -> None:
+    """What of a resume's changes is shown."""
+    if changes.budget_nanousd is not None:
+        row.budget_nanousd = changes.budget_nanousd
+    if changes.concurrency is not None:
+        row.concurrency = changes.concurrency
+    if changes.source is not None:
+        row.source = changes.source.path
 
 
 def _advance(

@@ -88,4 +88,14 @@ PERSONA: dict[str, dict[PersonaStatus, PersonaStatus]] = {
 RUNNING: frozenset[str] = frozenset({"running", "pausing"})
 """States in which time counts as elapsed."""
 IN_FLIGHT: frozenset[str] = frozenset({"generating", "validating", "retrying"})
-"""Persona states that a batch without a runner shows as `paused`."""
+"""Persona states that a batch without a runner shows as something else."""
+
+
+def standing_as(status: str) -> PersonaStatus | None:
+    """What those in flight are shown as, in a batch of this state; None: as they are.
+
+    A cancelled batch never comes to them: they are as if nobody had begun.
+    """
+    if status in ("paused", "interrupted"):
+        return "paused"
+    return "pending" if status == "cancelled" else None

@@ -119,6 +119,7 @@ RESUME: dict[str, str | None] = {
     "paused": "running",
     "interrupted": "running",
 }
+RETRY: dict[str, str | None] = {"partial": "running", "failed": "running"}
 CANCEL: dict[str, str | None] = dict.fromkeys(
     ("queued", "running", "pausing", "paused", "interrupted", "cancelled"), "cancelled"
 )
@@ -127,8 +128,8 @@ CANCEL: dict[str, str | None] = dict.fromkeys(
 @pytest.mark.parametrize("status", BATCH_STATES)
 @pytest.mark.parametrize(
     ("request_type", "allowed"),
-    [(b.Pause, PAUSE), (b.Resume, RESUME), (b.Cancel, CANCEL)],
-    ids=["pause", "resume", "cancel"],
+    [(b.Pause, PAUSE), (b.Resume, RESUME), (b.RetryFailed, RETRY), (b.Cancel, CANCEL)],
+    ids=["pause", "resume", "retry", "cancel"],
 )
 def test_each_request_in_each_state(
     core: Core,
@@ -147,6 +148,40 @@ def test_each_request_in_each_state(
             core.do(asked)
         assert refused.value.code == "conflict"
         assert core.show().status == status
+
+
+def test_a_retry_makes_the_failed_ones_wait_again_and_leaves_the_others(core: Core) -> None:
+    core.append(*planned())
+    put(core, "persona.failed", persona="p1")
+    put(core, "persona.generating", persona="p2")
+    put(core, "persona.completed", persona="p2")
+    put(core, "batch.finished partial")
+    request = b.RetryFailed(batch="batch-a", id=fresh_id())
+
+    for state in (core.do(request), core.do(request)):
+        assert state.status == "running"
+        assert [row.status for row in state.personas[:2]] == ["pending", "completed"]
+        assert (state.counts.failed, state.counts.completed) == (0, 1)
+        assert state.personas[0].error is None
+    assert core.do(b.Claim(batch="batch-a", runner="r1")).status == "running"
+
+
+def test_what_a_resume_changes_is_shown(core: Core) -> None:
+    in_batch_state(core, "paused")
+    changes = b.Changes(budget_nanousd=5_000, concurrency=7)
+
+    state = core.do(b.Resume(batch="batch-a", id=fresh_id(), changes=changes))
+
+    assert (state.cost.budget_nanousd, state.concurrency) == (5_000, 7)
+
+
+def test_nothing_of_a_cancelled_batch_is_in_flight(core: Core) -> None:
+    in_batch_state(core, "running")
+    state = core.do(b.Cancel(batch="batch-a", id=fresh_id()))
+
+    assert state.counts.generating == 0
+    assert {row.status for row in state.personas} == {"pending"}
+    assert state.counts.pending == state.total
 
 
 def test_a_batch_that_somebody_runs_is_pausing_until_that_runner_is_done(core: Core) -> None:

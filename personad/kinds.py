@@ -21,6 +21,8 @@ KINDS: dict[str, int] = {
     "batch.resumed": 4,
     "batch.interrupted": 5,
     "batch.finished": 6,
+    "batch.held": 7,
+    "batch.slept": 8,
     "persona.queued": 10,
     "persona.generating": 11,
     "persona.validating": 12,

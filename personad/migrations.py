@@ -18,7 +18,13 @@ from personad.copying import alone_on, copy
 
 Migration = Callable[[apsw.Connection], None]
 
-MIGRATIONS: Sequence[Migration] = ()
+
+def _add_sleep(db: apsw.Connection) -> None:
+    """What the machine slept while a batch was running; nobody had counted it."""
+    db.execute("ALTER TABLE batch ADD COLUMN slept_us INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: Sequence[Migration] = (_add_sleep,)
 
 FORMAT = 1 + len(MIGRATIONS)
 """Of a database file that this release makes."""

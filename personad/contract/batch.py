@@ -149,6 +149,23 @@ class BatchInterrupted(Event, frozen=True, kw_only=True, tag="batch.interrupted"
     reason: Name
 
 
+class BatchHeld(Event, frozen=True, kw_only=True, tag="batch.held"):
+    """Its runner starts no call for a while; without a `reason`, it goes on."""
+
+    batch: BatchId
+    reason: Name | None = None
+    """`breaker`, `rate limit` or `budget`."""
+    until: Moment | None = None
+    """When it will try again, where that is known."""
+
+
+class BatchSlept(Event, frozen=True, kw_only=True, tag="batch.slept"):
+    """The machine slept while the batch was running: that time is not its own."""
+
+    batch: BatchId
+    slept_ms: Milliseconds
+
+
 class BatchFinished(Event, frozen=True, kw_only=True, tag="batch.finished"):
     batch: BatchId
     status: Ended
@@ -247,6 +264,8 @@ class BatchUsage(Struct, frozen=True, kw_only=True):
     output_tokens: Count
     cache_read_tokens: Count
     cache_write_tokens: Count
+    unpriced_calls: Count = 0
+    """Nobody knows what they cost: it is in no sum."""
 
 
 class PersonaRow(Struct, frozen=True, kw_only=True):
@@ -281,6 +300,8 @@ class BatchSummary(Struct, frozen=True, kw_only=True):
     failed: Count
     started_at: Moment
     cost_nanousd: NanoUsd
+    unpriced_calls: Count = 0
+    """Their cost is not in it, as nobody knows it."""
 
 
 class BatchState(Reply, frozen=True, tag="batch"):

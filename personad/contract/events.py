@@ -24,6 +24,8 @@ AnyEvent = (
     | batch.BatchPaused
     | batch.BatchResumed
     | batch.BatchInterrupted
+    | batch.BatchHeld
+    | batch.BatchSlept
     | batch.BatchFinished
     | batch.PersonaQueued
     | batch.PersonaGenerating

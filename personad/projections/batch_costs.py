@@ -22,9 +22,12 @@ SPENT = f"""(
   SELECT {_SPENT_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = sums.dim
   WHERE sums.batch = (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""  # noqa: S608
 """SQL for what the `batch` of a query has spent."""
+_UNPRICED_SUM = "coalesce(sum(iif(outcome = 'unknown', 0, unpriced_calls)), 0)"
+UNPRICED = SPENT.replace(_SPENT_SUM, _UNPRICED_SUM)
+"""SQL for how many of its calls have no known price."""
 _OF_BATCH = f"""
 SELECT {_SPENT_SUM}, 0, 0, sum(calls),
-       {", ".join(exact_sum(each) for each in SUMS[-4:])}
+       {", ".join(exact_sum(each) for each in SUMS[-4:])}, {_UNPRICED_SUM}
 FROM cost_batch_quarter JOIN dim ON dim.key = dim
 WHERE cost_batch_quarter.batch = (SELECT key FROM batch_key WHERE batch = ?)
 """  # noqa: S608 - expressions of ours
@@ -51,6 +54,7 @@ class OfBatch(NamedTuple):
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    unpriced_calls: int = 0
 
 
 def of_batch(db: apsw.Connection, batch: str) -> OfBatch:

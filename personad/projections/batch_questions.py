@@ -18,7 +18,7 @@ from personad.projections.batches import elapsed_us
 
 _LIST = f"""
 SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
-  {batch_costs.SPENT}
+  {batch_costs.SPENT}, {batch_costs.UNPRICED}
 FROM batch
 WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
@@ -82,6 +82,7 @@ def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
                 failed=failed,
                 started_at=moment_of(started_at),
                 cost_nanousd=cost,
+                unpriced_calls=unpriced,
             )
             for (
                 batch,
@@ -94,6 +95,7 @@ def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
                 failed,
                 started_at,
                 cost,
+                unpriced,
             ) in found
         ]
     )
@@ -192,7 +194,7 @@ def _state(
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
-        slept_ms=0,
+        slept_ms=row.slept_us // 1_000,
         eta_ms=told.eta,
         cost=_cost(row, told.sums),
         usage=_usage(told.sums),
@@ -275,4 +277,5 @@ def _usage(sums: batch_costs.OfBatch) -> b.BatchUsage:
         output_tokens=sums.output_tokens,
         cache_read_tokens=sums.cache_read_tokens,
         cache_write_tokens=sums.cache_write_tokens,
+        unpriced_calls=sums.unpriced_calls,
     )

@@ -32,7 +32,8 @@ CREATE TABLE batch (
   active_us INTEGER NOT NULL,         -- time spent running before `running_since`
   seq INTEGER NOT NULL,               -- the newest event that changed this batch
   previous_seq INTEGER NOT NULL,      -- what `seq` was before that commit
-  moved_seq INTEGER NOT NULL          -- the newest event that changed its status
+  moved_seq INTEGER NOT NULL,         -- the newest event that changed its status
+  slept_us INTEGER NOT NULL DEFAULT 0 -- of the running time, what the machine slept
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batch_by_status ON batch (status) WHERE status IN
   ('queued', 'running', 'pausing', 'paused', 'interrupted');
@@ -88,6 +89,7 @@ class BatchRow:
     seq: int = 0
     previous_seq: int = 0
     moved_seq: int = 0
+    slept_us: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -131,6 +131,26 @@ def _steer(
     return None
 
 
+def _hold(rows: Rows, seq: int, at: int, event: b.BatchHeld) -> str | None:
+    row = rows.batch(event.batch)
+    if row is None:
+        return f"{event.batch} was never started"
+    # Said too late: the batch stands still for another reason.
+    if row.status in ("queued", "running"):
+        row.reason = event.reason
+        rows.touch(row, seq)
+    return None
+
+
+def _sleep(rows: Rows, seq: int, at: int, event: b.BatchSlept) -> str | None:
+    row = rows.batch(event.batch)
+    if row is None:
+        return f"{event.batch} was never started"
+    row.slept_us = min(row.slept_us + event.slept_ms * 1_000, _LAST_US)
+    rows.touch(row, seq)
+    return None
+
+
 def _queue_failed(rows: Rows, row: BatchRow) -> None:
     """A retry: the failed personas wait again."""
     for persona in rows.failed(row.batch):
@@ -215,14 +235,17 @@ def _fill(row: BatchRow, persona: PersonaRow, at: int, event: AnyEvent) -> None:
 
 
 def elapsed_us(row: BatchRow, now: datetime) -> int:
-    """How long the batch has been running, pauses left out, in microseconds."""
+    """How long the batch has been running, pauses and sleep left out, in microseconds."""
     since = row.running_since
-    return row.active_us + (max(0, microseconds(now) - since) if since is not None else 0)
+    active_us = row.active_us + (max(0, microseconds(now) - since) if since is not None else 0)
+    return max(0, active_us - row.slept_us)
 
 
 _STEPS: dict[type[Event], Callable[[Rows, int, int, Any], str | None]] = {
     b.BatchStarted: _start,
     b.PersonaQueued: _queue,
+    b.BatchHeld: _hold,
+    b.BatchSlept: _sleep,
     **dict.fromkeys(
         (b.BatchPausing, b.BatchPaused, b.BatchResumed, b.BatchInterrupted, b.BatchFinished), _steer
     ),

@@ -11,8 +11,10 @@ import msgspec
 import pytest
 from persona.generation import books, responses
 from persona.generation.books import Books
+from persona.generation.gate import Gate
 from persona.generation.making import Piece, Shop, make
 from persona.generation.model import Draft
+from persona.generation.pace import Pace
 from persona.generation.plan import Wanted, make_plan
 from persona.generation.providers.base import (
     GenerationRequest,
@@ -23,9 +25,10 @@ from persona.generation.providers.base import (
     draft_from_json,
 )
 from persona.generation.responses import Saved
+from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
 
-from personad.contract.batch import BatchStarted, Cancel, Pause, Resume
+from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry
 
 from ..studio import Studio  # noqa: TID252
 
@@ -87,6 +90,7 @@ class Workshop:
                 required_fields=("name",),
                 accept=0.75,
                 rng=lambda: 0.0,
+                gate=Gate(Pace(1, 5), self.standing),
                 rest=self.standing.rest,
                 without_secrets=lambda text: text.replace("sk-1234", "[KEY]"),
             )
@@ -204,12 +208,37 @@ def test_an_error_is_told_without_the_key_in_it(studio: Studio) -> None:
 
     workshop = Workshop(studio, Scripted(refused))
 
-    assert not workshop.make()
+    with pytest.raises(StoppedByProvider, match=r"^bad key \[KEY\] see the manual$"):
+        workshop.make()
 
-    (failed,) = workshop.events("persona.failed")
-    assert failed.error.message == "bad key [KEY] see the manual"
+    assert workshop.events("persona.failed") == []
     (cost,) = workshop.events("cost.recorded")
     assert (cost.outcome, cost.cost_nanousd) == ("error", 0)
+
+
+def test_a_sleep_of_the_machine_ends_the_call_and_counts_against_nobody(studio: Studio) -> None:
+    shops: list[Shop] = []
+
+    class Dozing(Scripted):
+        async def generate(
+            self, request: GenerationRequest, on_progress: Progress | None = None
+        ) -> Response:
+            if len(self.asked) < 2:
+                self.asked.append(request.attempt)
+                shops[0].gate.woke()
+                await anyio.sleep_forever()
+            return await super().generate(request, on_progress)
+
+    workshop = Workshop(studio, Dozing(lambda request: GOOD), retry=Retry(retries=0))
+
+    async def dozing(shop: Shop, piece: Piece) -> bool:
+        shops.append(shop)
+        return await make(shop, piece)
+
+    assert workshop.make(then=dozing)
+    outcomes = [cost.outcome for cost in workshop.events("cost.recorded")]
+    assert outcomes == ["unknown", "unknown", "ok"]
+    assert workshop.provider.asked == [1, 2, 3]
 
 
 def test_a_response_that_cannot_be_kept_is_counted_all_the_same(studio: Studio) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from persona.generation.providers import provider
+from persona.generation.retry import StoppedByProvider
 
 from ..provider_server import Paid, ProviderServer, Turn  # noqa: TID252
 from ..provider_server.personas import in_french, with_an_invented_quote  # noqa: TID252
@@ -211,10 +212,7 @@ def test_what_broke_off_counts_as_unknown_and_is_tried_again(
 @pytest.mark.parametrize(
     ("turn", "kind"),
     [
-        (Turn(status=401), "authentication"),
-        (Turn(status=403), "authentication"),
         (Turn(status=404), "bad_request"),
-        (Turn(status=429, error="quota"), "quota_exhausted"),
         (Turn(status=400, error="content"), "content_refused"),
     ],
 )
@@ -228,6 +226,27 @@ def test_what_more_asking_does_not_mend_is_not_asked_again(
     (failed,) = shop.events("persona.failed")
     assert (failed.error.kind, failed.attempts) == (kind, 1)
     assert server.paid == {}
+
+
+@pytest.mark.parametrize(
+    ("turn", "reason"),
+    [
+        (Turn(status=401), "authentication"),
+        (Turn(status=403), "authentication"),
+        (Turn(status=429, error="quota"), "quota exhausted"),
+    ],
+)
+def test_what_no_other_call_would_fare_better_with_stops_all(
+    studio: Studio, turn: Turn, reason: str
+) -> None:
+    with ProviderServer([turn]) as server:
+        shop = workshop(studio, server)
+        with pytest.raises(StoppedByProvider) as stopped:
+            shop.make()
+
+    assert stopped.value.reason == reason
+    assert shop.events("persona.failed") == []
+    assert (server.paid, len(server.asked)) == ({}, 1)
 
 
 def test_a_server_that_is_down_withholds_nothing(studio: Studio) -> None:

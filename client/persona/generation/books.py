@@ -6,7 +6,7 @@ more line is kept free for what steers the batch, so that no work ever delays a 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
@@ -15,6 +15,7 @@ import msgspec
 
 from persona.client import Ledger
 from persona.generation.standing import HoldLost
+from persona.render.values import money
 from persona.spool import Recorder, Spool, Spooled
 from personad.contract import batch as b
 from personad.contract import cost as c
@@ -28,8 +29,32 @@ RETRY_S = 1.0
 PATIENCE_S = 3_600.0
 """How long a runner waits for a daemon that is away; then it ends, and its batch can be resumed."""
 
+WAIT_MIN_S, WAIT_MAX_S = 0.5, 15.0
+"""How long a call that has to wait for money does so before it asks again, though nothing of this
+runner's was billed meanwhile: others may have been."""
+
+_BILLS = (c.CostRecorded, c.CallAbandoned)
+"""What ends a reservation."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+
+class BudgetRefused(Exception):
+    """No call may be made any more: it could cost more than a budget has left."""
+
+    def __init__(self, refused: c.Refused) -> None:
+        spent, reserved = money(refused.spent_nanousd), money(refused.reserved_nanousd)
+        limit = money(refused.limit_nanousd)
+        super().__init__(
+            f"the next call could cost more than what is left of the {refused.budget} budget of "
+            f"{limit}: {spent} is spent, and {reserved} reserved or unresolved"
+        )
+        self.refused = refused
+
+
+async def _nobody_hears(_: bool) -> None:
+    """For who doesn't care why it takes so long."""
 
 
 class _Line:
@@ -50,6 +75,7 @@ class Books:
         self._steering = _Line(paths, autostart=autostart)
         # Threads of their own: behind work that fills all others, a renewal would come too late.
         self._threads = anyio.CapacityLimiter(LINES + 1)
+        self._billed = anyio.Event()
 
     async def claim(self) -> b.BatchStatus:
         """Raises LedgerError `conflict` where another runner has the batch."""
@@ -104,23 +130,40 @@ class Books:
         line = self._lines[about % LINES]
         fence = Fence(batch=self._batch, fence=self._fence) if held else None
         try:
-            return await self._by(line, lambda line: _recorded(line, events, fence))
+            has_it = await self._by(line, lambda line: _recorded(line, events, fence))
+            if has_it and any(
+                isinstance(each, c.CostRecorded | c.CallAbandoned) for each in events
+            ):
+                self._billed.set()
+                self._billed = anyio.Event()
+            return has_it
         except LedgerError as error:
             if error.code != "conflict" or not held:
                 raise
             await self._by(line, lambda line: _recorded(line, events, None))
             raise HoldLost(error.message) from None
 
-    async def start_call(self, call: c.StartCall, *, about: int) -> None:
+    async def start_call(
+        self,
+        call: c.StartCall,
+        *,
+        about: int,
+        waits: Callable[[bool], Awaitable[None]] = _nobody_hears,
+    ) -> None:
         """Returns once the call is granted; waits for as long as nobody can grant it.
 
+        What waits for money asks again when a call of this runner's was billed, and now and then.
+        `waits` is told that it begins, and that it is over.
+
         Raises:
+            BudgetRefused: a budget has too little left, and nothing in flight can change that.
             HoldLost: the batch is to start no more calls.
             LedgerError: the ledger refuses, or is away for too long.
         """
         fenced = msgspec.structs.replace(call, fence=self._fence)
-        until = anyio.current_time() + PATIENCE_S
+        until, wait_s = anyio.current_time() + PATIENCE_S, WAIT_MIN_S
         while True:
+            billed = self._billed
             try:
                 reply = await self._by(
                     self._lines[about % LINES], lambda line: line.ledger.ask(fenced)
@@ -131,15 +174,19 @@ class Books:
                 if error.code != "unavailable" or anyio.current_time() >= until:
                     raise
                 logger.warning("no call can be granted now: %s", error)
-            else:
-                match reply:
-                    case c.Granted():
-                        return
-                    case c.Refused():
-                        raise LedgerError("budget-exceeded", f"the {reply.budget} budget is spent")
-                    case c.Wait():
-                        until = anyio.current_time() + PATIENCE_S
-            await anyio.sleep(RETRY_S)
+                await anyio.sleep(RETRY_S)
+                continue
+            match reply:
+                case c.Granted():
+                    await waits(False)
+                    return
+                case c.Refused():
+                    raise BudgetRefused(reply)
+                case c.Wait():
+                    await waits(True)
+            with anyio.move_on_after(wait_s):
+                await billed.wait()
+            until, wait_s = anyio.current_time() + PATIENCE_S, min(2 * wait_s, WAIT_MAX_S)
 
     async def settle(self) -> None:
         """Waits until nothing of this runner's is in a spool.

@@ -4,6 +4,7 @@ An event that may be recorded again by a runner that follows a dead one has an i
 from what it is about, so that it counts once.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 from persona.generation.quality import Scores
@@ -19,6 +20,14 @@ FREE = frozenset({"local", "simulated"})
 """Providers whose calls cost nothing, whatever they use."""
 AS_SPOKEN = frozenset({"local", "simulated"})
 """Providers that repeat what was said, in the language it was said in, and can't be corrected."""
+
+
+def held(batch: str, reason: str | None, until: datetime | None) -> b.BatchHeld:
+    return b.BatchHeld(id=event_id(), at=now(), batch=batch, reason=reason, until=until)
+
+
+def slept(batch: str, slept_ms: int) -> b.BatchSlept:
+    return b.BatchSlept(id=event_id(), at=now(), batch=batch, slept_ms=slept_ms)
 
 
 def generating(started: b.BatchStarted, persona: str, attempt: int) -> b.PersonaGenerating:

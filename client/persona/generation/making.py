@@ -19,8 +19,10 @@ from persona.generation import asking, facts, responses
 from persona.generation.answers import read_draft
 from persona.generation.books import Books
 from persona.generation.cleaning import clean_line
+from persona.generation.gate import Gate, Slept
 from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
 from persona.generation.output import write_persona
+from persona.generation.pace import Turn
 from persona.generation.prompts import Prompt
 from persona.generation.providers.base import (
     GenerationRequest,
@@ -34,7 +36,13 @@ from persona.generation.providers.base import (
 from persona.generation.quality import Scores, score_persona
 from persona.generation.quality.faithfulness import without_invented
 from persona.generation.responses import Saved
-from persona.generation.retry import is_worth_another, wait_ms
+from persona.generation.retry import (
+    ALL_STOP,
+    StoppedByProvider,
+    is_failure,
+    is_worth_another,
+    wait_ms,
+)
 from persona.identity import call_id, now
 from personad.contract import batch as b
 from personad.contract import cost as c
@@ -63,6 +71,7 @@ class Shop(Struct, frozen=True, kw_only=True):
     required_fields: tuple[str, ...]
     accept: float
     rng: Callable[[], float]
+    gate: Gate
     rest: Callable[[float], Awaitable[None]]
     """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
     without_secrets: Callable[[str], str]
@@ -86,6 +95,7 @@ async def make(shop: Shop, piece: Piece) -> bool:
 
     Raises:
         HoldLost: the batch is another runner's now, or is to start no more calls.
+        StoppedByProvider, BudgetRefused: no other persona can be made either.
         OSError: a response, or the persona's files, can't be written.
     """
     try:
@@ -100,11 +110,14 @@ async def make(shop: Shop, piece: Piece) -> bool:
     while True:
         attempt += 1
         saved: Saved | None = None
+        turn = await shop.gate.enter()
         try:
-            saved = await _call(shop, piece, attempt, repair)
+            saved = await _called(shop, piece, attempt, repair, turn)
             await _finish(shop, piece, saved)
         except ProviderError as error:
-            failures += error.kind != "rate_limit"
+            if error.kind in ALL_STOP:
+                raise StoppedByProvider(error.kind, _told(shop, error.message)) from None
+            failures += is_failure(error, turn)
             if not is_worth_another(shop.started.retry, error, failures):
                 await _give_up(shop, piece, attempt, error)
                 return False
@@ -113,6 +126,7 @@ async def make(shop: Shop, piece: Piece) -> bool:
                 repair = asking.repair(shop.started, _prompt(shop, piece), saved, error)
                 repaired = repair is not None
             delay_ms = 0 if repair else wait_ms(shop.started.retry, error, failures, shop.rng)
+            delay_ms = max(delay_ms, round(shop.gate.held_s() * 1_000))
             told = ErrorInfo(kind=error.kind, message=_told(shop, error.message))
         else:
             return True
@@ -154,6 +168,22 @@ def _prompt(shop: Shop, piece: Piece) -> Prompt:
     return asking.prompt_of(shop.started, shop.segments[piece.index - 1], shop.language)
 
 
+async def _called(
+    shop: Shop, piece: Piece, attempt: int, repair: Repair | None, turn: Turn
+) -> Saved:
+    """As `_call`; how it ended is told at the gate."""
+    try:
+        saved = await _call(shop, piece, attempt, repair)
+    except ProviderError as error:
+        await shop.gate.leave(turn, error)
+        raise
+    except BaseException:
+        shop.gate.drop(turn)
+        raise
+    await shop.gate.leave(turn, None)
+    return saved
+
+
 async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -> Saved:
     """One attempt: granted, called, kept, its cost recorded.
 
@@ -174,6 +204,7 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
             experiment=started.experiment,
         ),
         about=piece.index,
+        waits=shop.gate.waits_for_money,
     )
     try:
         generating = facts.generating(started, piece.persona, attempt)
@@ -256,10 +287,11 @@ def _request(
 async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
     told = None if shop.on_tokens is None else partial(shop.on_tokens, request.index)
     try:
-        with anyio.fail_after(request.timeout_s):
+        with anyio.fail_after(request.timeout_s) as scope, shop.gate.flying(scope):
             return await shop.provider.generate(request, told)
     except TimeoutError:
         raise ProviderError("timeout", f"no answer within {request.timeout_s:g} s") from None
+    raise Slept
 
 
 def _request_id(given: str | None) -> str | None:

@@ -2,17 +2,34 @@
 
 from collections.abc import Callable
 
+from persona.generation.gate import Slept
+from persona.generation.pace import Turn
 from persona.generation.providers.base import ErrorKind, ProviderError
 from personad.contract.batch import Retry
 
 WORTH_ANOTHER: frozenset[ErrorKind] = frozenset(
     {"timeout", "server_error", "connection", "invalid_output"}
 )
+ALL_STOP: frozenset[ErrorKind] = frozenset({"authentication", "quota_exhausted"})
+"""What no other persona's call would fare better with."""
 DELAY_MAX_MS = 10 * 60 * 1_000
 RATE_LIMIT_DELAY_MS = 5_000
 """Where a rate limit names no time."""
 ASKED_MIN_MS, ASKED_MAX_MS = 100, 24 * 3_600 * 1_000
 """What is believed of a time that a provider names: neither a flood nor for ever."""
+
+
+class StoppedByProvider(Exception):
+    """Nobody's persona can be made: a key is not taken, or what was paid in advance is used up."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.reason = kind.replace("_", " ")
+
+
+def is_failure(error: ProviderError, turn: Turn) -> bool:
+    """Whether it counts against its persona; it doesn't where nobody had expected an answer."""
+    return not (error.kind == "rate_limit" or turn.is_probe or isinstance(error, Slept))
 
 
 def is_worth_another(retry: Retry, error: ProviderError, failures: int) -> bool:

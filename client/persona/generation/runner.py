@@ -8,13 +8,13 @@ alone; a signal or its starter's death only asks the ledger for a pause. Once it
 says so into the pipe FD.
 """
 
-import errno
 import functools
 import logging
 import os
 import random
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,18 +25,21 @@ import msgspec
 
 from persona.failures import without_secrets
 from persona.generation import facts, kept_plan, responses, steering
-from persona.generation.books import Books
+from persona.generation.books import Books, BudgetRefused
+from persona.generation.course import finish_of, left_of, reason_of
+from persona.generation.gate import Gate
 from persona.generation.launch import BEGUN, LOG
 from persona.generation.making import Piece, Shop, make
 from persona.generation.output import OutputError, prepare_folder
+from persona.generation.pace import Pace
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
-from persona.generation.providers.keys import KeyProblem, file_keys
+from persona.generation.providers.keys import file_keys
+from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
-from persona.identity import now
+from persona.generation.terms import EVENTS, in_force
 from personad.contract import batch as b
-from personad.contract.base import derived_id
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read
 from personad.contract.paths import Paths, resolve_paths
@@ -44,7 +47,6 @@ from personad.contract.settings import ConfigurationError, Settings, load
 
 PAUSE_S = 10.0
 """How long a pause is asked for while the ledger is away."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO = frozenset({"0", "false", "no", "off"})
 
 THREADS = 4
@@ -65,6 +67,8 @@ class Runner:
         self.books = Books(paths, batch, name, autostart=autostart)
         self.run_dir = paths.runs_dir / batch
         self.standing = Standing()
+        self.gate: Gate | None = None
+        """Where calls wait, once there is a provider to be called."""
         self.stopped_by: str | None = None
         """Why this run can't go on, where it is its own trouble."""
 
@@ -90,6 +94,7 @@ class Runner:
                 watching.start_soon(steering.keep_hold, self.books, self.standing)
                 watching.start_soon(steering.listen, self.paths, self.batch, self.standing)
                 watching.start_soon(steering.hear_signals, self.standing, self._pause)
+                watching.start_soon(steering.mind_sleep, self._slept)
                 if self.tied:
                     watching.start_soon(steering.mind_the_starter, sys.stdin.fileno(), self._pause)
                 await self._work(watching)
@@ -127,7 +132,7 @@ class Runner:
     async def _give_up(self, error: Exception) -> None:
         """Logs what should not have happened, and leaves a batch that stands still, not hangs."""
         logger.error("the run ends", exc_info=error)
-        reason = _reason(error)
+        reason = reason_of(error)
         self.stopped_by = reason
         if self.standing.hold_lost:
             return
@@ -139,12 +144,12 @@ class Runner:
             logger.error("the batch could not be paused: %s", away)
 
     async def _started(self) -> b.BatchStarted:
-        reply = await self.books.ask(Read(types=["batch.started"], batch=self.batch, limit=1))
-        (recorded,) = reply.events
-        assert isinstance(recorded.event, b.BatchStarted)
-        return recorded.event
+        reply = await self.books.ask(Read(types=EVENTS, batch=self.batch))
+        return in_force(recorded.event for recorded in reply.events)
 
     def _shop(self, started: b.BatchStarted, plan: Plan) -> Shop:
+        pace = Pace(started.concurrency, started.retry.breaker_failures)
+        self.gate = Gate(pace, self.standing, tell=self._held)
         quality = self.settings.quality
         weights = {
             name: getattr(quality.weights, name) for name in quality.weights.__struct_fields__
@@ -166,6 +171,7 @@ class Runner:
             required_fields=quality.required_fields,
             accept=quality.accept,
             rng=random.random,
+            gate=self.gate,
             rest=self.standing.rest,
             without_secrets=partial(without_secrets, environ=_secrets()),
         )
@@ -177,7 +183,7 @@ class Runner:
             await self.books.record(queue_of(shop.started, plan.segments))
             await self.books.settle()
             state = await self.books.show()
-        pieces = _left(state, self.run_dir / "calls")
+        pieces = left_of(state, self.run_dir / "calls")
         async with anyio.create_task_group() as working:
             working.start_soon(self._until_at_once, working.cancel_scope)
             async with anyio.create_task_group() as workers:
@@ -200,7 +206,13 @@ class Runner:
                 await steering.look(self.books, self.standing)
                 return
             except OSError as error:
-                await self._stop(_reason(error), f"{piece.persona} was not made: {error}")
+                await self._stop(reason_of(error), f"{piece.persona} was not made: {error}")
+                return
+            except BudgetRefused as error:
+                await self._stop("budget", str(error))
+                return
+            except StoppedByProvider as error:
+                await self._stop(error.reason, str(error))
                 return
 
     async def _let_go(self, shop: Shop) -> bool:
@@ -212,10 +224,12 @@ class Runner:
         ended = state.counts.completed + state.counts.failed == state.total
         if state.status in ("queued", "running") and not ended:
             self.standing.now_is(state.status)
+            # Somebody wants it to be tried again.
+            self.stopped_by = None
             return False
         finish = None
         if state.status in ("queued", "running", "pausing"):
-            finish = _finish(state) if ended else None
+            finish = finish_of(state) if ended else None
             status = finish.status if finish else "paused"
             at = finish.at if finish else None
             state = msgspec.structs.replace(state, status=status, finished_at=at)
@@ -235,7 +249,7 @@ class Runner:
         try:
             await anyio.to_thread.run_sync(sum_up, shop, state)
         except (OSError, OutputError) as error:
-            await self._stop(_reason(error), f"no index could be written: {error}")
+            await self._stop(reason_of(error), f"no index could be written: {error}")
             return False
         return True
 
@@ -258,16 +272,28 @@ class Runner:
             return not self.standing.going_on
         return True
 
+    async def _held(self, reason: str | None, until: datetime | None) -> None:
+        await self.books.record([facts.held(self.batch, reason, until)], held=False)
+
+    async def _slept(self, slept_ms: int) -> None:
+        """The machine has slept: its lease is renewed before anybody misses it."""
+        logger.info("the machine slept for %.1f s", slept_ms / 1_000)
+        if self.gate is not None:
+            self.gate.woke()
+        await steering.look(self.books, self.standing)
+        if self.standing.going_on:
+            await self.books.record([facts.slept(self.batch, slept_ms)], held=False)
+
     async def _stop(self, reason: str, why: str) -> None:
         """Pauses because of a trouble of this run's own."""
         logger.error("%s: %s", reason, why)
         if self.stopped_by is None and not self.standing.hold_lost:
             self.stopped_by = reason
-            await self._pause(reason)
+            await self._pause(reason, why)
 
-    async def _pause(self, reason: str) -> None:
+    async def _pause(self, reason: str, message: str | None = None) -> None:
         logger.info("pausing: %s", reason)
-        request = b.Pause(batch=self.batch, reason=reason)
+        request = b.Pause(batch=self.batch, reason=reason, message=message)
         try:
             state = await self.books.ask(request, patience_s=PAUSE_S)
         except LedgerError as error:
@@ -277,45 +303,6 @@ class Runner:
             logger.warning("no pause: %s", error)
         else:
             self.standing.now_is(state.status)
-
-
-def _reason(error: Exception) -> str:
-    """A pause's reason, as short as one word is clear."""
-    match error:
-        case OSError() if error.errno in _FULL:
-            return "disk full"
-        case KeyProblem():
-            return "no key"
-        case OSError() | OutputError():
-            return "output folder"
-        case _:
-            return "error"
-
-
-def _left(state: b.BatchState, calls_dir: Path) -> Iterator[Piece]:
-    """What is still to be made, in order, each with what was already received for it."""
-    found: dict[str, list[responses.Saved]] = {}
-    for saved in responses.load(calls_dir):
-        found.setdefault(saved.persona, []).append(saved)
-    for row in state.personas:
-        if row.status not in ("completed", "failed"):
-            yield Piece(
-                index=row.index,
-                persona=row.persona,
-                attempts=row.attempts,
-                saved=tuple(found.get(row.persona, ())),
-            )
-
-
-def _finish(state: b.BatchState) -> b.BatchFinished:
-    completed, failed = state.counts.completed, state.counts.failed
-    status: b.Ended = "completed" if not failed else "partial" if completed else "failed"
-    return b.BatchFinished(
-        id=derived_id("batch.finished", state.batch, state.seq),
-        at=now(),
-        batch=state.batch,
-        status=status,
-    )
 
 
 class _Harmless(logging.Formatter):

@@ -56,6 +56,22 @@ class Standing:
         if not self.going_on:
             raise HoldLost(f"the batch is {self.status}")
 
+    async def until_change(self, seconds: float) -> None:
+        """Returns when something was heard of, here or by `wake`, or the time is over.
+
+        Raises:
+            HoldLost: new calls may not be started any more.
+        """
+        if self.going_on:
+            with anyio.move_on_after(seconds):
+                await self._changed.wait()
+        if not self.going_on:
+            raise HoldLost(f"the batch is {self.status}")
+
+    def wake(self) -> None:
+        """Has those who wait look again."""
+        self._tell()
+
     def _tell(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()

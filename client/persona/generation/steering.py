@@ -7,6 +7,7 @@ the ledger for a pause; what the ledger then says is what holds.
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine
 
 import anyio
@@ -22,6 +23,9 @@ from personad.contract.nng import Subscriber
 from personad.contract.paths import Paths
 
 RENEW_S = 4.0
+SLEEP_LOOK_S = 1.0
+SLEPT_MIN_S = 0.5
+"""The two clocks are not read at the same time; a shorter sleep breaks no connection."""
 STOPPED_BY = {signal.SIGTERM: "shutdown", signal.SIGINT: "user"}
 
 Pause = Callable[[str], Coroutine[None, None, None]]
@@ -61,6 +65,30 @@ class _Glance(Struct):
     """All that a runner wants of a `BatchFrame`; most of them tell it what it did itself."""
 
     state: _Status | None
+
+
+def asleep_s() -> float:
+    """How long the machine has slept since it was started, in seconds, and a constant.
+
+    CLOCK_MONOTONIC stands still meanwhile and CLOCK_BOOTTIME does not (clock_gettime(2)).
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+async def mind_sleep(
+    slept: Callable[[int], Coroutine[None, None, None]], clock: Callable[[], float] = asleep_s
+) -> None:
+    """Tells for how many milliseconds the machine has slept, each time that it did."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        logger.info("this system does not tell when it slept")
+        return
+    before = clock()
+    while True:
+        await anyio.sleep(SLEEP_LOOK_S)
+        after = clock()
+        if after - before >= SLEPT_MIN_S:
+            await slept(round((after - before) * 1_000))
+        before = after
 
 
 async def listen(paths: Paths, batch: str, standing: Standing) -> None:

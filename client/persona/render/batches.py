@@ -9,7 +9,27 @@ from personad.contract.batch import (
 )
 
 from . import values
-from .tables import COUNT, DURATION, MONEY, SCORE, TEXT, WHEN, Column, Fact, Facts, Table, View
+from .tables import (
+    COUNT,
+    DURATION,
+    MONEY,
+    SCORE,
+    TEXT,
+    WHEN,
+    Column,
+    Fact,
+    Facts,
+    Kind,
+    Table,
+    View,
+)
+
+UNPRICED = -1
+"""In place of a cost that nobody knows."""
+COST = Kind(
+    lambda nanousd: "unpriced" if nanousd == UNPRICED else MONEY.shown(nanousd),
+    lambda nanousd: "" if nanousd == UNPRICED else MONEY.written(nanousd),
+)
 
 STATUS_STYLES: dict[str, str] = {
     "queued": "dim",
@@ -38,7 +58,11 @@ LIST_COLUMNS: tuple[Column[BatchSummary], ...] = (
     Column("Completed", lambda row: row.completed, COUNT),
     Column("Failed", lambda row: row.failed, COUNT),
     Column("Started", lambda row: row.started_at, WHEN),
-    Column("Cost", lambda row: row.cost_nanousd, MONEY),
+    Column(
+        "Cost",
+        lambda row: row.cost_nanousd or (UNPRICED if row.unpriced_calls else 0),
+        COST,
+    ),
 )
 
 PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
@@ -54,6 +78,12 @@ PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
 )
 
 
+_UNPRICED_COST: Column[PersonaRow] = Column(
+    "Cost", lambda row: row.cost_nanousd or (UNPRICED if row.attempts else 0), COST
+)
+"""Where a model's price is not known: whoever was asked for cost something."""
+
+
 def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) -> View:
     asked = f" that is {' or '.join(statuses)}" if statuses else " yet"
     empty = f"no batch{asked}; `persona generate --from PATH` makes one"
@@ -61,7 +91,10 @@ def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) ->
 
 
 def batch_show(state: BatchState) -> View:
-    return (Facts(tuple(_facts(state))), Table(PERSONA_COLUMNS, state.personas))
+    columns = PERSONA_COLUMNS
+    if state.usage.unpriced_calls:
+        columns = tuple(_UNPRICED_COST if each.title == "Cost" else each for each in columns)
+    return (Facts(tuple(_facts(state))), Table(columns, state.personas))
 
 
 def progress(state: BatchState) -> str:
@@ -98,7 +131,7 @@ def _facts(state: BatchState) -> list[Fact]:
         ("Asleep", values.duration(state.slept_ms) if state.slept_ms else None),
         ("Left", _eta(state)),
         ("Quality", None if state.quality is None else values.score(state.quality)),
-        ("Cost", values.money(cost.spent_nanousd)),
+        ("Cost", values.cost(cost.spent_nanousd, state.usage.unpriced_calls)),
         ("Reserved", values.money(cost.reserved_nanousd) if cost.reserved_nanousd else None),
         ("Unresolved", values.money(cost.unresolved_nanousd) if cost.unresolved_nanousd else None),
         ("Projected", _money(cost.projected_nanousd)),

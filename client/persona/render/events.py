@@ -1,5 +1,7 @@
 """Events as lines that people read."""
 
+import msgspec
+
 from personad.contract import batch, budget, cost, quality
 from personad.contract.base import ErrorInfo
 from personad.contract.benchmark import BenchmarkFinished
@@ -18,7 +20,14 @@ def line(recorded: Recorded) -> str:
         if isinstance(value := getattr(event, name, None), str)
     )
     anomaly = f"not counted: {recorded.anomaly}" if recorded.anomaly else ""
-    parts = (when(event.at), f"{recorded.seq:>7}", f"{kind:<18}", about, gist(event), anomaly)
+    parts = (
+        when(event.at),
+        f"{recorded.seq:>7}",
+        f"{kind:<18}",
+        about,
+        gist(_priced(recorded)),
+        anomaly,
+    )
     return clean("  ".join(part for part in parts if part))
 
 
@@ -37,6 +46,10 @@ def gist(event: AnyEvent) -> str:
             | cost.CallAbandoned()
         ):
             return event.reason
+        case batch.BatchHeld():
+            return "it goes on" if event.reason is None else f"no new call: {event.reason}"
+        case batch.BatchSlept():
+            return f"the machine slept {duration(event.slept_ms)}"
         case batch.PersonaQueued():
             return f"#{event.index} from {len(event.segment.record_ids)} records"
         case batch.PersonaGenerating() | batch.PersonaValidating():
@@ -99,6 +112,14 @@ def _error(error: ErrorInfo) -> str:
 def _tokens(event: cost.CostRecorded) -> str:
     read = event.input_tokens + event.cache_read_tokens + event.cache_write_tokens
     return f"{read:,} tokens in, {event.output_tokens:,} out"
+
+
+def _priced(recorded: Recorded) -> AnyEvent:
+    """The event, with what the daemon made of it where it was the one to price it."""
+    event = recorded.event
+    if isinstance(event, cost.CostRecorded):
+        return msgspec.structs.replace(event, cost_nanousd=recorded.cost_nanousd)
+    return event
 
 
 def _price(event: cost.CostRecorded) -> str:

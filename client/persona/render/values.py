@@ -68,6 +68,15 @@ def money(nanousd: int) -> str:
     return _dollars(rounded * unit, negative=nanousd < 0)
 
 
+def cost(nanousd: int, unpriced_calls: int) -> str:
+    """What calls cost, as far as their prices are known: what is unpriced is not free."""
+    if not unpriced_calls:
+        return money(nanousd)
+    return (
+        f"{money(nanousd)} + {plural(unpriced_calls, 'unpriced call')}" if nanousd else "unpriced"
+    )
+
+
 def exact_money(nanousd: int) -> str:
     """To the last nano-dollar, and at least to the cent."""
     return _dollars(abs(nanousd), negative=nanousd < 0)

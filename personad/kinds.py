@@ -21,8 +21,6 @@ KINDS: dict[str, int] = {
     "batch.resumed": 4,
     "batch.interrupted": 5,
     "batch.finished": 6,
-    "batch.held": 7,
-    "batch.slept": 8,
     "persona.queued": 10,
     "persona.generating": 11,
     "persona.validating": 12,
@@ -44,6 +42,8 @@ KINDS: dict[str, int] = {
     "alert.acknowledged": 45,
     "forecast.recorded": 46,
     "benchmark.finished": 50,
+    "batch.held": 51,
+    "batch.slept": 52,
 }
 """For ever: a number is never given to another kind."""
 

@@ -1,43 +1,55 @@
 """Starting runners, and letting a paused or interrupted batch go on: one way for every command."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from persona.app import App, Stopped
+from persona.resuming import Terms, accepted_source, changes_of, started_of
 
 if TYPE_CHECKING:
     from persona.generation.launch import Standby, Tie
     from personad.contract.batch import BatchState
 
+AS_BEFORE = Terms()
 
-def go_on(app: App, batch: str) -> "BatchState":
+
+def go_on(app: App, batch: str, *, retry: bool = False) -> "BatchState":
     """Has a new runner go on with a batch; the batch as it then is.
 
     Raises as `let_go_on` and `start`.
     """
     from personad.contract.batch import BatchShow
 
-    let_go_on(app, app.ledger.ask(BatchShow(batch=batch)))
+    let_go_on(app, app.ledger.ask(BatchShow(batch=batch)), retry=retry)
     with standby(app, tied=False) as runner:
         start(app, batch, runner)
     return app.ledger.ask(BatchShow(batch=batch))
 
 
-def let_go_on(app: App, state: "BatchState") -> None:
-    """Allows the batch to run again.
+def let_go_on(
+    app: App, state: "BatchState", terms: Terms = AS_BEFORE, *, retry: bool = False
+) -> None:
+    """Allows the batch to run again; where it is a `retry`, its failed personas.
 
     Raises:
-        Stopped: it is running already, its source has changed, or its provider's key is missing.
+        Stopped: it is running already, its source has changed, its provider's key is missing, or
+            the new budget is spent already.
         LedgerError: `conflict`: it has ended.
     """
+    from persona.choosing import found_provider
     from persona.identity import event_id
-    from personad.contract.batch import BatchShow, Resume
+    from personad.contract.batch import BatchShow, Resume, RetryFailed
     from personad.contract.errors import LedgerError
 
     _refuse_running(state)
-    _refuse_changed(app, state.batch)
+    started = started_of(app, state.batch)
+    found_provider(started.provider, started.model, started.base_url, for_calls=True)
+    source = accepted_source(app, started, accept=terms.accept_changed_source)
+    changes = changes_of(state, started, terms, source)
+    kind = RetryFailed if retry else Resume
     try:
-        app.ledger.ask(Resume(batch=state.batch, id=event_id()))
+        app.ledger.ask(kind(batch=state.batch, id=event_id(), changes=changes))
     except LedgerError as error:
         if error.code == "conflict":
             _refuse_running(app.ledger.ask(BatchShow(batch=state.batch)))
@@ -70,36 +82,26 @@ def start(app: App, batch: str, runner: "Standby") -> "Tie | None":
         raise error from None
 
 
+def or_paused(app: App, batch: str, run: Callable[[], int]) -> int:
+    """What `run` gives; Ctrl-C pauses also before there is a view that hears it."""
+    from personad.contract.batch import Pause
+    from personad.contract.errors import LedgerError
+
+    try:
+        return run()
+    except KeyboardInterrupt:
+        try:
+            app.ledger.ask(Pause(batch=batch, reason="user"))
+        except LedgerError as error:
+            if error.code == "not-found":
+                raise KeyboardInterrupt from None
+            raise
+        app.note(f"{batch} is paused; `persona generate --resume {batch}` goes on with it")
+        return 130
+
+
 def _refuse_running(state: "BatchState") -> None:
     """Raises Stopped where somebody has resumed it already, or it never stopped."""
     if state.status == "running":
         hint = f"`persona batch watch {state.batch}` shows it; a killed runner is noticed in 15 s"
         raise Stopped(f"{state.batch} is running already", code=1, hint=hint)
-
-
-def _refuse_changed(app: App, batch: str) -> None:
-    """Reads the source again; raises Stopped where it is not what the batch was planned from."""
-    from persona.choosing import found_provider
-    from persona.generation.plan import make_plan, source_change, wanted_by
-    from persona.generation.sources import SourceError
-    from personad.contract.batch import BatchStarted
-    from personad.contract.events import Read
-
-    (recorded,) = app.ledger.ask(Read(types=["batch.started"], batch=batch, limit=1)).events
-    assert isinstance(recorded.event, BatchStarted)
-    started = recorded.event
-    source = started.source
-    found_provider(started.provider, started.model, started.base_url, for_calls=True)
-    try:
-        change = source_change(source, make_plan(wanted_by(started)).reading)
-    except SourceError as error:
-        raise Stopped(
-            error.message, code=65, where=error.source or source.path, hint=error.hint
-        ) from None
-    if change is not None:
-        raise Stopped(
-            f"the source has changed since {batch} was started: {change}",
-            code=65,
-            where=source.path,
-            hint="put the old files back, or start a new batch",
-        )

@@ -173,7 +173,7 @@ def test_resuming_from_a_changed_source_is_refused(studio: Studio, source: str) 
     assert studio.state(last(studio)).status == "paused"
 
 
-@pytest.mark.parametrize("more", [("-n", "5"), ("--from", "x"), ("--concurrency", "2")])
+@pytest.mark.parametrize("more", [("-n", "5"), ("--from", "x"), ("--seed", "2")])
 def test_resume_takes_nothing_that_was_decided_at_the_start(
     studio: Studio, more: tuple[str, ...]
 ) -> None:

@@ -6,9 +6,11 @@ from typing import get_args
 
 import click
 
+from persona import standstill
 from persona.app import App, Group, Output, Stopped, limit_option, output_options, pass_app
 from persona.identity import event_id
 from persona.outcome import exit_status, in_flight, next_step
+from persona.render.values import plural
 from personad.contract.batch import (
     BatchList,
     BatchShow,
@@ -56,6 +58,8 @@ def show(app: App, batch: str, output: Output) -> None:
 
     state = app.ledger.ask(BatchShow(batch=batch))
     app.emit(output, state, lambda: batch_show(state))
+    for said in standstill.lines(app, state):
+        app.note(said)
 
 
 @command.command("watch")
@@ -94,7 +98,10 @@ def wait(app: App, batch: str, output: Output) -> int:
 
     state, status = _ended(app, app.ledger.ask(BatchShow(batch=batch)))
     app.emit(output, state, lambda: batch_show(state))
-    if step := next_step(state):
+    told = standstill.lines(app, state)
+    for said in told:
+        app.note(said)
+    if (step := next_step(state)) and not any("--resume" in said for said in told):
         app.note(step)
     return status
 
@@ -142,6 +149,23 @@ def resume(app: App, batch: str, output: Output) -> None:
 
     state = go_on(app, _resolved(app, batch))
     _steered(app, output, state, f"{state.batch}: resumed")
+
+
+@command.command("retry")
+@click.argument("batch", metavar="ID")
+@output_options
+@pass_app
+def retry(app: App, batch: str, output: Output) -> None:
+    """Make the failed personas of a batch again.
+
+    A new runner does so, with this shell's keys; what was completed stays as it is.
+    """
+    from persona.going_on import go_on
+
+    before = app.ledger.ask(BatchShow(batch=batch))
+    state = go_on(app, before.batch, retry=True)
+    said = f"{state.batch}: {plural(before.counts.failed, 'failed persona')} made again"
+    _steered(app, output, state, said)
 
 
 @command.command("cancel")

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
+from persona import standstill
 from persona.app import App, Stopped, pass_app
-from persona.going_on import go_on, let_go_on, standby, start
+from persona.budget import Dollars
+from persona.going_on import go_on, let_go_on, or_paused, standby, start
 from persona.outcome import exit_status
 from persona.render.values import clean, size
+from persona.resuming import (
+    Terms,
+    check_checkpoint,
+    keep_checkpoint,
+    money_of,
+    named_batch,
+    refuse_beside_resume,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from persona.generation.launch import Standby
@@ -26,8 +37,6 @@ PERSONAS_MAX = 9_999
 LARGE_BYTES = 8 << 20
 """Of a source: a few seconds' reading."""
 YEAR_S = 366 * 86_400
-_WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
-"""What `--resume` takes: all else was decided when the batch was started."""
 
 
 class Seconds(click.FloatRange):
@@ -65,7 +74,12 @@ class Options(Struct, frozen=True, kw_only=True):
     retry_delay: float | None
     timeout: float | None
     call_timeout: float | None
+    budget: int | None
+    stop_on_budget: bool
+    max_cost: int | None
+    checkpoint: str | None
     resume: str | None
+    accept_changed_source: bool
     detach: bool
     dry_run: bool
     show_prompts: bool
@@ -112,7 +126,18 @@ class Options(Struct, frozen=True, kw_only=True):
 @click.option("--retry-delay", type=Seconds(0, 3_600), metavar="SECONDS", help="Before the first.")
 @click.option("--timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For the whole.")
 @click.option("--call-timeout", type=Seconds(0.001, YEAR_S), metavar="SECONDS", help="For a call.")
-@click.option("--resume", metavar="BATCH", help="Go on with a batch; `last` is the newest.")
+@click.option("--budget", type=Dollars(), help="Warn at 80 and 100 % of so many dollars.")
+@click.option("--stop-on-budget", is_flag=True, help="Stop before a call that could cross it.")
+@click.option("--max-cost", type=Dollars(), help="--budget USD and --stop-on-budget in one.")
+@click.option(
+    "--checkpoint", metavar="FILE", help="Keep in FILE what another machine needs to go on."
+)
+@click.option(
+    "--resume", metavar="FILE|BATCH", help="Go on with a batch or a checkpoint; `last`: the newest."
+)
+@click.option(
+    "--accept-changed-source", is_flag=True, help="With --resume: with the source as it now is."
+)
 @click.option("--detach", is_flag=True, help="Start it, and return at once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and make no call.")
 @click.option("--show-prompts", is_flag=True, help="With --dry-run: all that would be sent.")
@@ -130,7 +155,7 @@ def command(app: App, /, **given: object) -> int:
 
     options = msgspec.convert(given, Options)
     if options.resume is not None:
-        _refuse_beside_resume()
+        refuse_beside_resume(is_file=os.path.isfile(options.resume))
         return _resume(app, options)
     if not options.source:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
@@ -146,28 +171,19 @@ def command(app: App, /, **given: object) -> int:
         started = _describe(app, options, plan)
 
         def record_and_run() -> int:
+            if options.checkpoint is not None:
+                check_checkpoint(started.batch, options.checkpoint)
             _record(app, plan, started)
+            if options.checkpoint is not None:
+                keep_checkpoint(app, started.batch, options.checkpoint)
             return _run(app, options, started.batch, runner)
 
-        return _or_paused(app, started.batch, record_and_run)
+        return or_paused(app, started.batch, record_and_run)
 
 
 def _is_tied(app: App, options: Options) -> bool:
     """Whether the batch is to pause when this process ends: where nobody sees it go on."""
     return not options.detach and not app.errors.is_terminal
-
-
-def _refuse_beside_resume() -> None:
-    """Raises click.UsageError."""
-    from click.core import ParameterSource
-
-    ctx = click.get_current_context()
-    for param in ctx.command.params:
-        given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-        if given and param.expose_value and param.name not in _WITH_RESUME:
-            raise click.UsageError(
-                f"--resume goes without {param.opts[0]}: the batch keeps what it was started with"
-            )
 
 
 def _plan(app: App, options: Options) -> "Plan":
@@ -238,13 +254,17 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
     """The batch as it will be recorded: all that a resume needs."""
     from persona.generation.prompts import build_prompt
     from persona.identity import batch_id, event_id, now
-    from personad.contract.batch import BatchStarted, Retry, Source
+    from personad.contract.batch import BatchStarted, Retry
 
     settings, reading = app.settings.generate, plan.reading
     moment = now()
     batch = batch_id(moment, random.SystemRandom())
     provider, model = _provider(app, options)
     retry = settings.retry
+    asked = money_of(options.budget, options.max_cost, stop=options.stop_on_budget)
+    if options.stop_on_budget and asked.budget_nanousd is None:
+        raise click.UsageError("--stop-on-budget needs --budget USD")
+    stops = asked.stops or settings.budget.enforcement == "stop"
     delay_s = options.retry_delay if options.retry_delay is not None else retry.delay_s
     timeout_s = options.timeout or settings.timeout_s
     call_timeout_s = options.call_timeout or settings.call_timeout_s
@@ -253,13 +273,7 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
         id=event_id(),
         at=moment,
         batch=batch,
-        source=Source(
-            path=str(Path(reading.path).absolute()),
-            digest=reading.digest,
-            files=len(reading.files),
-            bytes=reading.size_bytes,
-            records=len(reading.records),
-        ),
+        source=source_of(plan),
         total=plan.total,
         provider=provider,
         model=model,
@@ -278,6 +292,8 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
         ),
         timeout_ms=round(timeout_s * 1_000) if timeout_s else None,
         call_timeout_ms=round(call_timeout_s * 1_000),
+        budget_nanousd=asked.budget_nanousd,
+        stop_on_budget=stops and asked.budget_nanousd is not None,
         redact=settings.redact and not options.no_redact,
         language=options.language or settings.language,
         text_columns=list(options.columns),
@@ -324,24 +340,6 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
         raise
 
 
-def _or_paused(app: App, batch: str, run: Callable[[], int]) -> int:
-    """What `run` gives; Ctrl-C pauses also before there is a view that hears it."""
-    from personad.contract.batch import Pause
-    from personad.contract.errors import LedgerError
-
-    try:
-        return run()
-    except KeyboardInterrupt:
-        try:
-            app.ledger.ask(Pause(batch=batch, reason="user"))
-        except LedgerError as error:
-            if error.code == "not-found":
-                raise KeyboardInterrupt from None
-            raise
-        app.note(f"{batch} is paused; `persona generate --resume {batch}` goes on with it")
-        return 130
-
-
 def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
     """Has the runner begin and watches; gives the exit status."""
     tie = start(app, batch, runner)
@@ -350,6 +348,7 @@ def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
         return 0
     from persona.render.live import watch
+    from personad.contract.batch import BatchShow
 
     mode = "quiet" if options.as_json else options.mode or app.settings.generate.progress.mode
     status = watch(
@@ -361,6 +360,8 @@ def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
         on_detach=tie.detach if tie is not None else None,
         result_line=not options.as_json,
     )
+    for said in standstill.lines(app, app.ledger.ask(BatchShow(batch=batch))):
+        app.note(said)
     if options.as_json:
         _document(app, batch)
     return status
@@ -377,16 +378,28 @@ def _document(app: App, batch: str) -> None:
 
 def _resume(app: App, options: Options) -> int:
     """Goes on with a paused or interrupted batch; one that has ended is shown as it is."""
-    from personad.contract.batch import BatchShow
-
     assert options.resume is not None
-    state = app.ledger.ask(BatchShow(batch=options.resume))
+    asked = money_of(options.budget, options.max_cost, stop=options.stop_on_budget)
+    state = named_batch(app, options.resume, source=options.source, output=options.output)
     status = exit_status(state)
     if status in (0, 1):
         app.note(f"{state.batch} has ended: it is {state.status}")
         if options.as_json:
             _document(app, state.batch)
         return status
-    let_go_on(app, state)
+    terms = Terms(
+        budget_nanousd=asked.budget_nanousd,
+        stop_on_budget=asked.stops,
+        concurrency=options.concurrency,
+        retries=options.retry_count,
+        retry_delay_s=options.retry_delay,
+        timeout_s=options.timeout,
+        call_timeout_s=options.call_timeout,
+        accept_changed_source=options.accept_changed_source,
+    )
+    if options.checkpoint is not None:
+        check_checkpoint(state.batch, options.checkpoint)
+        keep_checkpoint(app, state.batch, options.checkpoint)
     with standby(app, tied=_is_tied(app, options)) as runner:
-        return _or_paused(app, state.batch, lambda: _run(app, options, state.batch, runner))
+        let_go_on(app, state, terms)
+        return or_paused(app, state.batch, lambda: _run(app, options, state.batch, runner))

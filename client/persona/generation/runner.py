@@ -24,10 +24,11 @@ import anyio.to_thread
 import msgspec
 
 from persona.failures import without_secrets
-from persona.generation import facts, kept_plan, responses, steering
+from persona.generation import checkpoint, facts, kept_plan, responses, steering
 from persona.generation.books import Books, BudgetRefused
 from persona.generation.course import finish_of, left_of, reason_of
 from persona.generation.gate import Gate
+from persona.generation.keeping import Keeper
 from persona.generation.launch import BEGUN, LOG
 from persona.generation.making import Piece, Shop, make
 from persona.generation.output import OutputError, prepare_folder
@@ -67,10 +68,15 @@ class Runner:
         self.books = Books(paths, batch, name, autostart=autostart)
         self.run_dir = paths.runs_dir / batch
         self.standing = Standing()
+        self.keeper = self._keeper()
         self.gate: Gate | None = None
         """Where calls wait, once there is a provider to be called."""
         self.stopped_by: str | None = None
         """Why this run can't go on, where it is its own trouble."""
+
+    def _keeper(self) -> Keeper | None:
+        path = checkpoint.place(self.run_dir)
+        return Keeper(self.books, self.standing, self.batch, path) if path is not None else None
 
     async def run(self, begun: Callable[[], None] = lambda: None) -> bool:
         """Claims, works until all is made or a stop is asked for, and lets go; False on trouble.
@@ -84,6 +90,8 @@ class Runner:
             self.standing.now_is(await self.books.claim())
             begun()
             await self._watched()
+            if self.keeper is not None:
+                await self.keeper.write()
         finally:
             self.books.close()
         return self.stopped_by is None
@@ -95,6 +103,8 @@ class Runner:
                 watching.start_soon(steering.listen, self.paths, self.batch, self.standing)
                 watching.start_soon(steering.hear_signals, self.standing, self._pause)
                 watching.start_soon(steering.mind_sleep, self._slept)
+                if self.keeper is not None:
+                    watching.start_soon(self.keeper.keep)
                 if self.tied:
                     watching.start_soon(steering.mind_the_starter, sys.stdin.fileno(), self._pause)
                 await self._work(watching)

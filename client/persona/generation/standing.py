@@ -19,6 +19,8 @@ class Standing:
         self.status: BatchStatus = "queued"
         self.hold_lost = False
         self._changed = anyio.Event()
+        self.heard = anyio.Event()
+        """Set, and replaced by a new one, when the ledger tells of anything about the batch."""
 
     @property
     def going_on(self) -> bool:
@@ -34,6 +36,11 @@ class Standing:
         if status != self.status:
             self.status = status
             self._tell()
+
+    def hear(self) -> None:
+        """The ledger has told of something about the batch."""
+        self.heard.set()
+        self.heard = anyio.Event()
 
     def lose_hold(self) -> None:
         self.hold_lost = True

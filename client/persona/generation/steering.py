@@ -99,6 +99,7 @@ async def listen(paths: Paths, batch: str, standing: Standing) -> None:
         while True:
             await anyio.wait_readable(subscriber)
             while (message := subscriber.receive()) is not None:
+                standing.hear()
                 try:
                     frame = frames.decode(message[len(topic) :])
                 except msgspec.DecodeError as error:

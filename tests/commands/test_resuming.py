@@ -1,0 +1,253 @@
+"""Going on with batches: on other terms, from checkpoints, and with those that failed."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..studio import Said, Studio  # noqa: TID252
+
+SLOW = {"PERSONA_SIMULATED_LATENCY_MS": "100"}
+
+
+@pytest.fixture
+def studio(house: Path) -> Iterator[Studio]:
+    found = Studio(house)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def source(studio: Studio) -> str:
+    return str(studio.survey(12))
+
+
+def last(studio: Studio) -> str:
+    return json.loads(studio.persona("batch", "show", "last", "--json").stdout)["batch"]
+
+
+def begun(studio: Studio, source: str, *more: str) -> str:
+    """A batch that its time limit has stopped with something made and something left."""
+    command = ("generate", "--from", source, "-n", "9", "--provider", "simulated")
+    said = studio.persona(*command, "--concurrency", "1", "--timeout", "0.3", *more, **SLOW)
+    assert said.returncode == 75, said.stderr
+    return last(studio)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nan", "inf", "1e3", "0.0000000001", "abc", ""])
+def test_what_is_no_amount_of_money_is_wrong_usage(
+    studio: Studio, source: str, amount: str
+) -> None:
+    for option in ("--budget", "--max-cost"):
+        said = studio.persona("generate", "--from", source, option, amount)
+
+        assert said.returncode == 64
+        assert option in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "budget_nanousd", "stops"),
+    [
+        (("--budget", "0.1"), 100_000_000, False),
+        (("--budget", "$12.345678901", "--stop-on-budget"), 12_345_678_901, True),
+        (("--max-cost", "2"), 2_000_000_000, True),
+        ((), None, False),
+    ],
+)
+def test_a_budget_is_kept_to_the_nano_dollar(
+    studio: Studio, source: str, options: tuple[str, ...], budget_nanousd: int | None, stops: bool
+) -> None:
+    studio.persona("generate", "--from", source, "-n", "1", *options)
+
+    (started,) = studio.events(last(studio), "batch.started")
+    assert (started.budget_nanousd, started.stop_on_budget) == (budget_nanousd, stops)
+
+
+def test_the_configuration_may_have_every_budget_stop(studio: Studio, source: str) -> None:
+    studio.persona("config", "set", "generate.budget.enforcement", "stop")
+    studio.persona("generate", "--from", source, "-n", "1", "--budget", "1")
+
+    (started,) = studio.events(last(studio), "batch.started")
+    assert started.stop_on_budget
+
+
+@pytest.mark.parametrize(
+    "options", [("--stop-on-budget",), ("--budget", "1", "--max-cost", "2")], ids="".join
+)
+def test_budget_options_that_mean_nothing_together_are_refused(
+    studio: Studio, source: str, options: tuple[str, ...]
+) -> None:
+    assert studio.persona("generate", "--from", source, *options).returncode == 64
+
+
+def test_a_resume_may_change_its_terms_and_the_runner_keeps_to_them(
+    studio: Studio, source: str
+) -> None:
+    batch = begun(studio, source)
+
+    said = studio.persona(
+        *("generate", "--resume", batch, "--concurrency", "5", "--budget", "3"),
+        *("--timeout", "60", "--retry-count", "1"),
+        **SLOW,
+    )
+
+    assert said.returncode == 0, said.stderr
+    state = studio.state(batch)
+    assert (state.status, state.concurrency) == ("completed", 5)
+    assert state.cost.budget_nanousd == 3_000_000_000
+    (resumed,) = studio.events(batch, "batch.resumed")
+    assert (resumed.changes.retry.retries, resumed.changes.timeout_ms) == (1, 60_000)
+
+
+def test_a_changed_source_is_refused_by_name_and_taken_where_that_is_wanted(
+    studio: Studio, source: str
+) -> None:
+    batch = begun(studio, source)
+    text = Path(source).read_text().replace("number 3", "number three")
+    Path(source).write_text(text)
+
+    refused = studio.persona("generate", "--resume", batch)
+    taken = studio.persona(
+        *("generate", "--resume", batch, "--accept-changed-source", "--timeout", "60")
+    )
+
+    assert refused.returncode == 65
+    assert "survey.csv has changed" in refused.stderr
+    assert "--accept-changed-source" in refused.stderr
+    assert taken.returncode == 0, taken.stderr
+    assert studio.state(batch).counts.completed == 9
+
+
+def test_a_retry_makes_the_failed_ones_again_and_nobody_else(studio: Studio, source: str) -> None:
+    command = ("generate", "--from", source, "-n", "4", "--provider", "simulated")
+    failing = {"PERSONA_SIMULATED_ERRORS": "2=bad_request", "PERSONA_SIMULATED_LATENCY_MS": "1"}
+    assert studio.persona(*command, **failing).returncode == 1
+    batch = last(studio)
+
+    said = studio.persona("batch", "retry", batch, PERSONA_SIMULATED_LATENCY_MS="1")
+
+    assert (said.returncode, said.stdout) == (0, f"{batch}: 1 failed persona made again\n")
+    state = studio.until_status(batch, "completed")
+    assert (state.counts.completed, state.counts.failed) == (4, 0)
+    completed = [event.persona for event in studio.events(batch, "persona.completed")]
+    assert len(completed) == len(set(completed)) == 4
+    assert len(list((Path(state.output) / "personas").glob("*.json"))) == 4
+
+
+def test_a_retry_of_what_has_nothing_failed_says_so(studio: Studio, source: str) -> None:
+    studio.persona("generate", "--from", source, "-n", "1")
+
+    said = studio.persona("batch", "retry", "last")
+
+    assert said.returncode == 1
+    assert "there is nothing to make again" in said.stderr
+
+
+def test_a_checkpoint_goes_on_in_its_own_ledger_and_stays_up_to_date(
+    studio: Studio, source: str
+) -> None:
+    file = studio.folder / "run.json"
+    batch = begun(studio, source, "--checkpoint", str(file))
+    before = json.loads(file.read_bytes())["checkpoint"]
+    said = studio.persona("generate", "--resume", str(file), "--timeout", "60")
+
+    assert said.returncode == 0, said.stderr
+    after = json.loads(file.read_bytes())["checkpoint"]
+    assert (before["batch"], before["status"]) == (batch, "paused")
+    assert before["completed"] == len(
+        [item for item in before["items"] if item["event"]["type"] == "persona.completed"]
+    )
+    assert (after["status"], after["completed"]) == ("completed", 9)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def elsewhere(studio: Studio, *arguments: str) -> Said:
+    """The program on another machine, as far as a ledger makes one."""
+    ledger = str(studio.folder / "elsewhere")
+    try:
+        return studio.persona("--ledger", ledger, *arguments, PERSONA_LEDGER=ledger)
+    finally:
+        studio.python("-m", "personad", "--ledger", ledger, "stop")
+
+
+def test_a_checkpoint_goes_on_where_nobody_knows_its_batch(studio: Studio, source: str) -> None:
+    file, output = studio.folder / "run.json", studio.folder / "there"
+    begun(studio, source, "--checkpoint", str(file), "--experiment", "tone")
+    made = json.loads(file.read_bytes())["checkpoint"]["completed"]
+    moved = studio.folder / "moved"
+    moved.mkdir()
+    shutil.copy(source, moved / "survey.csv")
+
+    said = elsewhere(
+        studio,
+        *("generate", "--resume", str(file), "--from", str(moved / "survey.csv")),
+        *("--output", str(output), "--timeout", "60", "--json"),
+    )
+
+    assert said.returncode == 0, said.stderr
+    shown = json.loads(said.stdout)
+    assert (shown["status"], shown["counts"]["completed"]) == ("completed", 9)
+    assert len(list((output / "personas").glob("*.json"))) == 9 - made
+    assert f"{made} of the completed personas are not in" in said.stderr
+
+
+def test_a_checkpoint_without_its_source_says_how_to_name_it(studio: Studio, source: str) -> None:
+    file = studio.folder / "run.json"
+    begun(studio, source, "--checkpoint", str(file))
+    other = studio.survey(20, "other.csv")
+
+    said = elsewhere(studio, "generate", "--resume", str(file), "--from", str(other))
+
+    assert said.returncode == 65
+    assert "this is not the source" in said.stderr
+    assert "--from PATH" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text.replace('"total":9', '"total":8'), "was changed after it was written"),
+        (lambda text: text[:400], "no checkpoint, or only a part of one"),
+        (lambda text: text.replace('"version":1', '"version":2'), "of version 2"),
+        (lambda text: "", "no checkpoint, or only a part of one"),
+        (lambda text: "[1, 2]", "no checkpoint, or only a part of one"),
+    ],
+    ids=["edited", "truncated", "other version", "empty", "something else"],
+)
+def test_a_spoilt_checkpoint_is_bad_input(
+    studio: Studio, source: str, spoil: "object", said: str
+) -> None:
+    file = studio.folder / "run.json"
+    begun(studio, source, "--checkpoint", str(file))
+    file.write_text(spoil(file.read_text()))  # type: ignore[operator]
+
+    refused = studio.persona("generate", "--resume", str(file))
+
+    assert refused.returncode == 65
+    assert said in refused.stderr
+    assert str(file) in refused.stderr
+
+
+def test_a_checkpoint_takes_no_other_files_place(studio: Studio, source: str) -> None:
+    file = studio.folder / "notes.txt"
+    file.write_text("mine")
+
+    said = studio.persona("generate", "--from", source, "--checkpoint", str(file))
+
+    assert said.returncode == 64
+    assert file.read_text() == "mine"
+
+
+def test_of_two_resumes_at_once_one_goes_on_and_the_other_says_so(
+    studio: Studio, source: str
+) -> None:
+    batch = begun(studio, source)
+    first = studio.persona(
+        "generate", "--resume", batch, "--detach", PERSONA_SIMULATED_LATENCY_MS="2000"
+    )
+    second = studio.persona("generate", "--resume", batch)
+
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert f"{batch} is running already" in second.stderr

@@ -6,8 +6,6 @@ from typing import Any
 
 import anyio
 import pytest
-from persona import standstill
-from persona.app import App, Flags
 from persona.client import Ledger
 from persona.generation import books, facts
 from persona.generation.books import Books
@@ -132,13 +130,12 @@ def test_a_refused_call_pauses_once_what_is_in_flight_is_finished(
 
     assert (state.status, state.reason, state.counts.completed) == ("paused", "budget", 2)
     assert len(studio.events("batch-a", "call.started")) == 2
-    app = App(Flags(ledger=str(studio.paths.data_dir)))
-    assert standstill.lines(app, state) == [
+    said = studio.persona("batch", "show", "batch-a").stderr.splitlines()
+    assert said == [
         "the next call could cost more than what is left of the monthly budget of $10.00: "
         "$9.00 is spent, and $0.50 reserved or unresolved",
         "raise the budget, then go on with `persona generate --resume batch-a`",
     ]
-    app.ledger.close()
 
 
 @pytest.mark.parametrize("kind", ["authentication", "quota_exhausted"])

@@ -138,8 +138,6 @@ _EACH: list[tuple[type[Event], dict[str, Any]]] = [
     (b.BatchPaused, _BATCH | {"reason": "budget"}),
     (b.BatchResumed, _BATCH | {"reason": "user"}),
     (b.BatchInterrupted, _BATCH | {"reason": "lease lost"}),
-    (b.BatchHeld, _BATCH | {"reason": "breaker", "until": "2026-11-23T12:00:30Z"}),
-    (b.BatchSlept, _BATCH | {"slept_ms": 60_000}),
     (b.BatchFinished, _BATCH | {"status": "partial", "reason": "breaker"}),
     (
         b.PersonaQueued,
@@ -291,6 +289,8 @@ _EACH: list[tuple[type[Event], dict[str, Any]]] = [
             "commit": "abc123",
         },
     ),
+    (b.BatchHeld, _BATCH | {"reason": "breaker", "until": NOON + timedelta(seconds=30)}),
+    (b.BatchSlept, _BATCH | {"slept_ms": 60_000}),
 ]
 
 SPECIMENS: dict[str, Any] = {

@@ -33,6 +33,9 @@ GISTS: list[tuple[AnyEvent, str]] = [
     (b.BatchPaused(**BATCH, reason="budget"), "budget"),
     (b.BatchResumed(**BATCH, reason="user"), "user"),
     (b.BatchInterrupted(**BATCH, reason="lease"), "lease"),
+    (b.BatchHeld(**BATCH, reason="breaker"), "no new call: breaker"),
+    (b.BatchHeld(**BATCH), "it goes on"),
+    (b.BatchSlept(**BATCH, slept_ms=185_000), "the machine slept 3m 05s"),
     (b.BatchFinished(**BATCH, status="completed"), "completed"),
     (b.BatchFinished(**BATCH, status="cancelled", reason="user"), "cancelled (user)"),
     (
@@ -133,7 +136,9 @@ def test_every_kind_of_event_is_among_them() -> None:
 
 
 def test_a_line_says_when_what_and_about_whom() -> None:
-    recorded = Recorded(seq=7, recorded_at=NOON, event=GISTS[8][0], anomaly="odd")
+    recorded = Recorded(
+        seq=7, recorded_at=NOON, event=b.PersonaGenerating(**PERSONA, attempt=1), anomaly="odd"
+    )
 
     assert line(recorded) == (
         "2026-11-23 12:00:00        7  persona.generating  b1/p1  attempt 1  not counted: odd"

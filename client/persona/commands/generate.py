@@ -1,6 +1,5 @@
 """`persona generate`: plan, record the batch, start a runner, and from then on only watch."""
 
-import math
 import os
 import random
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from msgspec import Struct
 
 from persona import standstill
 from persona.app import App, Stopped, pass_app
-from persona.budget import Dollars
 from persona.going_on import go_on, let_go_on, or_paused, standby, start
 from persona.outcome import exit_status
+from persona.quantities import Dollars, Seconds
 from persona.render.values import clean, size
 from persona.resuming import (
     Terms,
@@ -37,20 +36,6 @@ PERSONAS_MAX = 9_999
 LARGE_BYTES = 8 << 20
 """Of a source: a few seconds' reading."""
 YEAR_S = 366 * 86_400
-
-
-class Seconds(click.FloatRange):
-    """A duration; `nan` is none, though no comparison says so."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return number
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
-"""Dollars as people write them → exact nano-dollars."""
+"""Amounts as people write them on the command line: money, exact, and durations."""
 
+import math
 import re
 from decimal import Decimal
 
@@ -31,3 +32,17 @@ class Dollars(click.ParamType[int]):
                 ctx,
             )
         return nanousd
+
+
+class Seconds(click.FloatRange):
+    """A duration; `nan` is none, though no comparison says so."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return number

@@ -70,6 +70,7 @@ def happened(kind: type[Event], batch: str = "batch-a", persona: str = "p1", **m
         "accepted": True,
         "error": ERROR,
         "delay_ms": 500,
+        "slept_ms": 1_000,
         "reason": "user",
         "status": "completed",
     }

@@ -35,6 +35,8 @@ BATCH_KINDS = [
     b.BatchResumed,
     b.BatchInterrupted,
     b.BatchFinished,
+    b.BatchHeld,
+    b.BatchSlept,
 ]
 
 
@@ -286,3 +288,35 @@ def test_a_ledger_opened_again_goes_on_where_it_was(core: Core) -> None:
     again = open_for_writing(str(core.path))
     assert show(again, "batch-a", NOON).counts == core.show().counts
     again.close()
+
+
+def test_what_the_machine_slept_is_shown_and_is_no_running_time(core: Core) -> None:
+    later = NOON + timedelta(seconds=100)
+    core.append(*planned(), happened(b.PersonaGenerating))
+    core.append(happened(b.BatchSlept, slept_ms=60_000), happened(b.BatchPaused, at=later))
+
+    shown = core.show()
+
+    assert (shown.slept_ms, shown.elapsed_ms) == (60_000, 40_000)
+
+
+def test_what_holds_a_batch_up_is_shown_for_as_long_as_it_does(core: Core) -> None:
+    core.append(*planned(), happened(b.PersonaGenerating))
+    core.append(happened(b.BatchHeld, reason="breaker"))
+    assert (core.show().status, core.show().reason) == ("running", "breaker")
+    core.append(happened(b.BatchHeld, reason=None))
+    assert core.show().reason is None
+    core.append(happened(b.BatchPaused, reason="user"))
+    core.append(happened(b.BatchHeld, reason="breaker"))
+    assert core.show().reason == "user"
+
+
+def test_calls_without_a_price_are_counted_beside_what_is_spent(core: Core) -> None:
+    core.append(*planned(), happened(b.PersonaGenerating))
+    core.append(cost("call-1", None, provider="anthropic", model="nobody-knows"))
+
+    shown = core.show()
+
+    assert (shown.cost.spent_nanousd, shown.usage.unpriced_calls) == (0, 1)
+    (line,) = list_batches(core.db, b.BatchList()).batches
+    assert line.unpriced_calls == 1

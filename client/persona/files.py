@@ -27,7 +27,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with open(path, "wb", buffering=0) as stream:
             _write_all(stream.fileno(), data)
         return
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     unfinished = target.with_name(LEFTOVER.replace("*", secrets.token_hex(8)))
     try:
         _write_new(unfinished, data, mode)

@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from persona.generation import books, responses
+from persona.client import Ledger
+from persona.generation import responses
 from persona.generation.books import Books
 from persona.generation.gate import Gate
 from persona.generation.making import Piece, Shop, make
@@ -29,6 +30,7 @@ from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
 
 from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry
+from personad.contract.cost import StartCall
 
 from ..studio import Studio  # noqa: TID252
 
@@ -286,13 +288,15 @@ def test_a_call_that_was_granted_and_not_sent_is_abandoned(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop = Workshop(studio, Scripted(lambda request: GOOD))
-    granted = Books.start_call
+    ask = Ledger.ask
 
-    async def granted_then_lost(self: Books, *args: Any, **about: Any) -> None:
-        await granted(self, *args, **about)
-        studio.ledger.ask(Cancel(batch="batch-a"))
+    def granted_then_lost(self: Ledger, request: Any, **about: Any) -> Any:
+        reply = ask(self, request, **about)
+        if isinstance(request, StartCall):
+            ask(self, Cancel(batch="batch-a"))
+        return reply
 
-    monkeypatch.setattr(books.Books, "start_call", granted_then_lost)
+    monkeypatch.setattr(Ledger, "ask", granted_then_lost)
     with pytest.raises(HoldLost):
         workshop.make()
 

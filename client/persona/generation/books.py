@@ -14,6 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from persona.client import Ledger
+from persona.generation.facts import not_sent
 from persona.generation.standing import HoldLost
 from persona.render.values import money
 from persona.spool import Recorder, Spool, Spooled
@@ -115,13 +116,20 @@ class Books:
             await anyio.sleep(RETRY_S)
 
     async def record(
-        self, events: Sequence[AnyEvent], *, about: int = 0, held: bool = True
+        self,
+        events: Sequence[AnyEvent],
+        *,
+        about: int = 0,
+        held: bool = True,
+        first: Callable[[], None] | None = None,
+        then: Callable[[], None] | None = None,
     ) -> bool:
         """Returns once the events are safe; those about one persona, by its place, stay in order.
 
         True where the ledger has them, False where they wait in the spool. A fact stays one when
         the hold on the batch is lost: it is then recorded without the fence, and so it is where
-        the hold doesn't matter (`held=False`).
+        the hold doesn't matter (`held=False`). What has to be done before, and what is done once
+        the ledger has them, is done in the same thread: each change of threads costs as much again.
 
         Raises:
             HoldLost: the events are recorded, and nothing more is to be started.
@@ -129,19 +137,26 @@ class Books:
         """
         line = self._lines[about % LINES]
         fence = Fence(batch=self._batch, fence=self._fence) if held else None
-        try:
-            has_it = await self._by(line, lambda line: _recorded(line, events, fence))
-            if has_it and any(
-                isinstance(each, c.CostRecorded | c.CallAbandoned) for each in events
-            ):
-                self._billed.set()
-                self._billed = anyio.Event()
+
+        def recorded(line: _Line) -> bool:
+            if first is not None:
+                first()
+            has_it = _recorded(line, events, fence)
+            if has_it and then is not None:
+                then()
             return has_it
+
+        try:
+            has_it = await self._by(line, recorded)
         except LedgerError as error:
             if error.code != "conflict" or not held:
                 raise
             await self._by(line, lambda line: _recorded(line, events, None))
             raise HoldLost(error.message) from None
+        if has_it and any(isinstance(each, _BILLS) for each in events):
+            self._billed.set()
+            self._billed = anyio.Event()
+        return has_it
 
     async def start_call(
         self,
@@ -149,8 +164,9 @@ class Books:
         *,
         about: int,
         waits: Callable[[bool], Awaitable[None]] = _nobody_hears,
+        begins: Sequence[AnyEvent] = (),
     ) -> None:
-        """Returns once the call is granted; waits for as long as nobody can grant it.
+        """Returns once the call is granted and `begins` are safe; waits while nobody can grant it.
 
         What waits for money asks again when a call of this runner's was billed, and now and then.
         `waits` is told that it begins, and that it is over.
@@ -166,7 +182,7 @@ class Books:
             billed = self._billed
             try:
                 reply = await self._by(
-                    self._lines[about % LINES], lambda line: line.ledger.ask(fenced)
+                    self._lines[about % LINES], lambda line: self._granted(line, fenced, begins)
                 )
             except LedgerError as error:
                 if error.code == "conflict":
@@ -187,6 +203,19 @@ class Books:
             with anyio.move_on_after(wait_s):
                 await billed.wait()
             until, wait_s = anyio.current_time() + PATIENCE_S, min(2 * wait_s, WAIT_MAX_S)
+
+    def _granted(
+        self, line: _Line, call: c.StartCall, begins: Sequence[AnyEvent]
+    ) -> c.Granted | c.Wait | c.Refused:
+        """Raises LedgerError; a call that was granted and can't begin is abandoned."""
+        reply = line.ledger.ask(call)
+        if begins and isinstance(reply, c.Granted):
+            try:
+                _recorded(line, begins, Fence(batch=self._batch, fence=self._fence))
+            except LedgerError:
+                _recorded(line, [*begins, not_sent(call.call, "stopped")], None)
+                raise
+        return reply
 
     async def settle(self) -> None:
         """Waits until nothing of this runner's is in a spool.

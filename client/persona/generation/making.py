@@ -205,31 +205,27 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
         ),
         about=piece.index,
         waits=shop.gate.waits_for_money,
+        begins=[facts.generating(started, piece.persona, attempt)],
     )
-    try:
-        generating = facts.generating(started, piece.persona, attempt)
-        await books.record([generating], about=piece.index)
-    except BaseException:
-        await _record_anyway(shop, piece.index, facts.not_sent(call, "stopped"))
-        raise
     began = time.monotonic()
     request = _request(shop, piece, attempt, prompt, repair)
     response = await _answer(shop, call, request)
     saved = _saved(request, call, response, _since(began))
     # A stop may wait: what was received is paid for.
     with anyio.CancelScope(shield=True):
-        await _keep(shop, saved)
-        validating = facts.validating(started, piece.persona, attempt)
-        await books.record([facts.answered(started, saved), validating], about=piece.index)
+        await _keep(shop, piece, saved)
     return saved
 
 
-async def _keep(shop: Shop, saved: Saved) -> None:
+async def _keep(shop: Shop, piece: Piece, saved: Saved) -> None:
     """On the disk before anything else; where that can't be, its cost is known all the same."""
+    answered = facts.answered(shop.started, saved)
+    validating = facts.validating(shop.started, piece.persona, saved.attempt)
+    save = partial(responses.save, shop.calls_dir, saved)
     try:
-        await anyio.to_thread.run_sync(responses.save, shop.calls_dir, saved)
+        await shop.books.record([answered, validating], about=piece.index, first=save)
     except OSError:
-        await shop.books.record([facts.answered(shop.started, saved)], held=False)
+        await shop.books.record([answered], held=False)
         raise
 
 
@@ -334,8 +330,8 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
         except ProviderError:
             responses.forget(shop.calls_dir, saved.call)
             raise
-        if await shop.books.record(completion, about=piece.index):
-            await anyio.to_thread.run_sync(responses.forget, shop.calls_dir, saved.call)
+        forget = partial(responses.forget, shop.calls_dir, saved.call)
+        await shop.books.record(completion, about=piece.index, then=forget)
 
 
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:

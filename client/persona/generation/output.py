@@ -132,10 +132,11 @@ def write_persona(folder: Path, index: int, persona: Persona, *, total: int) -> 
     page = into / f"{stem}.md"
     write_whole(page, persona_markdown(persona).encode())
     write_whole(document, persona_json(persona))
-    for ending in ("json", "md"):
-        for earlier in into.glob(f"{number}-*.{ending}"):
-            if earlier not in (document, page):
-                earlier.unlink(missing_ok=True)
+    # Not by `glob`, which takes ten times as long where a thousand others lie there.
+    for name in os.listdir(into):
+        is_ours = name.startswith(f"{number}-") and name.endswith((".json", ".md"))
+        if is_ours and name not in (document.name, page.name):
+            (into / name).unlink(missing_ok=True)
     return document
 
 

@@ -313,6 +313,7 @@ def _saved(request: GenerationRequest, call: str, response: Response, duration_m
         request_id=_request_id(response.request_id),
         ending=response.ending,
         operation=asking.operation(request.repair),
+        prompt_digest=request.prompt.digest,
         ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
     )
 
@@ -346,7 +347,7 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
         required_fields=shop.required_fields,
         answered=answered,
     )
-    persona = _persona(shop, piece, draft, segment, scores)
+    persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
     folder = Path(shop.started.output)
     path = write_persona(folder, piece.index, persona, total=shop.started.total)
     return facts.made(
@@ -365,8 +366,10 @@ def _language(shop: Shop) -> str | None:
     return None if shop.started.provider in facts.AS_SPOKEN else shop.language
 
 
-def _persona(shop: Shop, piece: Piece, draft: Draft, segment: Segment, scores: Scores) -> Persona:
-    started = shop.started
+def _persona(
+    shop: Shop, piece: Piece, draft: Draft, scores: Scores, prompt_digest: str | None
+) -> Persona:
+    started, segment = shop.started, shop.segments[piece.index - 1]
     return Persona(
         id=piece.persona,
         name=draft.name,
@@ -389,7 +392,7 @@ def _persona(shop: Shop, piece: Piece, draft: Draft, segment: Segment, scores: S
             model=started.model,
             batch=started.batch,
             seed=started.seed,
-            prompt_digest=_prompt(shop, piece).digest,
+            prompt_digest=prompt_digest or _prompt(shop, piece).digest,
             source_digest=shop.source_digest,
             created_at=now(),
         ),

@@ -30,6 +30,8 @@ class Saved(Struct, frozen=True, kw_only=True):
     ttft_ms: int | None = None
     ending: Ending = "whole"
     operation: str = "generation"
+    prompt_digest: str | None = None
+    """Of what was asked."""
 
 
 _decoder = msgspec.msgpack.Decoder(Saved)

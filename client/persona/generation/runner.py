@@ -9,6 +9,7 @@ says so into the pipe FD.
 """
 
 import functools
+import gc
 import logging
 import os
 import random
@@ -51,6 +52,8 @@ PAUSE_S = 10.0
 _NO = frozenset({"0", "false", "no", "off"})
 
 THREADS = 4
+GC_AFTER = 20_000
+"""New objects that are still there; cycles are few here."""
 
 logger = logging.getLogger("persona.runner")
 
@@ -125,6 +128,9 @@ class Runner:
             return
         await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
         shop = self._shop(started, plan)
+        # The plan stays as long as the run: looking through it again and again finds nothing.
+        gc.freeze()
+        gc.set_threshold(GC_AFTER, 20, 50)
         try:
             while True:
                 await self._make_all(shop, plan)

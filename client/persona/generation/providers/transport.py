@@ -18,7 +18,6 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 CONNECT_S = 30.0
 """No server worth waiting for takes longer to say hello."""
-_IDLE_CONNECTIONS = 256
 _IDLE_S = 30.0
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -71,27 +70,33 @@ class Reply:
 
 
 class Transport:
-    """Connections to one server, directly or by the proxy that the environment names."""
+    """Connections to one server, directly or by the proxy that the environment names.
+
+    Each call has a client of its own while it lasts, and the next one takes it over: one client's
+    pool looks through all of its connections at every call, twice.
+    """
 
     def __init__(self, server: Address) -> None:
         """Raises ProviderError where the environment's proxy or certificates can't be used."""
         self._server = server
         try:
-            self._client = httpx2.AsyncClient(
-                # On loopback no proxy is asked: it would see the key, and stand elsewhere.
-                trust_env=not server.is_loopback,
-                verify=_certificates(server),
-                limits=httpx2.Limits(
-                    max_connections=None,
-                    max_keepalive_connections=_IDLE_CONNECTIONS,
-                    keepalive_expiry=_IDLE_S,
-                ),
-                headers={"user-agent": "persona", "accept-encoding": "identity"},
-                follow_redirects=False,
-            )
+            self._certificates = _certificates(server)
+            self._idle = [self._client()]
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
             said = f"the proxy or certificates that the environment names can't be used: {error}"
             raise ProviderError("bad_request", clean_line(said, 300)) from None
+
+    def _client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            # On loopback no proxy is asked: it would see the key, and stand elsewhere.
+            trust_env=not self._server.is_loopback,
+            verify=self._certificates,
+            limits=httpx2.Limits(
+                max_connections=None, max_keepalive_connections=1, keepalive_expiry=_IDLE_S
+            ),
+            headers={"user-agent": "persona", "accept-encoding": "identity"},
+            follow_redirects=False,
+        )
 
     @asynccontextmanager
     async def post(
@@ -99,16 +104,21 @@ class Transport:
     ) -> AsyncIterator[Reply]:
         """Sends, and gives the reply as soon as its head is there. Raises ProviderError."""
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None)
+        client = self._idle.pop() if self._idle else self._client()
         try:
-            async with self._client.stream(
+            async with client.stream(
                 "POST", url, headers=dict(headers), content=body, timeout=timeout
             ) as response:
                 yield Reply(response, self._server.name)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise told(error, self._server.name) from None
+        finally:
+            self._idle.append(client)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        """Closes what no call holds; to be called when all have ended."""
+        while self._idle:
+            await self._idle.pop().aclose()
 
 
 def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderError:

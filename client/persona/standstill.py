@@ -15,10 +15,16 @@ WARN_AT = (100, 80)
 
 def lines(app: "App", state: "BatchState") -> list[str]:
     """What is to be said of a batch that is paused, or has spent much of its budget."""
-    said = [_budget_line(state)]
+    said = [budget_line(state)]
     if state.status == "paused":
         said += [_told(app, state.batch), _advice(state)]
     return [line for line in said if line]
+
+
+def crossed(state: "BatchState") -> int:
+    """The greatest warning level, in percent, that the spending has reached; 0 below all."""
+    budget, spent = state.cost.budget_nanousd, state.cost.spent_nanousd
+    return next((level for level in WARN_AT if budget and spent * 100 >= budget * level), 0)
 
 
 def _told(app: "App", batch: str) -> str:
@@ -55,11 +61,12 @@ def _advice(state: "BatchState") -> str:
             return ""
 
 
-def _budget_line(state: "BatchState") -> str:
+def budget_line(state: "BatchState") -> str:
+    """How much of the budget is spent, once that is worth a word; else nothing."""
     budget, spent = state.cost.budget_nanousd, state.cost.spent_nanousd
     if not budget:
         return ""
-    if any(spent * 100 >= budget * level for level in WARN_AT):
+    if crossed(state):
         over = "over" if spent > budget else f"{percent(spent / budget)} of"
         return f"{money(spent)} is spent: {over} the budget of {money(budget)}"
     if state.usage.unpriced_calls:

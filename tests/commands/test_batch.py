@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from persona.client import Ledger
 from persona.outcome import exit_status
@@ -17,6 +18,7 @@ from persona.program import run
 
 from personad.contract.admin import Status
 from personad.contract.batch import BatchShow
+from personad.contract.events import AnyEvent
 
 from .conftest import BATCH, failed, finished, made, paused, started
 
@@ -309,3 +311,39 @@ def test_with_more_words_the_ledger_is_named(
 
     assert str(house / "ledger") in loud
     assert quiet == ""
+
+
+def unpriced(index: int = 1) -> list[AnyEvent]:
+    """A persona made by a model whose price nobody knows."""
+    generating, cost, completed = made(index=index)
+    changed = {"provider": "openai", "model": "nobody-1", "cost_nanousd": None}
+    return [generating, msgspec.structs.replace(cost, **changed), completed]
+
+
+def test_what_is_unpriced_is_never_shown_as_free(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger.append([*started(), *unpriced()])
+
+    run(["batch", "show", "last"])
+    shown = capsys.readouterr().out
+    run(["batch", "list"])
+    listed = capsys.readouterr().out
+    run(["events", "tail"])
+    told = capsys.readouterr().out
+
+    assert "Cost        unpriced" in shown
+    assert shown.splitlines()[-2].split()[-3:] == ["0.82", "unpriced", "–"]
+    assert listed.splitlines()[1].endswith("unpriced")
+    assert "unpriced" in told
+    assert "$0.00" not in shown.splitlines()[-2] + listed + told
+
+
+def test_what_is_priced_in_part_says_both(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger.append([*started(), *unpriced(), *made(index=2)])
+
+    run(["batch", "show", "last"])
+
+    assert "Cost        $0.0042 + 1 unpriced call" in capsys.readouterr().out

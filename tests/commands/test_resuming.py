@@ -3,10 +3,15 @@
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from persona.identity import event_id, now
 
+from personad.contract.budget import Prices, PriceSet
+
+from ..provider_server import ProviderServer, Turn  # noqa: TID252
 from ..studio import Said, Studio  # noqa: TID252
 
 SLOW = {"PERSONA_SIMULATED_LATENCY_MS": "100"}
@@ -251,3 +256,31 @@ def test_of_two_resumes_at_once_one_goes_on_and_the_other_says_so(
 
     assert (first.returncode, second.returncode) == (0, 1)
     assert f"{batch} is running already" in second.stderr
+
+
+def test_a_budget_says_when_it_is_nearly_and_when_it_is_wholly_spent(
+    studio: Studio, source: str
+) -> None:
+    studio.ledger.append(
+        [
+            PriceSet(
+                id=event_id(),
+                at=now(),
+                provider="openai",
+                model="m",
+                prices=Prices(input_nanousd=0, output_nanousd=1_000_000_000),
+                effective_from=now() - timedelta(days=1),
+            )
+        ]
+    )
+    with ProviderServer(lambda asked: Turn(delay_s=0.02)) as server:
+        command = ("generate", "--from", source, "-n", "4", "--concurrency", "1", "--model", "m")
+        model = ("--provider", "openai", "--base-url", server.url("openai"))
+        said = studio.persona(*command, *model, "--budget", "0.0008")
+
+    assert said.returncode == 0, said.stderr
+    spent = studio.state(last(studio)).cost.spent_nanousd
+    assert spent == sum(paid.output for paid in server.paid.values()) * 1_000
+    warned = [line for line in said.stderr.splitlines() if "budget of" in line]
+    assert "% of the budget of $0.0008" in warned[0]
+    assert warned[-1].endswith("is spent: over the budget of $0.0008")

@@ -138,6 +138,24 @@ def test_a_refused_call_pauses_once_what_is_in_flight_is_finished(
     ]
 
 
+def test_a_budget_below_what_one_call_may_cost_stops_before_the_first(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, replies: list[Any]
+) -> None:
+    studio.record(count=3, concurrency=1)
+    refused = Refused(budget="batch", spent_nanousd=0, reserved_nanousd=0, limit_nanousd=1_000)
+    replies += [refused] * 3
+
+    state = run(studio, monkeypatch)
+
+    assert (state.status, state.reason) == ("paused", "budget")
+    assert not studio.events("batch-a", "call.started")
+    said = studio.persona("batch", "wait", "batch-a")
+    assert said.returncode == 75
+    assert said.stderr.splitlines()[0] == (
+        "a single call could cost more than the whole batch budget of $0.000001"
+    )
+
+
 @pytest.mark.parametrize("kind", ["authentication", "quota_exhausted"])
 def test_what_no_other_call_would_fare_better_with_pauses_the_batch_and_fails_nobody(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -98,10 +98,9 @@ def wait(app: App, batch: str, output: Output) -> int:
 
     state, status = _ended(app, app.ledger.ask(BatchShow(batch=batch)))
     app.emit(output, state, lambda: batch_show(state))
-    told = standstill.lines(app, state)
-    for said in told:
+    for said in standstill.lines(app, state):
         app.note(said)
-    if (step := next_step(state)) and not any("--resume" in said for said in told):
+    if step := next_step(state):
         app.note(step)
     return status
 

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -332,24 +333,31 @@ def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
         click.echo(batch)
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
         return 0
-    from persona.render.live import watch
-    from personad.contract.batch import BatchShow
+    from persona.render.live import follow
+    from persona.warned import Warned
+
+    def resume(paused: str) -> None:
+        go_on(app, paused)
 
     mode = "quiet" if options.as_json else options.mode or app.settings.generate.progress.mode
-    status = watch(
-        app,
-        batch,
-        mode,
-        owner=True,
-        resume=lambda name: go_on(app, name),
-        on_detach=tie.detach if tie is not None else None,
-        result_line=not options.as_json,
-    )
-    for said in standstill.lines(app, app.ledger.ask(BatchShow(batch=batch))):
-        app.note(said)
+    # A live view shows the budget all the time, and no line may come between.
+    with ExitStack() as closing:
+        seen = batch if app.errors.is_terminal else closing.enter_context(Warned(app, batch))
+        left = follow(
+            app,
+            seen,
+            mode,
+            owner=True,
+            resume=resume,
+            on_detach=tie.detach if tie is not None else None,
+            result_line=not options.as_json,
+        )
+    if not (left.is_silent or left.is_detached):
+        for said in standstill.lines(app, left.state):
+            app.note(said)
     if options.as_json:
         _document(app, batch)
-    return status
+    return left.status
 
 
 def _document(app: App, batch: str) -> None:

@@ -47,11 +47,15 @@ class BudgetRefused(Exception):
     def __init__(self, refused: c.Refused) -> None:
         spent, reserved = money(refused.spent_nanousd), money(refused.reserved_nanousd)
         limit = money(refused.limit_nanousd)
-        super().__init__(
-            f"the next call could cost more than what is left of the {refused.budget} budget of "
-            f"{limit}: {spent} is spent, and {reserved} reserved or unresolved"
-        )
-        self.refused = refused
+        if not refused.spent_nanousd and not refused.reserved_nanousd:
+            super().__init__(
+                f"a single call could cost more than the whole {refused.budget} budget of {limit}"
+            )
+        else:
+            super().__init__(
+                f"the next call could cost more than what is left of the {refused.budget} budget "
+                f"of {limit}: {spent} is spent, and {reserved} reserved or unresolved"
+            )
 
 
 async def _nobody_hears(_: bool) -> None:

@@ -64,6 +64,7 @@ def test_list_as_json_has_exactly_the_fields_of_the_contract(
                 "failed": 1,
                 "started_at": "2026-11-23T12:00:00Z",
                 "cost_usd": 0.0042,
+                "unpriced_calls": 0,
             }
         ]
     }

@@ -1,9 +1,14 @@
 """What a whole run does when its provider is jammed, down, or takes the key no longer."""
 
+from collections import Counter
+from functools import partial
+from itertools import chain, repeat
+
 import anyio
 import pytest
 from persona.generation import pace
 from persona.generation.runner import Runner
+from persona.generation.steering import mind_sleep
 
 from personad.contract.batch import BatchState, Retry
 from personad.contract.options import DEFAULTS
@@ -77,3 +82,23 @@ def test_a_key_that_is_taken_no_longer_pauses_and_a_resume_makes_the_rest(studio
     assert paused.counts.completed < paused.total
     assert (state.status, state.counts.completed) == ("completed", state.total)
     assert len(server.paid) == state.total
+
+
+def test_a_sleep_of_the_machine_costs_the_calls_in_flight_and_nothing_else(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = chain([0.0, 600.0], repeat(600.0))
+    monkeypatch.setattr("persona.generation.steering.SLEEP_LOOK_S", 0.3)
+    monkeypatch.setattr(
+        "persona.generation.steering.mind_sleep", partial(mind_sleep, clock=clock.__next__)
+    )
+
+    with ProviderServer(lambda asked: Turn(delay_s=0.5 if asked.number <= 4 else 0.0)) as server:
+        recorded(studio, server, retries=0)
+        state = resumed(studio)
+
+    assert (state.status, state.counts.failed, state.slept_ms) == ("completed", 0, 600_000)
+    outcomes = Counter(cost.outcome for cost in studio.events("batch-a", "cost.recorded"))
+    assert outcomes == {"ok": state.total, "unknown": 4}
+    retried = studio.events("batch-a", "persona.retrying")
+    assert {event.error.message for event in retried} == {"the machine slept during the call"}

@@ -150,6 +150,10 @@ def insert(
     if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
         for index, body in enumerate(bodies):
             check_size(body, index)
+    if len(events) == 1:
+        rows, entries = _rows(names, events, bodies, after, now, priced)
+        db.execute(INSERT, rows[0])
+        return entries if db.changes() else []
     # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)

@@ -184,7 +184,8 @@ class Transaction:
             )
             self.last_seq += len(added)
             self._unfolded += added
-        quarantine.put(self.db, old, self.now)
+        if old:
+            quarantine.put(self.db, old, self.now)
         first, last = before + 1, self.last_seq
         duplicates = len(fresh) - (last - before)
 

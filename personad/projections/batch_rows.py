@@ -216,9 +216,13 @@ class Rows:
         self.changed.setdefault(batch, set()).update(each for each in personas if each is not None)
 
     def save(self) -> None:
-        self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
-        self.db.executemany(_SAVE_PERSONA, map(_persona_values, self._unsaved_personas.values()))
-        self._unsaved, self._unsaved_personas = {}, {}
+        if self._unsaved:
+            self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
+            self._unsaved = {}
+        if self._unsaved_personas:
+            personas = self._unsaved_personas.values()
+            self.db.executemany(_SAVE_PERSONA, map(_persona_values, personas))
+            self._unsaved_personas = {}
 
 
 def _persona_row(values: Sequence[object]) -> PersonaRow:

@@ -26,6 +26,7 @@ Between = Callable[[Callable[[Book], T]], T]
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
+DAY_TABLES = (*(f"{each.name}_day" for each in BUCKETS if "day" in each.tiers), "sketch_day")
 
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
@@ -114,6 +115,9 @@ def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
     if known == zone.key:
         return False
     with db:
+        # A day of the old zone may be one of which the new zone has nothing: none is left standing.
+        for table in DAY_TABLES:
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant of ours
         mark_all_stale(db, zone, tiers=("day",))
         db.execute(_SET_ZONE, (zone.key,))
     return known is not None

@@ -105,7 +105,7 @@ class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"
     fence: Positive | None = None
 
 
-class CostSums(Struct, frozen=True, kw_only=True):
+class CostSums(Struct, frozen=True, kw_only=True, gc=False):
     """What some calls add up to; a call whose answer never came counts at its maximum."""
 
     cost_nanousd: NanoUsd
@@ -122,14 +122,14 @@ class CostSums(Struct, frozen=True, kw_only=True):
     cache_write_tokens: Count
 
 
-class CostSlice(CostSums, frozen=True, kw_only=True):
+class CostSlice(CostSums, frozen=True, kw_only=True, gc=False):
     """An hour, a day, a week or a month, or the part of it that is in the range."""
 
     start: Name
     """A day, `2026-10-05`, in the asked zone; of hours a time in UTC, `2026-10-05T14:00:00Z`."""
 
 
-class CostTotal(CostSums, frozen=True, kw_only=True):
+class CostTotal(CostSums, frozen=True, kw_only=True, gc=False):
     """The same over the whole range; averages are rounded, and null where there is no divisor."""
 
     daily_average_nanousd: NanoUsd | None
@@ -185,7 +185,7 @@ MAX_ROWS = 10_000
 """Of one answer."""
 
 
-class CostShare(Struct, frozen=True, kw_only=True):
+class CostShare(Struct, frozen=True, kw_only=True, gc=False):
     """What the calls of one key cost."""
 
     key: Name | None

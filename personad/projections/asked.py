@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
-from typing import Literal, cast
+from functools import lru_cache
+from typing import Literal, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -31,11 +32,11 @@ WHERE experiment.key IN (SELECT value FROM json_each(?))
 """
 
 _HOUR_QUARTERS = 4
+_DAYS_KEPT = 400
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """A part of the range: its label, and its quarter-hours `first` ≤ q < `end`."""
 
     label: str
@@ -102,14 +103,26 @@ class Asked:
             )
         if interval == "hour":
             return [
-                Slice(f"{start.astimezone(UTC):%FT%TZ}", first, end)
-                for start, first, end in civil.hours(self.span, self.zone)
+                Slice(label, max(first, self.span.first_quarter), min(end, self.span.end_quarter))
+                for day, _, _ in civil.days(self.span, self.zone)
+                for label, first, end in _hours_of(day, self.zone)
+                if end > self.span.first_quarter and first < self.span.end_quarter
             ]
         if interval == "week":
             cut = civil.weeks(self.span, self.zone, self.week_start)
         else:
             cut = (civil.days if interval == "day" else civil.months)(self.span, self.zone)
         return [Slice(start.isoformat(), first, end) for start, first, end in cut]
+
+
+@lru_cache(maxsize=_DAYS_KEPT)
+def _hours_of(day: date, zone: ZoneInfo) -> list[Slice]:
+    """The hours of a day; remembered, because there are many and to name them takes a while."""
+    span = civil.Range(civil.day_start(day, zone), civil.day_start(day + _DAY, zone), day, day)
+    return [
+        Slice(f"{start.astimezone(UTC).isoformat()[:19]}Z", first, end)
+        for start, first, end in civil.hours(span, zone)
+    ]
 
 
 def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> Asked:

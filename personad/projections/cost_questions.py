@@ -73,8 +73,7 @@ def history(db: apsw.Connection, request: c.CostHistory, now: datetime) -> c.Cos
     """
     asked = resolve(db, request.range, request.filter, now)
     slices = asked.slices(request.interval)
-    usage = summing.by_slice(db, asked, _KNOWN_COST, slices)
-    personas = summing.by_slice(db, asked, _PERSONAS, slices)
+    usage, personas = summing.by_slice(db, asked, (_KNOWN_COST, _PERSONAS), slices)
     whole = _together(map(Made, usage, personas))
     return c.CostHistoryReply(
         range=asked.period,
@@ -120,8 +119,7 @@ def breakdown(db: apsw.Connection, request: c.CostBreakdown, now: datetime) -> c
 
 def _by_time(db: apsw.Connection, asked: Asked, interval: Interval) -> list[tuple[Key, Made]]:
     slices = asked.slices(interval)
-    usage = summing.by_slice(db, asked, _COST, slices)
-    personas = summing.by_slice(db, asked, _PERSONAS, slices)
+    usage, personas = summing.by_slice(db, asked, (_COST, _PERSONAS), slices)
     return [(part.label, Made(*made)) for part, *made in zip(slices, usage, personas, strict=True)]
 
 

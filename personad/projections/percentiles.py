@@ -115,14 +115,18 @@ def _fill(
             rows.append(place * len(groups) + column)
             stored.append(data)
     grid.merge(rows, stored)
-    firsts = [each.first for each in slices]
-    nothing = empty(wanted.scale)
-    end = min(slices[-1].end, asked.end)
+    late: dict[int, tuple[array[int], array[int]]] = {}
+    firsts, end = [each.first for each in slices], min(slices[-1].end, asked.end)
     for bucket, series, added, removed in db.execute(_FRESH, (firsts[0], end)):
         if series in columns:
             row = (bisect_right(firsts, bucket) - 1) * len(groups) + columns[series]
-            for values, sign in ((added, 1), (removed, -1)):
-                grid.add(row, add_many(nothing, array("q", values)), sign)
+            pair = late.setdefault(row, (array("q"), array("q")))
+            pair[0].frombytes(added)
+            pair[1].frombytes(removed)
+    nothing = empty(wanted.scale)
+    for row, (added, removed) in late.items():
+        grid.add(row, add_many(nothing, added))
+        grid.add(row, add_many(nothing, removed), -1)
 
 
 def _stored(

@@ -67,9 +67,18 @@ def runs(asked: Asked, tiers: Sequence[Tier], slices: Sequence[Slice]) -> list[R
 
 def _pieces(asked: Asked, tiers: Sequence[Tier], part: Slice) -> Iterator[tuple[Tier, int, int]]:
     end = min(part.end, asked.end)
-    if end - part.first < _SHORTEST_DAY:
-        tiers = [tier for tier in tiers if tier != "day"]
-    if part.first < end:
+    if end <= part.first:
+        return
+    if end - part.first <= QUARTERS_AN_HOUR:
+        hour, into = divmod(part.first, QUARTERS_AN_HOUR)
+        is_whole = not into and end - part.first == QUARTERS_AN_HOUR
+        if is_whole and "hour" in tiers and hour // 24 not in asked.stale["hour"]:
+            yield "hour", hour, hour + 1
+        else:
+            yield "quarter", part.first, end
+    else:
+        if end - part.first < _SHORTEST_DAY:
+            tiers = [tier for tier in tiers if tier != "day"]
         yield from cover(part.first, end, tiers, asked.stale, asked.home)
 
 
@@ -79,11 +88,19 @@ def whole(asked: Asked) -> list[Slice]:
 
 
 def by_slice(
-    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice]
+    db: apsw.Connection, asked: Asked, several: Sequence[Columns], slices: Sequence[Slice]
+) -> list[list[list[int]]]:
+    """The sums of each slice, of each of these."""
+    tiers = _buckets(asked, several[0].family, ()).tiers
+    together = runs(asked, tiers, slices)
+    return [_by_slice(db, asked, columns, len(slices), together) for columns in several]
+
+
+def _by_slice(
+    db: apsw.Connection, asked: Asked, columns: Columns, count: int, together: Sequence[Run]
 ) -> list[list[int]]:
-    """The sums of each slice."""
-    found = [[0] * len(columns.sums) for _ in slices]
-    for place, (_, *sums) in _of_slices(db, asked, columns, slices, ("bucket",)):
+    found = [[0] * len(columns.sums) for _ in range(count)]
+    for place, (_, *sums) in _of_slices(db, asked, columns, together, ("bucket",)):
         _add(found[place], sums)
     return [_bounded(each) for each in found]
 
@@ -93,7 +110,8 @@ def by_slice_and_key(
 ) -> list[Sums]:
     """The sums of each slice, by the family's key."""
     found = [_sums_of(columns) for _ in slices]
-    for place, (_, key, *sums) in _of_slices(db, asked, columns, slices, ("bucket", "key")):
+    together = runs(asked, _buckets(asked, columns.family, ()).tiers, slices)
+    for place, (_, key, *sums) in _of_slices(db, asked, columns, together, ("bucket", "key")):
         _add(found[place][key], sums)
     return [_all_bounded(each) for each in found]
 
@@ -121,11 +139,11 @@ def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:
 
 
 def _of_slices(
-    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice], by: Sequence[By]
+    db: apsw.Connection, asked: Asked, columns: Columns, together: Sequence[Run], by: Sequence[By]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Rows with the place of their slice; the bucket is a row's first column."""
     buckets = _buckets(asked, columns.family, by)
-    for run in runs(asked, buckets.tiers, slices):
+    for run in together:
         at = -1
         for row in _rows(db, asked, columns, buckets, run, by):
             while at + 1 < len(run.lows) and run.lows[at + 1] <= row[0]:
@@ -154,12 +172,13 @@ def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
 
 def _add(sums: list[int], more: Sequence[int | None]) -> None:
     for place, each in enumerate(more):
-        sums[place] += each or 0
+        if each:
+            sums[place] += each
 
 
-def _bounded(sums: Sequence[int]) -> list[int]:
+def _bounded(sums: list[int]) -> list[int]:
     """What the wire can carry."""
-    return [min(each, SUM_MAX) for each in sums]
+    return sums if max(sums) <= SUM_MAX else [min(each, SUM_MAX) for each in sums]
 
 
 def _all_bounded(found: Sums) -> Sums:

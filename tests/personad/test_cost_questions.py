@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from personad.contract import cost as c
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.batch import PersonaCompleted, PersonaGenerating
 from personad.contract.errors import LedgerError
+from personad.projections.book import Book
 from personad.questions import ANSWERS
 
 from . import past
@@ -146,6 +148,21 @@ def test_no_answer_depends_on_what_was_added_up(open_core: Callable[[], Core]) -
     tidy.all_at_once(core.book)
     assert not core.book.stale["day"]
     assert [ask(core, each) for each in questions] == before
+
+
+def test_no_answer_depends_on_the_ledger_s_zone_or_on_the_one_before(
+    open_core: Callable[[], Core],
+) -> None:
+    core = open_core()
+    # Late in the day of one zone, so that another one has nothing of that day.
+    lived(core, "UTC", [started(), cost(nanousd=100, at=NOON.replace(hour=23, day=20))])
+    for zone in ("Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"):
+        tidy.all_at_once(core.book)
+        tidy.rezone(core.db, ZoneInfo(zone))
+        core.book = Book(core.db, ZoneInfo(zone))
+        reply = ask(core, c.CostHistory(range=Range(days=9)))
+        assert reply.range.timezone == zone
+        assert reply.total.cost_nanousd == sum(row.cost_nanousd for row in reply.rows) == 100
 
 
 @given(st.data())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from persona.client import Ledger
@@ -21,7 +21,9 @@ from persona.identity import event_id
 
 from personad import launch
 from personad.contract import batch as b
+from personad.contract import cost as c
 from personad.contract.admin import Hello, Status
+from personad.contract.asking import Range
 from personad.contract.base import Event, Request
 from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import, Read
@@ -45,6 +47,8 @@ Path(sys.argv[1]).write_text(peak[1])
 sys.exit(status)
 """
 """Runs a command, and notes its own peak; what `wait4` tells begins with its parent's size."""
+EVER = Range(since="2026-01-01", until="2027-12-31")
+"""All that the ledgers here are about."""
 NOT_COMPARED = {"seq", "previous_seq", "first_seq", "last_seq", "next_seq", "recorded_at", "as_of"}
 """What may differ: places in the log, when it was recorded, and when it was asked."""
 
@@ -111,8 +115,10 @@ def questions(client: Ledger) -> Iterator[Request[Any]]:
             yield from (b.BatchShow(batch=each.batch) for each in chosen)
         elif kind is b.BatchList:
             yield b.BatchList(limit=1_000)
+        elif kind is c.CostBreakdown:
+            yield from (c.CostBreakdown(by=by, range=EVER) for by in get_args(c.Dimension))
         else:
-            yield kind()
+            yield kind(range=EVER)
 
 
 def comparable(reply: Any) -> Any:

@@ -25,6 +25,12 @@ _EXPERIMENTS = "SELECT experiment FROM experiment ORDER BY key DESC LIMIT 2000"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _PROVIDERS = "SELECT provider FROM dim UNION SELECT provider FROM series"
 _MODELS = "SELECT model FROM dim UNION SELECT model FROM series"
+_OUTCOMES = "SELECT outcome, json_group_array(key) FROM dim GROUP BY outcome"
+_KINDS = """
+SELECT json_group_array(key) FROM {}
+WHERE (:providers = '[]' OR provider IN (SELECT value FROM json_each(:providers)))
+  AND (:models = '[]' OR model IN (SELECT value FROM json_each(:models)))
+"""
 _OF_EXPERIMENTS = """
 SELECT batch_key.key FROM batch JOIN batch_key USING (batch)
 JOIN experiment USING (experiment)
@@ -61,6 +67,11 @@ class Asked:
     stale: dict[str, set[int]]
     providers: tuple[str, ...]
     models: tuple[str, ...]
+    kinds: dict[str, str]
+    """Of each table of keys (`dim`, `series`), those that these leave in, as JSON; none where they
+    leave nothing out."""
+    outcomes: dict[str, str]
+    """The keys of each outcome of a call, as JSON."""
     experiments: tuple[int, ...] | None
     """None: not asked for."""
     batches: tuple[int, ...] | None
@@ -139,6 +150,8 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         now_us = min(now_us, end * civil.QUARTER_US - 1)
     whole = _range(span, now_us, zone)
     experiments, batches = _keys(db, kept)
+    providers = _known(db, "providers", kept.providers, _PROVIDERS)
+    models = _known(db, "models", kept.models, _MODELS)
     return Asked(
         zone=zone,
         home=home,
@@ -150,8 +163,10 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         today=civil.day_of(civil.quarter_of(now_us), zone),
         as_of=span.as_of,
         stale={tier: stale_days(db, tier) for tier in ("hour", "day")},
-        providers=_known(db, "providers", kept.providers, _PROVIDERS),
-        models=_known(db, "models", kept.models, _MODELS),
+        providers=providers,
+        models=models,
+        kinds=_kinds(db, providers, models) if providers or models else {},
+        outcomes=dict(db.execute(_OUTCOMES)),
         experiments=experiments,
         batches=batches,
     )
@@ -210,6 +225,11 @@ def _known(
         if name not in known:
             raise no_such(field[:-1], name, known, f"$.filter.{field}[{place}]")
     return tuple(sorted(set(names)))
+
+
+def _kinds(db: apsw.Connection, providers: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+    values = {"providers": json.dumps(providers), "models": json.dumps(models)}
+    return {table: db.execute(_KINDS.format(table), values).get for table in ("dim", "series")}
 
 
 def _keys(

@@ -31,12 +31,12 @@ _KNOWN_COST = Columns(
     COST,
     (
         *_USAGE,
-        "iif(k.outcome = 'error', s.calls, 0)",
-        "iif(k.outcome = 'unknown', 0, s.unpriced_calls)",
-        "iif(k.outcome = 'unknown', 0, s.unpriced_tokens)",
-        "iif(k.outcome = 'unknown', 0, s.estimated_calls)",
-        "iif(k.outcome = 'unknown', s.calls, 0)",
-        "iif(k.outcome = 'unknown', s.cost_nanousd, 0)",
+        "iif({error}, s.calls, 0)",
+        "iif({unknown}, 0, s.unpriced_calls)",
+        "iif({unknown}, 0, s.unpriced_tokens)",
+        "iif({unknown}, 0, s.estimated_calls)",
+        "iif({unknown}, s.calls, 0)",
+        "iif({unknown}, s.cost_nanousd, 0)",
     ),
 )
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")

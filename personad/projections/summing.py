@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import apsw
@@ -21,23 +20,12 @@ _SEEKS_MAX = 20_000
 """Up to so many (bucket, key) are looked up one by one; beyond that a scan is faster."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What is summed: SQL over a family's rows, `s`, and over what its key stands for, `k`."""
+class Columns(NamedTuple):
+    """What is summed: SQL over a family's rows, `s`. In it, `{unknown}` and the like stand for the
+    condition that a call had this outcome."""
 
     family: Family
     sums: tuple[str, ...]
-    also: str = ""
-    """A condition that every row has to meet."""
-
-    @property
-    def keys(self) -> str:
-        """The table that the family's key is a number of."""
-        return self.family.key
-
-    @property
-    def needs_keys(self) -> bool:
-        return any("k." in each for each in (*self.sums, self.also))
 
 
 class Run(NamedTuple):
@@ -118,13 +106,15 @@ def by_slice_and_key(
 
 def by_key(db: apsw.Connection, asked: Asked, columns: Columns, by: By) -> Sums:
     """The sums of the whole range, by the numbers of that dimension."""
-    found = _sums_of(columns)
+    found: Sums = {}
     buckets = _buckets(asked, columns.family, (by,))
     days = columns.family.experiments if _is_plain(asked, columns, by) else buckets
     for run in runs(asked, buckets.tiers, whole(asked)):
         source = days if run.tier == "day" else buckets
         for key, *sums in _rows(db, asked, columns, source, run, (by,)):
-            _add(found[key], sums)
+            known = found.setdefault(key, sums)
+            if known is not sums:
+                _add(known, sums)
     return _all_bounded(found)
 
 
@@ -157,9 +147,9 @@ def _sums_of(columns: Columns) -> Sums:
 
 def _is_plain(asked: Asked, columns: Columns, by: By) -> bool:
     """Whether days by experiment and nothing else will do."""
-    if by != "experiment" or columns.needs_keys or asked.experiments is not None:
+    if by != "experiment" or asked.kinds or asked.experiments is not None:
         return False
-    return not asked.providers and not asked.models
+    return not any("{" in each for each in columns.sums)
 
 
 def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
@@ -215,20 +205,22 @@ def _query(
     sums: Sequence[str],
 ) -> tuple[str, dict[str, str | int]]:
     source, values = _source(asked, buckets, run)
-    conditions = [columns.also] if columns.also else []
-    joined = columns.needs_keys
-    for name, names in (("provider", asked.providers), ("model", asked.models)):
-        if names:
-            joined = True
-            conditions.append(f"k.{name} IN (SELECT value FROM json_each(:{name}))")  # noqa: S608
-            values[name] = json.dumps(names)
-    if joined:
-        source += f" CROSS JOIN {columns.keys} AS k ON k.key = s.{columns.family.key}"
-    keys = [f"s.{columns.family.key if each == 'key' else each}" for each in by]
+    key = columns.family.key
+    where = "s.bucket >= :low AND s.bucket < :high"
+    if key in asked.kinds:
+        values["kinds"] = asked.kinds[key]
+        where += f" AND s.{key} IN (SELECT value FROM json_each(:kinds))"  # noqa: S608
+    for outcome in ("error", "unknown"):
+        condition = "0"
+        # Of one that no call ever had, nothing need be looked up.
+        if outcome in asked.outcomes:
+            values[outcome] = asked.outcomes[outcome]
+            condition = f"s.{key} IN (SELECT value FROM json_each(:{outcome}))"  # noqa: S608
+        sums = [each.replace(f"{{{outcome}}}", condition) for each in sums]
+    selected = ", ".join([*(f"s.{key if each == 'key' else each}" for each in by), *sums])
     places = ", ".join(map(str, range(1, len(by) + 1)))
     grouped = f" GROUP BY {places} ORDER BY {places}" if by else ""
-    where = " AND ".join(["s.bucket >= :low", "s.bucket < :high", *conditions])
-    return f"SELECT {', '.join([*keys, *sums])} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
+    return f"SELECT {selected} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
 
 
 def _source(asked: Asked, buckets: Buckets, run: Run) -> tuple[str, dict[str, str | int]]:

@@ -28,8 +28,6 @@ _ROUNDING = 1e-9
 """Of sums in floats, relative, with room."""
 _TOGETHER = 250
 """So many sketches are read at once: arrays that stay in the cache."""
-_TOGETHER_BY_GROUP = 1_000
-"""Here an array's fixed costs weigh more, as most of these sketches are small."""
 _EXACT = 2**53
 """Floats count exactly below."""
 _NARROW = 5
@@ -105,8 +103,8 @@ class Grid:
 
     def merge(self, rows: Sequence[int], stored: Sequence[bytes]) -> None:
         """Adds each sketch to the row of its place. Raises BadSketch."""
-        for first in range(0, len(stored), _TOGETHER_BY_GROUP):
-            part = slice(first, first + _TOGETHER_BY_GROUP)
+        for first in range(0, len(stored), _TOGETHER):
+            part = slice(first, first + _TOGETHER)
             if not self._merge_at_once(rows[part], stored[part]):
                 for row, data in zip(rows[part], stored[part], strict=True):
                     self.add(row, decode(self.scale, data))
@@ -161,14 +159,16 @@ class Grid:
         bins = _bins(self.scale, joined[is_body], np.cumsum(lengths - heads), sums.astype(float))
         if bins is None:
             return False
-        where = np.array(rows, np.int64)
-        size = self.counts.size
+        # Mostly these are few rows side by side: only those are touched.
+        first, behind = min(rows), max(rows) + 1
+        where = np.array(rows, np.int64) - first
+        part = self.counts[first:behind]
         cells = bins.at + np.repeat(where * len(self.scale.answers), bins.lengths)
-        found = np.bincount(cells, bins.counts, size)
+        found = np.bincount(cells, bins.counts, part.size)
         if found.max() >= _EXACT:
             return False
-        self.counts += found.astype(np.int64).reshape(self.counts.shape)
-        for row, total in enumerate(np.bincount(where, sums, len(self.totals)).tolist()):
+        part += found.astype(np.int64).reshape(part.shape)
+        for row, total in enumerate(np.bincount(where, sums).tolist(), first):
             self.totals[row] += int(total)
         return True
 

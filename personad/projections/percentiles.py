@@ -1,8 +1,9 @@
 """Percentiles of ranges: the sketches of many slices and series, merged by slice and group."""
 
+import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -109,11 +110,9 @@ def _fill(
     columns = {series: rank[group] for series, group in wanted.groups.items()}
     rows: list[int] = []
     stored: list[bytes] = []
-    for place, series, data in _stored(db, asked, slices):
-        column = columns.get(series)
-        if column is not None:
-            rows.append(place * len(groups) + column)
-            stored.append(data)
+    for place, series, data in _stored(db, asked, slices, columns):
+        rows.append(place * len(groups) + columns[series])
+        stored.append(data)
     grid.merge(rows, stored)
     late: dict[int, tuple[array[int], array[int]]] = {}
     firsts, end = [each.first for each in slices], min(slices[-1].end, asked.end)
@@ -130,14 +129,16 @@ def _fill(
 
 
 def _stored(
-    db: apsw.Connection, asked: Asked, slices: Sequence[Slice]
+    db: apsw.Connection, asked: Asked, slices: Sequence[Slice], wanted: Iterable[int]
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Slice, series and sketch."""
+    """Slice, series and sketch of the wanted series."""
+    series_ = json.dumps(list(wanted))
     for run in runs(asked, sketches.TIERS, slices):
         rows = db.execute(
             f"SELECT bucket, series, data FROM sketch_{run.tier} "  # noqa: S608 - a constant
-            "WHERE bucket >= ? AND bucket < ? ORDER BY bucket",
-            (run.low, run.high),
+            "WHERE bucket >= ? AND bucket < ? AND series IN (SELECT value FROM json_each(?)) "
+            "ORDER BY bucket",
+            (run.low, run.high, series_),
         )
         at = -1
         for bucket, series, data in rows:

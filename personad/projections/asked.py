@@ -94,8 +94,7 @@ class Asked:
     @property
     def days_begun(self) -> int:
         """Of the range's civil days."""
-        days = civil.days(self.span, self.zone)
-        return sum(day.start <= self.today for day in days)
+        return max(0, (min(self.span.last_day, self.today) - self.span.first_day).days + 1)
 
     def slices(self, interval: Interval) -> list[Slice]:
         """The range by that interval.

@@ -5,7 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import apsw
 
@@ -13,7 +13,9 @@ from personad.projections import sketches
 from personad.projections.asked import Asked, Slice
 from personad.projections.summing import runs
 from personad.sketch import Scale, add_many, empty
-from personad.sketch_arrays import Grid
+
+if TYPE_CHECKING:
+    from personad.sketch_arrays import Grid
 
 _SERIES = "SELECT key, measure, provider, model, scorer FROM series WHERE kind = ?"
 _FRESH = """
@@ -66,6 +68,8 @@ def of_slices(
 ) -> tuple[list[dict[G, Told]], dict[H, Told]]:
     """What is told of each slice, by group, and of all slices together, by metric; only of those
     with values."""
+    from personad.sketch_arrays import Grid  # numpy: a daemon starts without it
+
     groups = list(dict.fromkeys(wanted.groups.values()))
     metrics = list(dict.fromkeys(map(wanted.metric, groups)))
     whole = Grid(wanted.scale, len(metrics))
@@ -92,13 +96,13 @@ def _with_values(names: Sequence[K], told: Sequence[Told]) -> dict[K, Told]:
     return {name: each for name, each in zip(names, told, strict=True) if each.n}
 
 
-def _told(grid: Grid, quantiles: Sequence[float]) -> list[Told]:
+def _told(grid: "Grid", quantiles: Sequence[float]) -> list[Told]:
     rows = zip(grid.sizes, grid.totals, grid.quantiles(quantiles), strict=True)
     return [Told(*row) for row in rows]
 
 
 def _fill(
-    grid: Grid,
+    grid: "Grid",
     db: apsw.Connection,
     asked: Asked,
     slices: Sequence[Slice],

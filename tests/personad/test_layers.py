@@ -83,6 +83,10 @@ def test_a_command_loads_nothing_that_only_the_daemon_or_a_runner_needs(module: 
     assert not loaded_by(module.removesuffix(".__init__")) & {"apsw", "numpy", "anyio", "asyncio"}
 
 
+def test_a_daemon_starts_without_numpy() -> None:
+    assert "numpy" not in loaded_by("personad.daemon")
+
+
 def test_the_contract_package_itself_loads_nothing() -> None:
     assert "msgspec" not in loaded_by("personad.contract")
 

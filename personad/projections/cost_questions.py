@@ -100,8 +100,10 @@ def breakdown(db: apsw.Connection, request: c.CostBreakdown, now: datetime) -> c
         kept = _by_time(db, asked, request.by)  # type: ignore[arg-type]
     else:
         found, whole = _by_key(db, asked, request.by, whole)
-        dearest = sorted(found.items(), key=lambda each: (-each[1].usage[0], -each[1].usage[1]))
-        kept, rest = dearest[: request.limit], dearest[request.limit :]
+        kept = list(found.items())
+        if len(kept) > request.limit:
+            kept.sort(key=lambda each: (-each[1].usage[0], -each[1].usage[1]))
+            kept, rest = kept[: request.limit], kept[request.limit :]
         kept = _named(db, request.by, kept)
     of_calls_only = request.by in _OF_CALLS_ONLY
     return c.CostBreakdownReply(
@@ -248,7 +250,7 @@ def _coverage(whole: Made) -> c.Coverage:
 
 
 def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShare:
-    cost, calls, *tokens = made.usage
+    cost, calls, tokens_in, tokens_out, cache_read, cache_write = made.usage
     personas, accepted = made.personas
     return c.CostShare(
         key=key,  # type: ignore[arg-type]
@@ -258,7 +260,10 @@ def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShar
         personas=None if of_calls_only else personas,
         accepted=None if of_calls_only else accepted,
         cost_per_persona_nanousd=_shared(cost, personas),
-        **dict(zip(_TOKENS, tokens, strict=True)),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
     )
 
 

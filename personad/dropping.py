@@ -41,7 +41,6 @@ _DROP_CALL = "DELETE FROM call WHERE call = ? AND seq = ?"
 _DROPPED = "SELECT max(seq) FROM dropped"
 _FIRST_DROPPED = "INSERT INTO dropped (seq) VALUES (?)"
 _MORE_DROPPED = "UPDATE dropped SET seq = ?"
-_FREE_PAGES = "SELECT freelist_count FROM pragma_freelist_count"
 
 
 class Found(Struct, frozen=True):
@@ -118,13 +117,13 @@ def _remember_dropped(db: apsw.Connection, seq: int) -> None:
 
 
 def vacuum(db: apsw.Connection, pages: int) -> tuple[int, float]:
-    """Gives up to so many free pages back; how many it were, and the seconds it took."""
+    """Gives up to about so many free pages back; how many it were, and the seconds it took."""
     began = time.monotonic()
-    before = int(db.execute(_FREE_PAGES).get)
-    if before:
+    before = int(db.pragma("page_count"))
+    if db.pragma("freelist_count"):
         # It frees a page a step.
         db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-    return before - int(db.execute(_FREE_PAGES).get), time.monotonic() - began
+    return before - int(db.pragma("page_count")), time.monotonic() - began
 
 
 def checkpoint(db: apsw.Connection) -> None:

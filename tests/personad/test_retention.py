@@ -354,6 +354,16 @@ def test_a_start_that_outlives_its_call_opens_nothing(core: Core) -> None:
     assert damage_of(core.path) is None
 
 
+def test_what_did_not_fit_then_does_not_fit_now(core: Core) -> None:
+    old, young = LONG_AGO, NOON - DAY
+    core.append(started(at=old), msgspec.structs.replace(queued("p1", 1), at=young))
+    done = [happened(b.PersonaGenerating, at=young)]
+    done += [happened(b.PersonaCompleted, at=at) for at in (old, young)]
+    assert core.append(*done).anomalies == 1
+    assert dropped(keep(core)) == 1
+    assert damage_of(core.path) is None
+
+
 def test_a_young_batch_keeps_what_is_dated_before_it(core: Core) -> None:
     core.append(*planned(), cost(at=LONG_AGO))
     assert dropped(keep(core)) == 0
@@ -418,7 +428,7 @@ def opened(open_core: Callable[[], Core]) -> Iterator[Core]:
         core.db.close()
 
 
-_CALL = st.tuples(st.integers(0, 23), st.integers(0, 8))
+_CALL = st.tuples(st.integers(0, 23), st.integers(0, 4))
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("figure"), _CALL, st.integers(1, 5)),
@@ -428,7 +438,10 @@ _STEPS = st.lists(
         st.tuples(st.just("corrected"), _CALL, st.integers(1, 5)),
         st.tuples(st.just("batch"), _CALL, st.integers(0, 2)),
         st.tuples(st.just("persona"), _CALL, st.integers(0, 2)),
+        st.tuples(st.just("again"), _CALL, st.integers(0, 2)),
         st.tuples(st.just("retention"), _CALL, st.integers(1, 5)),
+        st.tuples(st.just("retention"), _CALL, st.just(1)),
+        st.tuples(st.just("a day later"), _CALL, st.just(0)),
         st.tuples(st.just("a day later"), _CALL, st.just(0)),
     ),
     min_size=5,
@@ -439,9 +452,9 @@ _STEPS = st.lists(
 def events_of(step: str, where: tuple[int, int], number: int) -> list[Event]:
     """What happened; all of one call, and all of one batch, within its own day."""
     hour, call = where
-    at = NOON.replace(hour=0) + timedelta(days=call % 3, hours=hour)
+    at = NOON + timedelta(days=call % 3, hours=hour)
     name = f"call-{call}"
-    batch = f"batch-{number}" if step in ("batch", "persona") else f"batch-{call % 3}"
+    batch = f"batch-{number}" if step in ("batch", "persona", "again") else f"batch-{call % 3}"
     match step:
         case "figure":
             return [cost(name, number * 10, at=at, output_tokens=number, batch=batch)]
@@ -462,7 +475,7 @@ def events_of(step: str, where: tuple[int, int], number: int) -> list[Event]:
             ]
         case _:
             at = NOON.replace(hour=0) + timedelta(days=number % 3, hours=hour)
-            steps = (b.PersonaGenerating, b.PersonaCompleted)
+            steps = (b.PersonaGenerating, b.PersonaCompleted)[step == "again" :]
             return [happened(kind, batch, f"p{call % 2 + 1}", at=at) for kind in steps]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 from msgspec import Struct
 
+from personad import log
 from personad.kinds import KINDS, RAW_KINDS, event_of
 from personad.refold import GRACE
 
@@ -41,6 +42,7 @@ _DROP_CALL = "DELETE FROM call WHERE call = ? AND seq = ?"
 _DROPPED = "SELECT max(seq) FROM dropped"
 _FIRST_DROPPED = "INSERT INTO dropped (seq) VALUES (?)"
 _MORE_DROPPED = "UPDATE dropped SET seq = ?"
+_COUNT_DROPPED = "INSERT OR REPLACE INTO meta (name, value) VALUES ('events_dropped', ?)"
 
 
 class Found(Struct, frozen=True):
@@ -104,11 +106,12 @@ def drop(
             db.executemany(_DROP_ANOMALY, seqs)
             counted = [(each.call, each.seq) for each in found if each.kind in _COUNTED]
             db.executemany(_DROP_CALL, counted)
-            _remember_dropped(db, found[-1].seq)
+            _remember_dropped(db, found[-1].seq, len(found))
     return found, after, time.monotonic() - began
 
 
-def _remember_dropped(db: apsw.Connection, seq: int) -> None:
+def _remember_dropped(db: apsw.Connection, seq: int, events: int) -> None:
+    db.execute(_COUNT_DROPPED, (str(log.count_dropped(db) + events),))
     known = db.execute(_DROPPED).get
     if known is None:
         db.execute(_FIRST_DROPPED, (seq,))

@@ -55,6 +55,8 @@ class Refold:
             self.db.execute(f"PRAGMA {pragma}").fetchall()
         self.db.execute(names.SCHEMA + FOLDED)
         self.book = Book(self.db, zone, past=lambda seq: log.entry(live, seq))
+        self.dropped = log.count_dropped(live)
+        """How many events were gone when it began."""
         self.seq = 0
         """Up to here the log is folded."""
         self.misfits: dict[int, str] = {}
@@ -70,8 +72,8 @@ class Refold:
         with self.db:
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
-            self.db.execute("CREATE TABLE reached (seq INTEGER NOT NULL) STRICT")
-            self.db.execute("INSERT INTO reached (seq) VALUES (?)", (self.seq,))
+            self.db.execute("CREATE TABLE reached (seq INTEGER, dropped INTEGER) STRICT")
+            self.db.execute("INSERT INTO reached VALUES (?, ?)", (self.seq, self.dropped))
         self.close()
 
     def advance(self) -> int:

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import apsw
 import msgspec
@@ -25,6 +26,8 @@ from personad.kinds import KINDS, RAW_KINDS, microseconds
 from personad.log import last_seq
 from personad.projections import sketches
 from personad.questions import ANSWERS
+from personad.rebuild import adopt, chosen
+from personad.refold import refold, to_the_end
 from personad.retention import (
     FEWEST_DAYS,
     MOST_PAGES,
@@ -37,6 +40,7 @@ from personad.retention import (
 )
 from personad.store import open_for_reading
 from personad.tidy import all_at_once
+from personad.verify import verify
 from tests.ledgers import damage_of, rows, seq_of
 
 from .conftest import Core
@@ -515,3 +519,41 @@ def test_pruned_or_not_the_totals_are_the_same(
         keep(core, 1, core.now)
         assert totals(core) == totals(whole)
         assert damage_of(core.path) is None
+
+
+# At the same time as a fresh fold.
+
+
+def test_what_is_dropped_while_it_is_folded_afresh_is_no_damage(core: Core) -> None:
+    filled(core)
+    is_first = iter([True])
+
+    def progress(what: str, *_: int) -> None:
+        if what == "fold" and next(is_first, False):
+            assert dropped(keep(core)) > 0
+
+    with closing(open_for_reading(str(core.path))) as db:
+        found = verify(db, core.path.parent, ZoneInfo("UTC"), progress)
+    assert found.damage is None
+    assert next(is_first, None) is None
+
+
+def test_a_rebuild_from_before_it_is_refused_and_one_from_after_it_changes_no_answer(
+    core: Core,
+) -> None:
+    filled(core)
+    all_at_once(core.book)
+    before = answers(core)
+    with closing(open_for_reading(str(core.path))) as live:
+        for is_late in (True, False):
+            with refold(live, core.path.parent, ZoneInfo("UTC")) as fresh:
+                to_the_end(fresh, lambda _: None)
+                fresh.finish()
+                if is_late:
+                    keep(core)
+                    with pytest.raises(LedgerError, match="retention dropped"):
+                        adopt(lambda work: work(core.book), fresh.path, chosen(()))
+                else:
+                    adopt(lambda work: work(core.book), fresh.path, chosen(()))
+            assert answers(core) == before
+            assert damage_of(core.path) is None

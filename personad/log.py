@@ -61,6 +61,7 @@ _ASKED = 256
 _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - places
 _LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
+_COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
 
 _COLUMNS = """event.seq, event.id, event.kind, event.recorded_at, event.cost, prices, event.body,
@@ -215,6 +216,12 @@ def mark(db: apsw.Connection, anomalies: Sequence[tuple[int, str]]) -> None:
 
 def count_anomalies(db: apsw.Connection) -> int:
     return int(db.execute(_COUNT_ANOMALIES).get)
+
+
+def count_dropped(db: apsw.Connection) -> int:
+    """How many events retention has dropped, ever."""
+    row = db.execute(_COUNT_DROPPED).fetchone()
+    return int(row[0]) if row else 0
 
 
 def has_batch(db: apsw.Connection, batch: str) -> bool:

@@ -35,7 +35,7 @@ _NEW, _OLD = "__new", "__old"
 _LEFT = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?"
 _SCHEMA = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
 _INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''"
-_REACHED = "SELECT seq FROM fresh.reached"
+_REACHED = "SELECT seq, dropped FROM fresh.reached"
 
 
 class WithBook(Protocol):
@@ -82,6 +82,7 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
     """Exchanges the tables of these projections for those in the file at `path`.
 
     Raises:
+        LedgerError: retention has dropped events since the fold began.
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
     tables = tables_of(projections)
@@ -255,6 +256,10 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
     db = book.db
     db.execute("BEGIN IMMEDIATE")
     try:
+        last_seq, dropped = map(int, db.execute(_REACHED).fetchone() or ())
+        if log.count_dropped(db) != dropped:
+            message = "retention dropped events while they were folded; everything is as it was"
+            raise LedgerError("conflict", message, hint="run the same command again")
         for table in tables:
             db.execute(f'ALTER TABLE "{table}" RENAME TO "{table}{_OLD}"')
             db.execute(f'ALTER TABLE "{table}{_NEW}" RENAME TO "{table}"')
@@ -262,7 +267,6 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
             db.execute("DELETE FROM sketch_fresh")
         mark_all_stale(db, book.zone)
         book.forget()
-        last_seq = int(db.execute(_REACHED).get)
         while some := log.entries(db, after=last_seq, limit=CATCH_UP_EVENTS):
             # All of these fitted when they came: only what does not is marked, and left out here.
             fold(book, some, since=last_seq, misfits_known=frozenset(), only=projections)

@@ -15,6 +15,7 @@ AnyRequest = (
     | admin.Stop
     | admin.Backup
     | admin.Rebuild
+    | admin.Retention
     | events.Append
     | events.Import
     | events.Read

@@ -8,6 +8,7 @@ STORMS = (
     "runner_kills",
     "disk_faults",
     "backup_kills",
+    "retention_kills",
     "messages",
     "soak",
     "spools",

@@ -66,7 +66,8 @@ def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
             found = None
             if item.receipt is not None and event.cost_nanousd is None:
                 found = _receipt(txn, event, item.receipt, f"$.items[{index}].receipt")
-            receipts[event.id] = found or (None, None)
+            # Of several events with one id the first counts, and so does its receipt.
+            receipts.setdefault(event.id, found or (None, None))
     events = [item.event for item in request.items]
     return _add(
         txn,

@@ -117,7 +117,8 @@ class Keeper:
         seen = self._writer.last_seq, now.toordinal()
         if seen == self._seen and not self._writer.book.touched:
             return
-        self._seen = seen
+        # What was touched lately is left for the next time, so there has to be one.
+        self._seen = None if self._writer.book.touched else seen
         self._tidier.tidy(now)
 
     def _retain_daily(self) -> None:

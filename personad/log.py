@@ -86,6 +86,8 @@ _ENTRY = "SELECT seq, at, kind, id, cost, body FROM event WHERE seq = ?"
 _HAS_BATCH = "SELECT 1 FROM batch_key WHERE batch = ?"
 _BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
 
+COST_END = 2**63 - 1
+"""The most that a row can hold, in nano-dollars; it is far too large to be folded."""
 Entry = tuple[int, int, AnyEvent, int | None]
 """What a fold sees of an event: its seq, its time in microseconds, itself, and what it cost in
 nano-dollars, by its own word or at the prices of its time (of a `cost.recorded`; else None)."""
@@ -204,6 +206,8 @@ def _rows(
             # One whose answer never came counts at what is reserved for it.
             if cost is None and event.outcome != "unknown":  # type: ignore[union-attr]
                 cost, price = priced(event)  # type: ignore[arg-type]
+                if cost is not None and cost > COST_END:
+                    cost = COST_END
         rows.append((seq, event.id.bytes, CODE_OF[kind], at, recorded_at, key, cost, price, body))
         entries.append((seq, at, event, cost))
     return rows, entries

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import apsw
 
+from personad.price_data import UnitPrices
+
 SCHEMA = """
 CREATE TABLE batch_key (
   key INTEGER PRIMARY KEY,
@@ -90,6 +92,8 @@ class Names:
         self._dims: dict[Dim, int] = {}
         self._series: dict[Series, int] = {}
         self._prices: dict[str, int] = {}
+        self.receipts: dict[int, tuple[int, UnitPrices]] = {}
+        """The number of unit prices, by the object's id."""
 
     def batch(self, name: str, seq: int) -> int:
         """`seq` is the event that speaks of it, remembered where it is the first."""

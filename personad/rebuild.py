@@ -267,6 +267,8 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
             db.execute("DELETE FROM sketch_fresh")
         mark_all_stale(db, book.zone)
         book.forget()
+        # Whoever is just adding a day up has read what was there before.
+        book.touched.update((tier, day) for tier, days in book.stale.items() for day in days)
         while some := log.entries(db, after=last_seq, limit=CATCH_UP_EVENTS):
             # All of these fitted when they came: only what does not is marked, and left out here.
             fold(book, some, since=last_seq, misfits_known=frozenset(), only=projections)

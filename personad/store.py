@@ -167,8 +167,8 @@ class Transaction:
         fresh, old = quarantine.parted(self.db, events)
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
-            for event in fresh:
-                log.check_size(body_of(event), fresh.index(event))
+            for index, event in enumerate(fresh):
+                log.check_size(body_of(event), index)
             parts = _after_each_price(fresh)
         before = self.last_seq
         for number, part in enumerate(parts):

@@ -18,7 +18,7 @@ from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
 from personad.refold import Refold, horizon_us, is_kept, refold, to_the_end
 from personad.sketch import update
-from personad.tidy import TIERS
+from personad.tidy import TIERS, summed_days
 
 _GAPS = """
 SELECT count(*), min(seq), max(seq) FROM event
@@ -223,7 +223,7 @@ def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
     live, book, count = fresh.live, fresh.book, 0
     horizon = horizon_us(live)
     stale = stale_days(live, tier)
-    days = sorted(book.stale[tier] - stale)
+    days = sorted((book.stale[tier] | summed_days(live, tier)) - stale)
     for day in days:
         first, end = quarters_of(tier, day, book.zone)
         if horizon is not None and first * 900_000_000 < horizon:

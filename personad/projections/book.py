@@ -14,7 +14,6 @@ import apsw
 from personad import civil
 from personad.log import Entry, entry
 from personad.names import Names
-from personad.price_data import UnitPrices
 from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
 
@@ -65,8 +64,6 @@ class Book:
         self._days: dict[int, int] = {}
         self.prices: PriceBook | None = None
         """None: to be read anew."""
-        self.receipts: dict[int, tuple[int, UnitPrices]] = {}
-        """The number of unit prices, by the object's id."""
 
     def begin(self, since: int) -> None:
         """A fold of a transaction whose events come after `since`."""

@@ -41,7 +41,7 @@ TABLES: tuple[str, ...] = (
 _PERSONA = f"""
 INSERT INTO persona_cost (batch, persona, calls, cost_nanousd) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
-  cost_nanousd = min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX})
+  cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
 """  # noqa: S608 - a constant of ours
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
@@ -133,7 +133,10 @@ class _Sums:
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
         COST.add(self._book, self._groups)
-        rows = [(*key, calls, min(cost, SUM_MAX)) for key, (calls, cost) in self._personas.items()]
+        rows = [
+            (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
+            for key, (calls, cost) in self._personas.items()
+        ]
         db.executemany(_PERSONA, rows)
         if is_taking_back:
             db.executemany(_SWEEP, list(self._personas))

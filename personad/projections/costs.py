@@ -72,6 +72,7 @@ INSERT INTO open_call (call, batch, state, reserved_nanousd) VALUES (?, ?, 'unre
 ON CONFLICT DO UPDATE SET state = 'unresolved', reserved_nanousd = excluded.reserved_nanousd,
   batch = coalesce(batch, excluded.batch)
 """
+_WAS_STARTED = "UPDATE open_call SET started = ? WHERE call = ?"
 _OPEN_CALL = "SELECT reserved_nanousd, started, state FROM open_call WHERE call = ?"
 _CLOSE = "DELETE FROM open_call WHERE call = ?"
 _LEASE_LOST = "UPDATE open_call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
@@ -148,8 +149,7 @@ class _Fold:
             self.removed.append(self._counted(old, corrected))
             self.db.execute(_RECOUNT, (event.call, entry[0], corrected))
         if event.outcome == "unknown" and corrected is None:
-            known = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
-            reserved = entry[3] if entry[3] is not None else known[0] if known else 0
+            reserved = entry[3] if entry[3] is not None else self._granted(event.call)
             self.db.execute(_UNRESOLVED, (event.call, event.batch, reserved))
             self.book.open_calls.add(event.call)
         counted = self._counted(entry, corrected)
@@ -179,7 +179,10 @@ class _Fold:
             self.book.open_calls.add(event.call)
             return
         counted = self.book.past(found[0])
-        if event.call not in self.book.open_calls or counted is None or counted[3] is not None:
+        if event.call not in self.book.open_calls or counted is None:
+            return
+        if counted[3] is not None:
+            self.db.execute(_WAS_STARTED, (seq, event.call))
             return
         # Its answer never came, which was told first: it counts at what is reserved for it.
         self.removed.append(self._counted(counted, found[1]))
@@ -195,7 +198,11 @@ class _Fold:
         if found is None or counted is None:
             self.anomalies.append((seq, f"nothing is known that {event.call} cost before"))
             return
-        if isinstance(counted[2], c.CostRecorded):
+        if max(event.cost_nanousd, *(tokens or 0 for tokens in _tokens_of(event))) > COST_MAX:
+            self.anomalies.append((seq, TOO_LARGE))
+            return
+        # A call that was only granted counts nothing before its first correction.
+        if isinstance(counted[2], c.CostRecorded) or found[1] is not None:
             self.removed.append(self._counted(counted, found[1]))
         self.db.execute(_RECOUNT, (event.call, counted[0], seq))
         self.added.append(self._counted(counted, seq))
@@ -220,8 +227,14 @@ class _Fold:
             return seq, at, event, figures.cost_nanousd
         if event.outcome == "unknown" and cost is None:
             held = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
-            cost = held[0] if held else None
+            cost = min(held[0], COST_MAX) if held else None
         return seq, at, event, cost
+
+    def _granted(self, call: str) -> int:
+        """What was reserved for it when it was granted, whatever has been told of it since."""
+        known = self.db.execute(_OPEN_CALL, (call,)).fetchone()
+        begun = self.book.past(known[1]) if known and known[1] is not None else None
+        return (begun[2].reserved_nanousd or 0) if begun else 0  # type: ignore[union-attr]
 
     def _close(self, calls: Iterable[str]) -> None:
         known = self.book.open_calls

@@ -75,13 +75,14 @@ def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
 
 
 def receipt_key(book: Book, prices: UnitPrices) -> int:
-    known = book.receipts.get(id(prices))
+    receipts = book.names.receipts
+    known = receipts.get(id(prices))
     if known is None:
         key = book.names.price(msgspec.json.encode(prices).decode())
-        if len(book.receipts) >= _RECEIPTS_KEPT:
-            book.receipts.clear()
+        if len(receipts) >= _RECEIPTS_KEPT:
+            receipts.clear()
         # The prices are kept as well: an id is one object's only while that lives.
-        known = book.receipts[id(prices)] = (key, prices)
+        known = receipts[id(prices)] = (key, prices)
     return known[0]
 
 

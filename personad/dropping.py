@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from personad import log
 from personad.kinds import KINDS, RAW_KINDS, event_of
+from personad.names import texts_of
 from personad.refold import GRACE
 
 ROW_BYTES = 64
@@ -68,11 +69,12 @@ def droppable(
     """What is to be dropped among the first so many old events of a block; how far that goes."""
     values = {"after": block.after, "end": block.end, "horizon": horizon, "limit": limit}
     rows: list[Any] = db.execute(_CANDIDATES, values).fetchall()
+    text = texts_of(db).text
     found = []
     for seq, kind, event_id, at, body in rows:
         call = None
         if kind in _CALLS:
-            call = str(event_of(kind, event_id, body).call)  # type: ignore[union-attr]
+            call = str(event_of(kind, event_id, at, body, text).call)  # type: ignore[union-attr]
             if _is_needed(db, seq, kind, call, horizon):
                 continue
         found.append(Found(seq, kind, at, len(body) + ROW_BYTES, call))

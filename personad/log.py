@@ -6,6 +6,7 @@ reading), and know nothing of sockets, threads or clocks.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import apsw
@@ -19,12 +20,13 @@ from personad.kinds import (
     EPOCH,
     KINDS,
     MICROSECOND,
+    Text,
     body_of,
     event_of,
     microseconds,
     moment_of,
 )
-from personad.names import Names
+from personad.names import Names, texts_of
 
 SCHEMA = """
 CREATE TABLE event (
@@ -32,7 +34,7 @@ CREATE TABLE event (
   id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
   kind INTEGER NOT NULL,
   at INTEGER NOT NULL,             -- microseconds since 1970, by the producer's clock
-  recorded_at INTEGER NOT NULL,    -- microseconds since 1970, by the daemon's clock
+  delay INTEGER NOT NULL,          -- microseconds from then until it was recorded, by the daemon's
   batch INTEGER REFERENCES batch_key (key),
   cost INTEGER,                    -- nano-dollars that a cost.recorded counts; NULL: unpriced
   price INTEGER REFERENCES price (key),  -- the receipt, where the daemon priced it
@@ -52,7 +54,7 @@ CREATE TABLE dropped (
 """
 
 INSERT = (
-    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, cost, price, body) "
+    "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
@@ -64,8 +66,8 @@ _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
 
-_COLUMNS = """event.seq, event.id, event.kind, event.recorded_at, event.cost, prices, event.body,
-  reason"""
+_COLUMNS = """event.seq, event.id, event.kind, event.at, event.delay, event.cost, prices,
+  event.body, reason"""
 _FROM = """event LEFT JOIN anomaly USING (seq) LEFT JOIN price ON price.key = event.price"""
 _READ = f"""
 SELECT {_COLUMNS} FROM {_FROM}
@@ -149,7 +151,7 @@ def insert(
     Raises:
         TooLarge: nothing was added.
     """
-    bodies = [body_of(event) for event in events]
+    bodies = [body_of(event, names.word) for event in events]
     if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
         for index, body in enumerate(bodies):
             check_size(body, index)
@@ -208,7 +210,9 @@ def _rows(
                 cost, price = priced(event)  # type: ignore[arg-type]
                 if cost is not None and cost > COST_END:
                     cost = COST_END
-        rows.append((seq, event.id.bytes, CODE_OF[kind], at, recorded_at, key, cost, price, body))
+        rows.append(
+            (seq, event.id.bytes, CODE_OF[kind], at, recorded_at - at, key, cost, price, body)
+        )
         entries.append((seq, at, event, cost))
     return rows, entries
 
@@ -235,18 +239,19 @@ def has_batch(db: apsw.Connection, batch: str) -> bool:
 
 def entries(db: apsw.Connection, *, after: int, limit: int) -> list[Entry]:
     """What is to be folded past `after`, in order: everything but the anomalies."""
-    return [_entry(row) for row in db.execute(_ENTRIES, (after, limit))]
+    text = texts_of(db).text
+    return [_entry(row, text) for row in db.execute(_ENTRIES, (after, limit))]
 
 
 def entry(db: apsw.Connection, seq: int) -> Entry | None:
     """One event; None where retention has dropped it."""
     row = db.execute(_ENTRY, (seq,)).fetchone()
-    return _entry(row) if row else None
+    return _entry(row, texts_of(db).text) if row else None
 
 
-def _entry(row: Sequence[object]) -> Entry:
+def _entry(row: Sequence[Any], text: Text) -> Entry:
     seq, at, code, event_id, cost, body = row
-    return seq, at, event_of(code, event_id, body), cost  # type: ignore[arg-type, return-value]
+    return seq, at, event_of(code, event_id, at, body, text), cost
 
 
 def read(
@@ -282,11 +287,12 @@ def read(
                 "limit": limit,
             },
         )
-    for seq, event_id, code, recorded_at, cost, prices, body, reason in rows:
+    text = texts_of(db).text
+    for seq, event_id, code, at, delay, cost, prices, body, reason in rows:
         yield Recorded(
             seq=seq,
-            recorded_at=moment_of(recorded_at),
-            event=event_of(code, event_id, body),
+            recorded_at=moment_of(at + delay),
+            event=event_of(code, event_id, at, body, text),
             anomaly=reason,
             cost_nanousd=cost,
             receipt=msgspec.json.decode(prices) if prices else None,

@@ -13,6 +13,7 @@ import apsw
 from personad.contract.events import AnyEvent
 from personad.kinds import CODE_OF, RAW_EVENTS, body_of, microseconds
 from personad.log import known_of
+from personad.names import Names
 
 SCHEMA = """
 CREATE TABLE quarantined_event (
@@ -75,12 +76,12 @@ def parted(
     return [event for event in events if event.id not in aside], old
 
 
-def put(db: apsw.Connection, events: Sequence[AnyEvent], now: datetime) -> None:
+def put(db: apsw.Connection, names: Names, events: Sequence[AnyEvent], now: datetime) -> None:
     recorded_at = microseconds(now)
     db.executemany(
         _PUT,
         [
-            (e.id.bytes, CODE_OF[type(e)], microseconds(e.at), recorded_at, body_of(e))
+            (e.id.bytes, CODE_OF[type(e)], microseconds(e.at), recorded_at, body_of(e, names.word))
             for e in events
         ],
     )

@@ -30,7 +30,7 @@ GRACE = timedelta(days=1)
 one call lie within it, so a second one finds the first."""
 
 _ROWS = """
-SELECT seq, at, kind, id, cost, body, recorded_at, reason
+SELECT seq, at, kind, id, cost, body, delay, reason
 FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?
 """
 _KNOWN_CALLS = """
@@ -82,17 +82,18 @@ class Refold:
         rows = list(self.live.execute(_ROWS, (self.seq, CHUNK_EVENTS)))
         if not rows:
             return 0
+        text = names.texts_of(self.live).text
         fit: list[Entry] = []
         found: list[tuple[int, str]] = []
-        for seq, at, code, event_id, cost, body, recorded_at, reason in rows:
+        for seq, at, code, event_id, cost, body, delay, reason in rows:
             if reason is not None:
                 self.marked[seq] = reason
                 if horizon is not None:
                     continue  # What it doesn't fit may be gone, so that now it would.
-            if at > recorded_at + _AHEAD_US:
+            if -delay > _AHEAD_US:
                 found.append((seq, "ahead of the clock"))
             else:
-                fit.append((seq, at, event_of(code, event_id, body), cost))
+                fit.append((seq, at, event_of(code, event_id, at, body, text), cost))
         with self.db:
             self._take_names_over()
             trusted = self.marked.keys() if horizon is not None else None

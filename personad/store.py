@@ -168,7 +168,7 @@ class Transaction:
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
             for index, event in enumerate(fresh):
-                log.check_size(body_of(event), index)
+                log.check_size(body_of(event, self.book.names.word), index)
             parts = _after_each_price(fresh)
         before = self.last_seq
         for number, part in enumerate(parts):
@@ -185,7 +185,7 @@ class Transaction:
             self.last_seq += len(added)
             self._unfolded += added
         if old:
-            quarantine.put(self.db, old, self.now)
+            quarantine.put(self.db, self.book.names, old, self.now)
         first, last = before + 1, self.last_seq
         duplicates = len(fresh) - (last - before)
 

@@ -27,7 +27,10 @@ _IN_FLIGHT = """
 SELECT persona, started_at FROM persona WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying')
 """
-_COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
+_COUNTS = """
+SELECT status, count(*) FROM persona WHERE batch = ?
+  AND status IN ('generating', 'validating', 'retrying') GROUP BY status
+"""
 _SEEN = """
 SELECT count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms)
 FROM persona WHERE batch = ? AND status = 'completed'
@@ -229,8 +232,9 @@ def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.P
 
 def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
     found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
+    found |= {"completed": row.completed, "failed": row.failed}
     # Personas that are planned but not queued yet wait as well.
-    found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
+    found["pending"] = max(0, row.total - sum(found.values()))
     if held:
         found["paused"] = sum(found.pop(status, 0) for status in states.IN_FLIGHT)
     return b.Counts(**found)

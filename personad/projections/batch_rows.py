@@ -54,10 +54,10 @@ CREATE TABLE persona (
   error_kind TEXT,
   error_message TEXT,
   path TEXT,
-  PRIMARY KEY (batch, "index"),
-  UNIQUE (batch, persona)
+  PRIMARY KEY (batch, persona)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX persona_by_status ON persona (batch, status);
+CREATE INDEX persona_in_flight ON persona (batch, status) WHERE status IN
+  ('generating', 'validating', 'retrying');
 """
 
 
@@ -139,11 +139,12 @@ _LOAD_PERSONA = f"SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? AND per
 _LOAD_PERSONAS = f'SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? ORDER BY "index"'  # noqa: S608
 _SAVE_BATCH = _saving("batch", BatchRow)
 _SAVE_PERSONA = _saving("persona", PersonaRow)
-_INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
+_INDICES = 'SELECT "index", persona FROM persona WHERE batch = ?'
 
 
 _BATCHES_KEPT = 1_000
 _PERSONAS_KEPT = 5_000
+_PLACES_KEPT = 20
 """In memory, from one transaction to the next."""
 
 
@@ -155,7 +156,7 @@ class Rows:
         self._since = 0
         self._batches: dict[str, BatchRow | None] = {}
         self._personas: dict[tuple[str, str], PersonaRow | None] = {}
-        self._indices: dict[tuple[str, int], str] = {}
+        self._indices: dict[str, dict[int, str]] = {}
         self._unsaved: dict[str, BatchRow] = {}
         self._unsaved_personas: dict[tuple[str, str], PersonaRow] = {}
         self.changed: dict[str, set[str]] = {}
@@ -182,20 +183,22 @@ class Rows:
         return self._personas[key]
 
     def index_owner(self, batch: str, index: int) -> str | None:
-        key = (batch, index)
-        if key not in self._indices:
-            found = self.db.execute(_INDEX_TAKEN, key).fetchone()
-            if found is None:
-                return None
-            self._indices[key] = str(found[0])
-        return self._indices[key]
+        return self._places(batch).get(index)
+
+    def _places(self, batch: str) -> dict[int, str]:
+        """Who has which place of a batch: asked while it is queued, so read whole."""
+        if (known := self._indices.get(batch)) is None:
+            if len(self._indices) >= _PLACES_KEPT:
+                self._indices.clear()
+            known = self._indices[batch] = dict(self.db.execute(_INDICES, (batch,)))
+        return known
 
     def add(self, row: BatchRow) -> None:
         self._batches[row.batch] = self._unsaved[row.batch] = row
         self.changed.setdefault(row.batch, set())
 
     def add_persona(self, row: PersonaRow) -> None:
-        self._indices[row.batch, row.index] = row.persona
+        self._places(row.batch)[row.index] = row.persona
         self._personas[row.batch, row.persona] = row
         self.touch_persona(row)
 

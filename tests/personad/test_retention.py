@@ -432,9 +432,12 @@ def opened(open_core: Callable[[], Core]) -> Iterator[Core]:
         core.db.close()
 
 
-_CALL = st.tuples(st.integers(0, 23), st.integers(0, 4))
+_CALL = st.tuples(st.sampled_from((0, 11, 13, 23)), st.integers(0, 3))
+"""Hours after a noon, on both sides of midnight, and which call."""
 _STEPS = st.lists(
     st.one_of(
+        st.tuples(st.just("figure"), _CALL, st.integers(1, 5)),
+        st.tuples(st.just("figure"), _CALL, st.integers(1, 5)),
         st.tuples(st.just("figure"), _CALL, st.integers(1, 5)),
         st.tuples(st.just("unknown"), _CALL, st.just(0)),
         st.tuples(st.just("granted"), _CALL, st.integers(1, 5)),
@@ -443,13 +446,13 @@ _STEPS = st.lists(
         st.tuples(st.just("batch"), _CALL, st.integers(0, 2)),
         st.tuples(st.just("persona"), _CALL, st.integers(0, 2)),
         st.tuples(st.just("again"), _CALL, st.integers(0, 2)),
-        st.tuples(st.just("retention"), _CALL, st.integers(1, 5)),
+        st.tuples(st.just("retention"), _CALL, st.integers(1, 3)),
         st.tuples(st.just("retention"), _CALL, st.just(1)),
         st.tuples(st.just("a day later"), _CALL, st.just(0)),
         st.tuples(st.just("a day later"), _CALL, st.just(0)),
     ),
-    min_size=5,
-    max_size=40,
+    min_size=25,
+    max_size=80,
 )
 
 
@@ -493,7 +496,7 @@ def totals(core: Core) -> dict[str, list[tuple[Any, ...]]]:
 
 @given(steps=_STEPS)
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

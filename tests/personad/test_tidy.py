@@ -1,4 +1,4 @@
-"""Sums of hours and days: whoever asks never sees one that is not what its quarter-hours come to."""
+"""Sums of hours and days: nobody ever reads one that is not what its quarter-hours come to."""
 
 from datetime import timedelta
 from typing import Any

@@ -56,7 +56,7 @@ def test_a_sound_ledger_is_found_sound_before_and_after_tidying(core: Core) -> N
         ("UPDATE cost_hour SET calls = calls + 1", "cost_hour"),
         ("DELETE FROM call WHERE seq = (SELECT max(seq) FROM call)", "call"),
         (
-            "INSERT INTO cost_day SELECT bucket - 900, dim, 1, 0, 0, 0, 5, 0, 0, 0, 0 FROM cost_day",
+            "INSERT INTO cost_day SELECT bucket - 9, dim, 1, 0, 0, 0, 5, 0, 0, 0, 0 FROM cost_day",
             "cost_day",
         ),
         ("DELETE FROM sketch_day", "sketch_day"),

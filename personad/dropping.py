@@ -1,7 +1,7 @@
 """Which events retention drops, and one slice of it at a time.
 
 An old event stays for now where something young follows from it: while its call is open, while its
-batch began after the mark, and a correction while the call that it corrects is there.
+batch began after the mark, and all of a call that was corrected until what counts of it is old.
 """
 
 import time
@@ -24,7 +24,6 @@ _CALLS = frozenset(
     KINDS[kind] for kind in ("call.started", "call.abandoned", "cost.recorded", "cost.corrected")
 )
 _COUNTED = frozenset((KINDS["cost.recorded"], KINDS["call.started"]))
-_CORRECTED = KINDS["cost.corrected"]
 _OLD = f"""
 at < :horizon AND kind IN ({_CODES}) AND NOT EXISTS (
   SELECT 1 FROM batch_key JOIN batch USING (batch)
@@ -36,7 +35,7 @@ WHERE seq > :after AND seq <= :end AND {_OLD} ORDER BY seq LIMIT :limit
 """  # noqa: S608 - constants of ours
 _IS_OLD = f"SELECT 1 FROM event WHERE seq = :seq AND {_OLD}"  # noqa: S608 - constants of ours
 _OPEN_CALL = "SELECT 1 FROM open_call WHERE call = ?"
-_CORRECTION = "SELECT seq FROM call WHERE call = ? AND corrected = ?"
+_COUNTED_OF = "SELECT seq, corrected FROM call WHERE call = ?"
 _DROP_EVENT = "DELETE FROM event WHERE seq = ?"
 _DROP_ANOMALY = "DELETE FROM anomaly WHERE seq = ?"
 _DROP_CALL = "DELETE FROM call WHERE call = ? AND seq = ?"
@@ -75,23 +74,22 @@ def droppable(
         call = None
         if kind in _CALLS:
             call = str(event_of(kind, event_id, at, body, text).call)  # type: ignore[union-attr]
-            if _is_needed(db, seq, kind, call, horizon):
+            if _is_needed(db, seq, call, horizon):
                 continue
         found.append(Found(seq, kind, at, len(body) + ROW_BYTES, call))
     return found, rows[-1][0] if len(rows) == limit else block.end
 
 
-def _is_needed(db: apsw.Connection, seq: int, kind: int, call: str, horizon: int) -> bool:
+def _is_needed(db: apsw.Connection, seq: int, call: str, horizon: int) -> bool:
     """Whether something that stays follows from this event of a call."""
     if db.execute(_OPEN_CALL, (call,)).fetchone():
         return True
-    if kind != _CORRECTED:
+    counted, corrected = db.execute(_COUNTED_OF, (call,)).fetchone() or (seq, None)
+    if corrected is None or counted == seq:
         return False
-    counted = db.execute(_CORRECTION, (call, seq)).fetchone()
-    if counted is None:
-        return False
-    # What it corrects goes first, so that at no moment only the correction is gone.
-    goes = counted[0] < seq and db.execute(_IS_OLD, {"seq": counted[0], "horizon": horizon}).get
+    # Of a corrected call what counts goes first: a correction finds nothing where only the figure
+    # is gone that it came after.
+    goes = counted < seq and db.execute(_IS_OLD, {"seq": counted, "horizon": horizon}).get
     return not goes
 
 

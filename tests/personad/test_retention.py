@@ -339,6 +339,19 @@ def test_a_correction_stays_as_long_as_what_it_corrects(core: Core) -> None:
     assert damage_of(core.path) is None
 
 
+def test_a_correction_keeps_the_figure_that_it_was_made_of(core: Core) -> None:
+    old, young = NOON - timedelta(days=3), NOON - DAY
+    core.append(started(at=LONG_AGO), cost("one", at=old, output_tokens=1))
+    take(core, corrected("one", 9, old))
+    core.append(cost("one", at=young, output_tokens=9))
+    assert dropped(keep(core)) == 0
+    assert damage_of(core.path) is None
+    later = NOON + timedelta(days=9)
+    assert [dropped(keep(core, now=later)) for _ in range(3)] == [1, 2, 0]
+    assert core.show().cost.spent_nanousd == 9
+    assert damage_of(core.path) is None
+
+
 def test_a_lesser_figure_that_outlives_the_greater_one_is_not_counted(core: Core) -> None:
     midnight = horizon_of(NOON, 2)
     core.append(started(at=LONG_AGO))

@@ -81,7 +81,8 @@ class Buckets:
         if tier not in self.tiers:
             return
         first, end = quarters_of(tier, day, zone)
-        bucket = f"bucket / {QUARTERS_AN_HOUR}" if tier == "hour" else str(day)
+        # SQL's division rounds towards zero, which before 1970 is upwards.
+        bucket = "bucket >> 2" if tier == "hour" else str(day)
         low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
         table, keys = f"{self.name}_{tier}", ", ".join(self.keys)
         sums = ", ".join(f"min(sum({each}), {SUM_MAX})" for each in self.sums)

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from personad.rebuild import adopt, chosen
 from personad.refold import refold, to_the_end
 from personad.store import open_for_reading
 from personad.tidy import Tidier, all_at_once
+from tests.chaos.vitals import retried
 from tests.ledgers import UTC, damage_of
 
 from .conftest import Core, Running
@@ -212,3 +214,22 @@ class TestDaemon:
             assert daemon.command("verify").returncode == 0
         assert daemon.command("rebuild").returncode == 0
         assert daemon.command("verify").returncode == 0
+
+    def test_what_killed_ones_left_is_cleared_away_when_a_daemon_starts(
+        self, daemon: Running, sqlite: Callable[[Path], apsw.Connection]
+    ) -> None:
+        daemon.append(*EVENTS[:100])
+        daemon.stop()
+        left = daemon.paths.data_dir / ".refold-999999999.db"
+        left.write_bytes(b"half a database")
+        database = sqlite(daemon.paths.database)
+        database.execute("CREATE TABLE persona__new (x INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO persona__new SELECT seq FROM event")
+
+        def cleared() -> None:
+            if database.execute("SELECT 1 FROM sqlite_schema WHERE name GLOB '*__*'").fetchone():
+                raise LedgerError("unavailable", "not yet")
+
+        daemon.start()
+        retried(cleared)
+        assert not left.exists()

@@ -194,7 +194,7 @@ def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
         while sketches.work_in(fresh.db, 10_000):
             pass
     late: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
-    first = 0 if horizon is None else horizon // 900_000_000
+    first = -(2**63) if horizon is None else horizon // 900_000_000
     for bucket, series, kind, added, removed in fresh.live.execute(_FRESH, (first,)):
         known = late.get((bucket, series, kind), (b"", b""))
         late[bucket, series, kind] = known[0] + added, known[1] + removed

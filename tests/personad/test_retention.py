@@ -491,7 +491,7 @@ def totals(core: Core) -> dict[str, list[tuple[Any, ...]]]:
         while sketches.work_in(core.db, 10_000):
             pass
     found = {table: some for table, some in core.rows().items() if table not in ("call", "anomaly")}
-    return found | {"sketch": core._named("sketch_quarter")}
+    return found | {"sketch": core.named("sketch_quarter")}
 
 
 @given(steps=_STEPS)

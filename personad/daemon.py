@@ -268,7 +268,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
         later={Backup: backups.take, Rebuild: rebuilds.take, Retention: keeper.take},
         before_call=intake.first,
     )
-    for thread in (live, writer, intake, api, keeper):
+    for thread in (live, writer, rebuilds, intake, api, keeper):
         thread.start()
     # Closed from the last to the first: the writer takes nothing new but does and answers all that
     # it has, while the request socket goes on telling everybody else that the daemon is stopping.

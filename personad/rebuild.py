@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from personad import log
@@ -269,10 +270,13 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
         book.forget()
         # Whoever is just adding a day up has read what was there before.
         book.touched.update((tier, day) for tier, days in book.stale.items() for day in days)
+        batches: set[str] = set()
         while some := log.entries(db, after=last_seq, limit=CATCH_UP_EVENTS):
+            batches.update(e[2].batch for e in some if getattr(e[2], "batch", None))  # type: ignore[union-attr, misc]
             # All of these fitted when they came: only what does not is marked, and left out here.
             fold(book, some, since=last_seq, misfits_known=frozenset(), only=projections)
             last_seq = some[-1][0]
+        _keep_old(book, tables, batches)
         db.execute("COMMIT")
     except BaseException:
         book.forget()
@@ -280,3 +284,26 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
             db.execute("ROLLBACK")
         raise
     return log.last_seq(db)
+
+
+def _keep_old(book: Book, tables: Collection[str], touched: Collection[str]) -> None:
+    """Takes batches that retention has made the truth as they were: what came lately is in the
+    rows that were copied from the live tables, and has just been folded in once more."""
+    db, horizon = book.db, horizon_us(book.db)
+    if horizon is None or not touched:
+        return
+    kept = is_kept(("batch",), "batch")
+    told = msgspec.json.encode(sorted(touched)).decode()
+    old = f"SELECT value AS batch FROM json_each(?) WHERE {kept}"  # noqa: S608 - of ours
+    names = [str(name) for (name,) in db.execute(old, (told, horizon)).fetchall()]
+    among = "IN (SELECT value FROM json_each(?))"
+    keyed = f"IN (SELECT key FROM batch_key WHERE batch {among})"  # noqa: S608 - constants
+    told = msgspec.json.encode(names).decode()
+    for table, which in (("batch", among), ("persona", among), ("persona_cost", keyed)):
+        if table in tables:
+            db.execute(f"DELETE FROM {table} WHERE batch {which}", (told,))  # noqa: S608
+            db.execute(
+                f"INSERT INTO {table} SELECT * FROM {table}{_OLD} WHERE batch {which}",  # noqa: S608
+                (told,),
+            )
+    book.forget()

@@ -130,6 +130,7 @@ class Refold:
 @contextmanager
 def refold(live: apsw.Connection, folder: Path, zone: ZoneInfo) -> Iterator[Refold]:
     """A fresh fold in a file of its own in `folder`, gone afterwards."""
+    sweep(folder)
     path = folder / f".refold-{os.getpid()}.db"
     path.unlink(missing_ok=True)
     made = Refold(live, path, zone)
@@ -143,6 +144,24 @@ def refold(live: apsw.Connection, folder: Path, zone: ZoneInfo) -> Iterator[Refo
             gc.enable()
         made.close()
         path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes the files of those that were killed."""
+    for path in folder.glob(".refold-*.db*"):
+        maker = path.name.split(".")[1].removeprefix("refold-")
+        if maker.isdecimal() and not _lives(int(maker)):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def to_the_end(fresh: Refold, progress: Callable[[int], None]) -> None:

@@ -9,6 +9,8 @@ STORMS = (
     "disk_faults",
     "backup_kills",
     "retention_kills",
+    "work_kills",
+    "cardinality",
     "messages",
     "soak",
     "spools",

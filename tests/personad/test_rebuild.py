@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from bench.history import Shape, history
 from personad import rebuild
-from personad.contract.batch import BatchList
+from personad.contract.batch import BatchList, PersonaFailed, PersonaGenerating
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds
 from personad.projections import PROJECTIONS
@@ -19,10 +20,12 @@ from personad.rebuild import adopt, chosen
 from personad.refold import refold, to_the_end
 from personad.store import open_for_reading
 from personad.tidy import Tidier, all_at_once
+from tests.chaos.vitals import retried
 from tests.ledgers import UTC, damage_of
 
 from .conftest import Core, Running
-from .facts import NOON, cost, planned
+from .facts import NOON, cost, happened, planned, queued, started
+from .test_retention import keep
 
 EVENTS = list(history(Shape(3_000, 5, NOON)))
 SPOILT = (
@@ -105,6 +108,19 @@ def test_a_day_that_is_being_added_up_meanwhile_is_not_taken_for_fresh(core: Cor
     tidier.tidy(core.now)
     assert damage_of(core.path) is None
     assert not core.book.stale["day"]
+
+
+def test_what_an_old_batch_takes_in_meanwhile_counts_once(core: Core) -> None:
+    long_ago = NOON - timedelta(days=30)
+    core.append(started(total=1, at=long_ago), queued("p1", 1), cost("one", 10, at=long_ago))
+    core.append(cost("two", 10), happened(PersonaGenerating))
+    keep(core)
+    rebuilt(core, meanwhile=[cost("three", 5), happened(PersonaFailed)])
+    core.append(cost("four", 1))
+    assert core.named("persona_cost") == [(("batch-a",), "p1", 4, 26)]
+    assert core.show().counts.failed == 1
+    assert core.show().cost.spent_nanousd == 26
+    assert damage_of(core.path) is None
 
 
 def test_sums_of_days_of_which_nothing_is_left_go_as_well(core: Core) -> None:
@@ -212,3 +228,22 @@ class TestDaemon:
             assert daemon.command("verify").returncode == 0
         assert daemon.command("rebuild").returncode == 0
         assert daemon.command("verify").returncode == 0
+
+    def test_what_killed_ones_left_is_cleared_away_when_a_daemon_starts(
+        self, daemon: Running, sqlite: Callable[[Path], apsw.Connection]
+    ) -> None:
+        daemon.append(*EVENTS[:100])
+        daemon.stop()
+        left = daemon.paths.data_dir / ".refold-999999999.db"
+        left.write_bytes(b"half a database")
+        database = sqlite(daemon.paths.database)
+        database.execute("CREATE TABLE persona__new (x INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO persona__new SELECT seq FROM event")
+
+        def cleared() -> None:
+            if database.execute("SELECT 1 FROM sqlite_schema WHERE name GLOB '*__*'").fetchone():
+                raise LedgerError("unavailable", "not yet")
+
+        daemon.start()
+        retried(cleared)
+        assert not left.exists()

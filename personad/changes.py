@@ -31,6 +31,7 @@ from personad.projections.prices import price_call
 from personad.store import Transaction
 
 Answer = Callable[[], Reply]
+_BUDGETS = (BudgetSet, BudgetCleared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _add(
             raise _strange_time(where.format(index) + ".at")
         if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
             raise _strange_time(where.format(index) + ".effective_from")
-        if isinstance(event, BudgetSet | BudgetCleared):
+        if isinstance(event, _BUDGETS):
             budgets.check(event, where.format(index))
     try:
         return txn.add(events, priced=priced)

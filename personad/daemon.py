@@ -55,7 +55,7 @@ from personad.rebuilding import Rebuilds
 from personad.restore import complete
 from personad.retention import last_retention
 from personad.spool import backlog, quarantined
-from personad.store import ledger_id, open_for_reading
+from personad.store import begin_weeks_on, ledger_id, open_for_reading
 from personad.tidy import rezone
 from personad.trouble import Health, naming_damage, open_letting_go
 from personad.writer import Expiry, Job, Trial, Writer
@@ -233,6 +233,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     closing.callback(health.close)
     health.begin(db, ledger_id(db))
     try:
+        begin_weeks_on(db, settings.daemon.week_start)
         if rezone(db, zone):
             logger.info("days are added up anew in the zone %s", zone.key)
     except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:

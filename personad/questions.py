@@ -13,6 +13,7 @@ from personad import log
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
+from personad.contract.budget import BudgetStatus
 from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
@@ -21,6 +22,7 @@ from personad.contract.quality import QualityTrends
 from personad.kinds import KINDS
 from personad.projections import (
     batch_questions,
+    budget_questions,
     cost_questions,
     latency_questions,
     quality_questions,
@@ -74,6 +76,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     b.BatchShow: batch_show,
     c.CostHistory: cost_questions.history,
     c.CostBreakdown: cost_questions.breakdown,
+    BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     Latency: latency_questions.latency,
 }

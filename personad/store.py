@@ -50,6 +50,7 @@ FOLDED = "".join((book.SCHEMA, sketches.SCHEMA, *(each.SCHEMA for each in PROJEC
 
 _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
 _TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
+_SET_WEEK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('week_start', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
 BUSY_MS = 5_000
@@ -121,6 +122,12 @@ def ledger_zone(db: apsw.Connection) -> ZoneInfo:
     """The zone whose days the ledger's sums are kept in."""
     row = db.execute(_GET_META, ("timezone",)).fetchone()
     return ZoneInfo(str(row[0]) if row else "UTC")
+
+
+def begin_weeks_on(db: apsw.Connection, day: str) -> None:
+    """From now on weeks begin on that day, wherever the ledger is asked."""
+    if db.execute(_GET_META, ("week_start",)).get != day:
+        db.execute(_SET_WEEK, (day,))
 
 
 def _create(db: apsw.Connection) -> None:

@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from .asking import Filter, Interval, Period, Range
-from .base import BatchId, Count, Event, Milliseconds, Name, NanoUsd, Positive, Reply, Request
+from .base import (
+    MAX_APPEND_EVENTS,
+    BatchId,
+    Count,
+    Event,
+    Milliseconds,
+    Name,
+    NanoUsd,
+    Positive,
+    Reply,
+    Request,
+)
 
 Outcome = Literal["ok", "error", "unknown"]
 
@@ -84,25 +95,58 @@ class Wait(Reply, frozen=True, tag="wait"):
 
 
 class Refused(Reply, frozen=True, tag="refused"):
+    """A budget stands in the way, and nothing that is in flight could clear it."""
+
     budget: str
+    """Its scope: `monthly`, `experiment:tone`, `batch:batch-2026-11-23-a1b2c3`."""
     spent_nanousd: NanoUsd
     reserved_nanousd: NanoUsd
     limit_nanousd: NanoUsd
+    unresolved_nanousd: NanoUsd = 0
+    """Held back for calls whose answer never came, until they are settled."""
+    maximum_nanousd: NanoUsd | None = None
+    """The most that this call could cost; null: nobody knows its price, so no limit could hold."""
 
 
 class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"):
-    """Before every call that may cost. Idempotent by `call`."""
+    """Before every call that may cost. Idempotent by `call`, for as long as the call is open."""
 
     call: Name
     provider: Name
     model: Name
     max_input_tokens: Count
+    """However they turn out to be billed: none of a prompt's UTF-8 bytes is more than one token."""
     max_output_tokens: Count
     batch: BatchId | None = None
     persona: Name | None = None
     attempt: Positive | None = None
     experiment: Name | None = None
     fence: Positive | None = None
+
+
+class SettledCall(Struct, frozen=True, kw_only=True):
+    """A call that nobody waits for any more."""
+
+    call: Name
+    batch: BatchId | None
+    held_nanousd: NanoUsd
+    """What was held back for it until now."""
+    cost_nanousd: NanoUsd
+    """What it counts from now on, unless its bill still comes."""
+
+
+class Settled(Reply, frozen=True, kw_only=True, tag="settled"):
+    calls: list[SettledCall]
+    """Those that were settled now; one that was before is left out."""
+
+
+class Settle(Request[Settled], frozen=True, kw_only=True, tag="settle"):
+    """Says what calls cost whose answer never came. Sent again, it changes nothing more."""
+
+    calls: Annotated[list[Name], Meta(max_length=MAX_APPEND_EVENTS)] = []
+    """Ids, or the only one that begins so; none: every unresolved one."""
+    cost_nanousd: NanoUsd = 0
+    """Of each."""
 
 
 class CostSums(Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, cost, events, latency, quality
+from . import admin, batch, budget, cost, events, latency, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -20,6 +20,8 @@ AnyRequest = (
     | events.Import
     | events.Read
     | cost.StartCall
+    | cost.Settle
+    | budget.BudgetStatus
     | cost.CostHistory
     | cost.CostBreakdown
     | quality.QualityTrends

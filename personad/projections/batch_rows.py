@@ -25,6 +25,7 @@ CREATE TABLE batch (
   output TEXT NOT NULL,
   source TEXT NOT NULL,
   budget_nanousd INTEGER,
+  stop_on_budget INTEGER NOT NULL,
   estimate_nanousd INTEGER,
   started_at INTEGER NOT NULL,        -- microseconds, as all times here
   finished_at INTEGER,
@@ -80,6 +81,7 @@ class BatchRow:
     output: str
     source: str
     budget_nanousd: int | None
+    stop_on_budget: int = 0
     estimate_nanousd: int | None
     started_at: int
     finished_at: int | None = None

@@ -81,6 +81,7 @@ def _start(rows: Rows, seq: int, at: int, event: b.BatchStarted) -> str | None:
         output=event.output,
         source=event.source.path,
         budget_nanousd=event.budget_nanousd,
+        stop_on_budget=int(event.stop_on_budget),
         estimate_nanousd=event.estimate_nanousd,
         started_at=at,
         seq=seq,

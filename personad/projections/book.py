@@ -16,6 +16,8 @@ from personad.log import Entry, entry
 from personad.names import Names
 from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
+from personad.projections.open_calls import OpenCalls
+from personad.projections.spent import Spent
 
 SCHEMA = """
 -- Hours and days whose sums are no longer those of their quarter-hours: they are not read.
@@ -28,7 +30,6 @@ CREATE TABLE stale (
 _STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
 _FRESH = "DELETE FROM stale WHERE tier = ? AND day = ?"
 _STALE_DAYS = "SELECT day FROM stale WHERE tier = ?"
-_OPEN_CALLS = "SELECT call FROM open_call"
 
 QUARTERS_A_DAY = 96
 _EPOCH = date(1970, 1, 1)
@@ -60,8 +61,9 @@ class Book:
         self.names = Names(self.db)
         self.rows = Rows(self.db)
         self._stale: dict[str, set[int]] | None = None
-        self._open_calls: set[str] | None = None
+        self._open_calls: OpenCalls | None = None
         self._days: dict[int, int] = {}
+        self.spent = Spent()
         self.prices: PriceBook | None = None
         """None: to be read anew."""
 
@@ -71,10 +73,10 @@ class Book:
         self.rows.begin(since)
 
     @property
-    def open_calls(self) -> set[str]:
-        """Calls that a `call.started` opened and nothing has settled."""
+    def open_calls(self) -> OpenCalls:
+        """Calls that were granted or sent, and that nothing has settled."""
         if self._open_calls is None:
-            self._open_calls = {call for (call,) in self.db.execute(_OPEN_CALLS)}
+            self._open_calls = OpenCalls(self.db)
         return self._open_calls
 
     @property

@@ -63,11 +63,16 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     return []
 
 
-def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
-    """What a call costs at the prices of its time, and its receipt's number; None: unpriced."""
+def price_book(book: Book) -> PriceBook:
+    """Every price that is known now."""
     if book.prices is None:
         book.prices = PriceBook(own_prices(book.db))
-    found = book.prices.price_call(call)
+    return book.prices
+
+
+def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
+    """What a call costs at the prices of its time, and its receipt's number; None: unpriced."""
+    found = price_book(book).price_call(call)
     if found is None:
         return None, None
     cost, receipt = found

@@ -28,6 +28,7 @@ CORE = (
     "projections",
     "store",
     "leases",
+    "granting",
     "changes",
     "questions",
 )

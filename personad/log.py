@@ -151,7 +151,8 @@ def insert(
     Raises:
         TooLarge: nothing was added.
     """
-    bodies = [body_of(event, names.word) for event in events]
+    number = names.word
+    bodies = [body_of(event, number) for event in events]
     if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
         for index, body in enumerate(bodies):
             check_size(body, index)
@@ -194,12 +195,13 @@ def _rows(
     rows: list[Row] = []
     entries: list[Entry] = []
     recorded_at = microseconds(now)
+    batches = names.batches
     seq = after
     for event, body in zip(events, bodies, strict=True):
         seq += 1
         kind = type(event)
         batch: str | None = getattr(event, "batch", None)
-        key = None if batch is None else names.batch(batch, seq)
+        key = None if batch is None else batches.get(batch) or names.batch(batch, seq)
         # What `microseconds` does, without the call.
         at = (event.at - EPOCH) // MICROSECOND
         cost = price = None

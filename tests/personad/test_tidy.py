@@ -1,6 +1,9 @@
 """Sums of hours and days: nobody ever sees one that is not what its quarter-hours come to."""
 
-from datetime import timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -8,9 +11,13 @@ import pytest
 
 from personad.contract.asking import Range
 from personad.contract.cost import CostHistory
+from personad.contract.events import Append
+from personad.keeper import Keeper
 from personad.projections.book import Book
 from personad.questions import ANSWERS
+from personad.store import open_for_writing
 from personad.tidy import all_at_once, rezone
+from personad.writer import Job, Writer
 from tests.ledgers import damage_of
 
 from .conftest import Core
@@ -42,3 +49,19 @@ def test_a_ledger_moved_to_another_zone_counts_nothing_on_two_days(
     assert days(core, "Europe/Berlin") == {"2026-11-21": 1}
     assert days(core, "UTC") == {"2026-11-20": 1}
     assert damage_of(core.path) is None
+
+
+def test_what_came_late_is_added_up_even_if_nothing_follows_it(house: Path) -> None:
+    with closing(open_for_writing(str(house / "w.db"))) as db:
+        writer = Writer(db, zone=ZoneInfo("UTC"), publish=lambda *_: lambda: None)
+        keeper = Keeper(writer, house / "w.db", raw_days=400)
+        writer.start()
+        late: Any = Append(events=[cost(at=datetime.now(UTC) - timedelta(days=3))])
+        replies: SimpleQueue[Any] = SimpleQueue()
+        assert writer.submit(Job(late, 100, replies.put))
+        assert replies.get(timeout=30).last_seq == 1
+        for _ in range(2):
+            keeper._tidy()
+        stale = {tier: set(days) for tier, days in writer.book.stale.items()}
+        writer.drain()
+    assert stale == {"hour": set(), "day": set()}

@@ -106,7 +106,7 @@ def test_the_newest_correction_stands_over_every_figure_before_and_after(
 ) -> None:
     core = open_core()
     corrections = [
-        c.CostCorrected(id=cost().id, at=NOON, call="call-1", cost_nanousd=n, reason="settled")
+        c.CostCorrected(id=cost().id, at=NOON, call="call-1", cost_nanousd=n, reason="reconciled")
         for n in data.draw(st.lists(st.integers(0, 99), min_size=1, max_size=3))
     ]
     first, *others = told

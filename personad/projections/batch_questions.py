@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from random import Random
 from typing import NamedTuple
 
 import apsw
 
-from personad.analytics.eta import YOUNG, Seen, eta
+from personad.analytics.eta import OWN, POOLED, busy_slots, eta
 from personad.contract import batch as b
 from personad.contract.base import ErrorInfo
 from personad.contract.errors import LedgerError
@@ -24,23 +25,22 @@ WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
 """  # noqa: S608 - an expression of ours
 _IN_FLIGHT = """
-SELECT persona, started_at FROM persona WHERE batch = ?
+SELECT persona, started_at, retry_at FROM persona WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying')
 """
 _COUNTS = """
 SELECT status, count(*) FROM persona WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying') GROUP BY status
 """
-_SEEN = """
-SELECT count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms)
-FROM persona WHERE batch = ? AND status = 'completed'
+_DURATIONS = """
+SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'
+ORDER BY "index" DESC LIMIT ?
 """
-_DURATIONS = "SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'"
 _HISTORY = """
 SELECT duration_ms FROM persona WHERE duration_ms IS NOT NULL AND batch IN (
   SELECT batch FROM batch WHERE provider = ? AND model = ? AND batch <> ?
   ORDER BY started_at DESC LIMIT 5)
-LIMIT 200
+LIMIT ?
 """
 _BY_PREFIX = "SELECT batch FROM batch WHERE batch >= :from AND batch < :to LIMIT 6"
 _NEWEST = "SELECT batch FROM batch ORDER BY started_at DESC, batch DESC LIMIT 1"
@@ -163,7 +163,7 @@ def change(
         told = told._replace(sums=batch_costs.of_batch(db, row.batch))
     if row.moved_seq > row.previous_seq:
         # A batch without a runner shows those in flight as paused, so they have changed as well.
-        changed = changed | {persona for persona, _ in db.execute(_IN_FLIGHT, (row.batch,))}
+        changed = changed | {persona for persona, *_ in db.execute(_IN_FLIGHT, (row.batch,))}
     found = (rows.persona(row.batch, persona) for persona in changed)
     personas = sorted((each for each in found if each is not None), key=lambda each: each.index)
     spent_on = batch_costs.of_some(db, row.batch, changed)
@@ -243,16 +243,29 @@ def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
 def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None
-    seen = Seen.of_sums(*db.execute(_SEEN, (row.batch,)).fetchone() or (0, 0, 0))
-    if seen.n < YOUNG:
-        own = db.execute(_DURATIONS, (row.batch,))
-        earlier = db.execute(_HISTORY, (row.provider, row.model, row.batch))
-        seen = Seen.of([duration_ms for rows in (own, earlier) for (duration_ms,) in rows])
-    now_us = microseconds(now)
-    begun = [started_at for _, started_at in db.execute(_IN_FLIGHT, (row.batch,))]
-    ages = [max(0, now_us - at) // 1_000 for at in begun if at is not None]
-    pending = row.total - row.completed - row.failed - len(ages)
-    return eta(seen, ages, pending=max(0, pending), slots=row.concurrency)
+    # Personas begin in their order, so the last ones in it are the newest.
+    done = [duration_ms for (duration_ms,) in db.execute(_DURATIONS, (row.batch, OWN))][::-1]
+    earlier: list[int] = []
+    if len(done) < POOLED:
+        asked = (row.provider, row.model, row.batch, POOLED)
+        earlier = [duration_ms for (duration_ms,) in db.execute(_HISTORY, asked)]
+    ages = _ages_ms(db, row.batch, microseconds(now))
+    ended = row.completed + row.failed
+    active_ms = elapsed_us(row, now) // 1_000
+    return eta(
+        done,
+        earlier,
+        ages,
+        pending=max(0, row.total - ended - len(ages)),
+        slots=busy_slots(done, ages, ended=ended, slots=row.concurrency, active_ms=active_ms),
+        rng=Random(row.total),
+    )
+
+
+def _ages_ms(db: apsw.Connection, batch: str, now_us: int) -> list[int]:
+    """How long each in flight has been running; negative: how long until it is tried again."""
+    begun = (retry_at or started_at for _, started_at, retry_at in db.execute(_IN_FLIGHT, (batch,)))
+    return [(now_us - at) // 1_000 for at in begun if at is not None]
 
 
 def _cost(row: BatchRow, sums: batch_costs.OfBatch) -> b.BatchCost:

@@ -68,8 +68,8 @@ _MEANINGS = {
     "answer, after a clean stop and after SIGKILL; and the daemon's resident memory at rest, and "
     "at its peak while two producers send all they can.",
     "estimating": "Batches are simulated as durations of three shapes (lognormal; bimodal, three "
-    "in ten five times as long; drifting to twice as long) with a concurrency of 1, 4 and 16, and at "
-    "equal intervals after the first tenth the daemon's own estimate is made. The figure is the "
+    "in ten five times as long; drifting to twice as long) with a concurrency of 1, 4 and 16, and "
+    "at equal intervals after the first tenth the daemon's own estimate is made. The figure is the "
     "share of these whose range, low to high, held the actual finish; none had earlier batches to "
     "go by.",
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "

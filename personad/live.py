@@ -19,7 +19,7 @@ import apsw
 
 from personad.contract.admin import Tick
 from personad.contract.base import MAX_MESSAGE_BYTES
-from personad.contract.batch import BatchFrame, BatchInterrupted
+from personad.contract.batch import BatchFrame, BatchInterrupted, Progress, ProgressFrame
 from personad.contract.codec import encode
 from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import EventsFrame, Recorded
@@ -141,6 +141,13 @@ class Live:
                 self._changed.notify()
                 return
         self._try(partial(self._publish, commit))
+
+    def progress(self, request: Progress) -> None:
+        """Publishes what is arriving at a runner, for whoever watches its batch."""
+        if self.watchers:
+            frame = ProgressFrame(batch=request.batch, tokens=request.tokens)
+            topic = b"progress/" + request.batch.encode() + b"/"
+            self._publisher.publish(topic, encode(frame, "json"))
 
     def tick(self) -> None:
         """Publishes the newest seqs of the open batches, behind all that waits."""

@@ -34,11 +34,17 @@ AnyRequest = (
     | batch.Pause
     | batch.Resume
     | batch.Cancel
+    | batch.Progress
 )
 
 EVENTS: tuple[type[Event], ...] = get_args(events.AnyEvent)
 REQUESTS: tuple[type[Request[Any]], ...] = get_args(AnyRequest)
-FRAMES: tuple[type[msgspec.Struct], ...] = (batch.BatchFrame, events.EventsFrame, admin.Tick)
+FRAMES: tuple[type[msgspec.Struct], ...] = (
+    batch.BatchFrame,
+    batch.ProgressFrame,
+    events.EventsFrame,
+    admin.Tick,
+)
 
 
 def tag(kind: type[msgspec.Struct]) -> str:

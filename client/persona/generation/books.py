@@ -141,6 +141,14 @@ class Books:
                         until = anyio.current_time() + PATIENCE_S
             await anyio.sleep(RETRY_S)
 
+    async def tell(self, tokens: dict[str, int]) -> None:
+        """Says how many tokens have come, by persona: a hint, asked once.
+
+        Raises LedgerError.
+        """
+        request = b.Progress(batch=self._batch, fence=self._fence, tokens=tokens)
+        await self.ask(request, patience_s=0)
+
     async def settle(self) -> None:
         """Waits until nothing of this runner's is in a spool.
 

@@ -19,7 +19,7 @@ from personad.projections.batches import elapsed_us
 
 _LIST = f"""
 SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
-  {batch_costs.SPENT}
+  {batch_costs.SPENT}, {batch_costs.UNPRICED}
 FROM batch
 WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
@@ -84,7 +84,7 @@ def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
                 completed=completed,
                 failed=failed,
                 started_at=moment_of(started_at),
-                cost_nanousd=cost,
+                cost_nanousd=cost if cost or not unpriced else None,
             )
             for (
                 batch,
@@ -97,6 +97,7 @@ def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
                 failed,
                 started_at,
                 cost,
+                unpriced,
             ) in found
         ]
     )
@@ -203,13 +204,21 @@ def _state(
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=[_persona(each, spent_on, held=held) for each in personas],
+        personas=[
+            _persona(each, _spent(each, spent_on, told.sums), held=held) for each in personas
+        ],
         seq=row.seq,
         as_of=now,
     )
 
 
-def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.PersonaRow:
+def _spent(row: PersonaRow, spent_on: Mapping[str, int], sums: batch_costs.OfBatch) -> int | None:
+    """On a persona; None where its calls have no price. A batch's calls are all of one model."""
+    spent = spent_on.get(row.persona, 0)
+    return None if not spent and row.attempts and sums.unpriced_calls else spent
+
+
+def _persona(row: PersonaRow, cost_nanousd: int | None, *, held: bool) -> b.PersonaRow:
     error = None
     if row.error_kind:
         error = ErrorInfo(kind=row.error_kind, message=row.error_message or "")
@@ -220,7 +229,7 @@ def _persona(row: PersonaRow, spent_on: Mapping[str, int], *, held: bool) -> b.P
         status="paused" if held and row.status in states.IN_FLIGHT else row.status,
         attempts=row.attempts,
         duration_ms=row.duration_ms,
-        cost_nanousd=spent_on.get(row.persona, 0),
+        cost_nanousd=cost_nanousd,
         quality=row.quality / 10_000 if row.quality is not None else None,
         accepted=bool(row.accepted) if row.accepted is not None else None,
         error=error,
@@ -270,8 +279,10 @@ def _ages_ms(db: apsw.Connection, batch: str, now_us: int) -> list[int]:
 
 def _cost(row: BatchRow, sums: batch_costs.OfBatch) -> b.BatchCost:
     spent = sums.spent_nanousd
-    if row.completed:
-        projected: int | None = min(spent * row.total // row.completed, _NANOUSD_MAX)
+    if sums.unpriced_calls:
+        projected: int | None = None
+    elif row.completed:
+        projected = min(spent * row.total // row.completed, _NANOUSD_MAX)
     else:
         projected = row.estimate_nanousd
     return b.BatchCost(
@@ -290,4 +301,5 @@ def _usage(sums: batch_costs.OfBatch) -> b.BatchUsage:
         output_tokens=sums.output_tokens,
         cache_read_tokens=sums.cache_read_tokens,
         cache_write_tokens=sums.cache_write_tokens,
+        unpriced_calls=sums.unpriced_calls,
     )

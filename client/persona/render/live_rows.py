@@ -223,6 +223,9 @@ def _reason(row: PersonaRow, look: Look) -> str:
     if row.status == "retrying" and row.retry_at is not None:
         left = ms_between(look.now, row.retry_at)
         until = f"{row.retry_at.astimezone():%H:%M:%S}"
+        if row.error.kind == "rate_limit" and left:
+            said = values.clean(row.error.message)
+            return f"rate limit until {until}, in {ticking(left + 999)}: {said}"
         again = f"again in {ticking(left + 999)}, at {until}" if left else "again now"
         return f"{again}: {why} (attempt {row.attempts})"
     return f"{why} (after {tries})"
@@ -263,6 +266,8 @@ def _quality_style(row: PersonaRow) -> str:
 
 def _cost(row: PersonaRow) -> str:
     """In eight cells: amounts too small for them are `<$0.0001`, too large ones whole dollars."""
+    if row.cost_nanousd is None:
+        return values.UNPRICED
     if not row.cost_nanousd and row.status != "completed":
         return values.NOTHING
     text = values.money(row.cost_nanousd)

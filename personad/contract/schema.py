@@ -22,6 +22,7 @@ AnyRequest = (
     | cost.StartCall
     | cost.Settle
     | budget.BudgetStatus
+    | cost.Estimate
     | cost.CostHistory
     | cost.CostBreakdown
     | quality.QualityTrends

@@ -16,6 +16,7 @@ from . import (
     rebuilding,
     running,
     startup,
+    viewing,
     watching,
 )
 from .figure import Figure
@@ -29,6 +30,7 @@ class Measurement(Struct, frozen=True):
 MEASUREMENTS: dict[str, Measurement] = {
     "startup": Measurement(startup.measure, "How long does a command take?"),
     "watching": Measurement(watching.measure, "How soon does a watcher know?"),
+    "viewing": Measurement(viewing.measure, "What does looking at a batch take?"),
     "reading": Measurement(reading.measure, "What do 10,000 records take?"),
     "running": Measurement(running.measure, "What does the runner add to the provider's time?"),
     "ready": Measurement(daemon_ready.measure, "How soon does a daemon answer?"),

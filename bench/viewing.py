@@ -20,8 +20,9 @@ from persona.render.live_look import Look
 from rich.console import Console
 from rich.live import Live
 
-from personad.contract.batch import BatchShow, Claim, Progress
+from personad.contract.batch import BatchShow, Claim
 from personad.contract.events import Fence
+from personad.contract.progress import Progress
 
 from .events import batch_name, made, queued
 from .figure import Figure, beside

@@ -41,9 +41,9 @@ from personad.contract.admin import (
     Welcome,
 )
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
-from personad.contract.batch import Progress
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.progress import Progress
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
 from personad.journal import open_journal

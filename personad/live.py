@@ -19,11 +19,12 @@ import apsw
 
 from personad.contract.admin import Tick
 from personad.contract.base import MAX_MESSAGE_BYTES
-from personad.contract.batch import BatchFrame, BatchInterrupted, Progress, ProgressFrame
+from personad.contract.batch import BatchFrame, BatchInterrupted
 from personad.contract.codec import encode
 from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import EventsFrame, Recorded
 from personad.contract.nng import Publisher
+from personad.contract.progress import Progress, ProgressFrame
 from personad.projections import batch_questions
 from personad.store import Transaction
 

@@ -15,9 +15,10 @@ import msgspec
 from msgspec.structs import replace
 
 from personad.contract.admin import Tick
-from personad.contract.batch import OPEN, BatchFrame, BatchShow, BatchState, ProgressFrame
+from personad.contract.batch import OPEN, BatchFrame, BatchShow, BatchState
 from personad.contract.errors import LedgerError
 from personad.contract.events import EventsFrame, Read, Recorded
+from personad.contract.progress import ProgressFrame
 
 if TYPE_CHECKING:
     from personad.contract.nng import Subscriber

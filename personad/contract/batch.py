@@ -1,14 +1,13 @@
 """Batches and their personas: what happens to them, and how they are asked about and steered."""
 
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from .base import (
     BatchId,
     Count,
-    Done,
     ErrorInfo,
     Event,
     Finite,
@@ -371,18 +370,6 @@ class Resign(Request[Claimed], frozen=True, tag="resign"):
     fence: Positive
 
 
-StreamedTokens = Annotated[dict[Name, Count], Meta(max_length=1_000)]
-"""By persona, about how many tokens of its answer have come."""
-
-
-class Progress(Request[Done], frozen=True, tag="progress"):
-    """What is arriving now, of all personas that are being answered: published, never stored."""
-
-    batch: BatchId
-    fence: Positive
-    tokens: StreamedTokens
-
-
 # What the live socket publishes
 
 
@@ -395,10 +382,3 @@ class BatchFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="batch
     """The batch's seq before this commit: another one than you have means you missed one."""
     state: BatchState | None
     """Absent where the change is too large for a frame: ask `batch-show`."""
-
-
-class ProgressFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="batch-progress"):
-    """Topic `progress/<id>/`: what is arriving now. Each says all there is, and none is missed."""
-
-    batch: str
-    tokens: StreamedTokens

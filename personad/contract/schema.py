@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, budget, cost, events, latency, quality
+from . import admin, batch, budget, cost, events, latency, progress, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -35,14 +35,14 @@ AnyRequest = (
     | batch.Pause
     | batch.Resume
     | batch.Cancel
-    | batch.Progress
+    | progress.Progress
 )
 
 EVENTS: tuple[type[Event], ...] = get_args(events.AnyEvent)
 REQUESTS: tuple[type[Request[Any]], ...] = get_args(AnyRequest)
 FRAMES: tuple[type[msgspec.Struct], ...] = (
     batch.BatchFrame,
-    batch.ProgressFrame,
+    progress.ProgressFrame,
     events.EventsFrame,
     admin.Tick,
 )

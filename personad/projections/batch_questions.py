@@ -184,6 +184,7 @@ def _state(
     spent_on: Mapping[str, int],
 ) -> b.BatchState:
     held = row.status in ("paused", "interrupted")
+    counts = _counts(db, row, held=held)
     return b.BatchState(
         batch=row.batch,
         experiment=row.experiment,
@@ -192,13 +193,13 @@ def _state(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(db, row, held=held),
+        counts=counts,
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=0,
         eta_ms=told.eta,
-        cost=_cost(row, told.sums),
+        cost=_cost(row, told.sums, counts),
         usage=_usage(told.sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
         concurrency=row.concurrency,
@@ -215,7 +216,8 @@ def _state(
 def _spent(row: PersonaRow, spent_on: Mapping[str, int], sums: batch_costs.OfBatch) -> int | None:
     """On a persona; None where its calls have no price. A batch's calls are all of one model."""
     spent = spent_on.get(row.persona, 0)
-    return None if not spent and row.attempts and sums.unpriced_calls else spent
+    has_called = row.attempts > (row.status == "generating")
+    return None if not spent and has_called and sums.unpriced_calls else spent
 
 
 def _persona(row: PersonaRow, cost_nanousd: int | None, *, held: bool) -> b.PersonaRow:
@@ -277,21 +279,27 @@ def _ages_ms(db: apsw.Connection, batch: str, now_us: int) -> list[int]:
     return [(now_us - at) // 1_000 for at in begun if at is not None]
 
 
-def _cost(row: BatchRow, sums: batch_costs.OfBatch) -> b.BatchCost:
-    spent = sums.spent_nanousd
-    if sums.unpriced_calls:
-        projected: int | None = None
-    elif row.completed:
-        projected = min(spent * row.total // row.completed, _NANOUSD_MAX)
-    else:
-        projected = row.estimate_nanousd
+def _cost(row: BatchRow, sums: batch_costs.OfBatch, counts: b.Counts) -> b.BatchCost:
     return b.BatchCost(
-        spent_nanousd=spent,
+        spent_nanousd=sums.spent_nanousd,
         reserved_nanousd=sums.reserved_nanousd,
         unresolved_nanousd=sums.unresolved_nanousd,
-        projected_nanousd=projected if row.status in b.OPEN else spent,
+        projected_nanousd=_projected(row, sums, counts),
         budget_nanousd=row.budget_nanousd,
     )
+
+
+def _projected(row: BatchRow, sums: batch_costs.OfBatch, counts: b.Counts) -> int | None:
+    """What the whole will cost, if the rest costs as much apiece as those that are paid for."""
+    spent = sums.spent_nanousd
+    if sums.unpriced_calls:
+        return None
+    if row.status not in b.OPEN:
+        return spent
+    if not row.completed:
+        return row.estimate_nanousd
+    paid = row.completed + row.failed + counts.validating
+    return min(spent * max(paid, row.total) // paid, _NANOUSD_MAX)
 
 
 def _usage(sums: batch_costs.OfBatch) -> b.BatchUsage:

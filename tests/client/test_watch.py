@@ -30,7 +30,6 @@ from personad.contract.batch import (
     PersonaGenerating,
     PersonaQueued,
     PersonaRow,
-    Progress,
     SegmentRef,
 )
 from personad.contract.codec import encode
@@ -38,6 +37,7 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import EventsFrame, Read, Recorded
 from personad.contract.nng import Publisher
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress
 from personad.contract.quality import GoalCleared
 from personad.contract.settings import ConfigurationError
 

@@ -12,8 +12,8 @@ import pytest
 import personad
 from personad.changes import CHANGES
 from personad.contract.admin import Backup, Hello, Rebuild, Retention, Status, Stop
-from personad.contract.batch import Progress
 from personad.contract.codec import reply_codec
+from personad.contract.progress import Progress
 from personad.contract.schema import EVENTS, FRAMES, REQUESTS, json_schema, replies, tag
 from personad.questions import ANSWERS
 

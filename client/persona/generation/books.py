@@ -22,6 +22,7 @@ from personad.contract.base import Request
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Fence
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress
 
 LINES = 4
 RETRY_S = 1.0
@@ -146,7 +147,7 @@ class Books:
 
         Raises LedgerError.
         """
-        request = b.Progress(batch=self._batch, fence=self._fence, tokens=tokens)
+        request = Progress(batch=self._batch, fence=self._fence, tokens=tokens)
         await self.ask(request, patience_s=0)
 
     async def settle(self) -> None:

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personad.contract import cost as c
@@ -130,6 +130,7 @@ def test_what_is_usually_read_from_a_cache_costs_what_that_costs(core: Core) -> 
     assert found.high_nanousd >= (2_500 * 10 + 100 * 10) * 1_000
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     past=st.lists(st.lists(st.integers(0, 10**6), min_size=1, max_size=3), max_size=4),
     prompts=st.lists(st.integers(0, 10**9), min_size=1, max_size=5),

@@ -24,7 +24,7 @@ import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from personad import log, notify, quarantine
+from personad import leases, log, notify, quarantine
 from personad.allocator import give_back_large_blocks
 from personad.api import Api
 from personad.backup import Backups, last_backup
@@ -43,6 +43,7 @@ from personad.contract.admin import (
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.progress import Progress
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
 from personad.journal import open_journal
@@ -108,6 +109,12 @@ class Daemon:
         if self.draining or self.told_to_stop:
             return "draining"
         return "normal" if self.writer.trouble is None else "read-only"
+
+    def progress(self, db: apsw.Connection, request: Progress, _: datetime) -> Done:
+        """Raises LedgerError `conflict` where another runner has the batch."""
+        leases.check_fence(db, request.batch, request.fence)
+        self.live.progress(request)
+        return Done()
 
     def status(self, db: apsw.Connection, _: Status, now: datetime) -> StatusReply:
         clock = time.monotonic()
@@ -265,7 +272,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
         writer,
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
-        answers={**ANSWERS, Status: daemon.status},
+        answers={**ANSWERS, Status: daemon.status, Progress: daemon.progress},
         later={Backup: backups.take, Rebuild: rebuilds.take, Retention: keeper.take},
         before_call=intake.first,
     )

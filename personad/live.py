@@ -24,6 +24,7 @@ from personad.contract.codec import encode
 from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import EventsFrame, Recorded
 from personad.contract.nng import Publisher
+from personad.contract.progress import Progress, ProgressFrame
 from personad.projections import batch_questions
 from personad.store import Transaction
 
@@ -141,6 +142,13 @@ class Live:
                 self._changed.notify()
                 return
         self._try(partial(self._publish, commit))
+
+    def progress(self, request: Progress) -> None:
+        """Publishes what is arriving at a runner, for whoever watches its batch."""
+        if self.watchers:
+            frame = ProgressFrame(batch=request.batch, tokens=request.tokens)
+            topic = b"progress/" + request.batch.encode() + b"/"
+            self._publisher.publish(topic, encode(frame, "json"))
 
     def tick(self) -> None:
         """Publishes the newest seqs of the open batches, behind all that waits."""

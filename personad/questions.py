@@ -24,6 +24,7 @@ from personad.projections import (
     batch_questions,
     budget_questions,
     cost_questions,
+    estimates,
     latency_questions,
     quality_questions,
 )
@@ -74,6 +75,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     Read: read,
     b.BatchList: batch_list,
     b.BatchShow: batch_show,
+    c.Estimate: estimates.estimate,
     c.CostHistory: cost_questions.history,
     c.CostBreakdown: cost_questions.breakdown,
     BudgetStatus: budget_questions.status,

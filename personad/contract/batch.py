@@ -228,6 +228,8 @@ class BatchUsage(Struct, frozen=True, kw_only=True):
     output_tokens: Count
     cache_read_tokens: Count
     cache_write_tokens: Count
+    unpriced_calls: Count = 0
+    """Of a model without a known price: their cost is in no figure."""
 
 
 class PersonaRow(Struct, frozen=True, kw_only=True):
@@ -239,7 +241,8 @@ class PersonaRow(Struct, frozen=True, kw_only=True):
     status: PersonaStatus = "pending"
     attempts: Count = 0
     duration_ms: Milliseconds | None = None
-    cost_nanousd: NanoUsd = 0
+    cost_nanousd: NanoUsd | None = 0
+    """null: nobody knows the price of its model."""
     quality: Score | None = None
     accepted: bool | None = None
     error: ErrorInfo | None = None
@@ -261,7 +264,8 @@ class BatchSummary(Struct, frozen=True, kw_only=True):
     completed: Count
     failed: Count
     started_at: Moment
-    cost_nanousd: NanoUsd
+    cost_nanousd: NanoUsd | None
+    """null: nobody knows the price of its model."""
 
 
 class BatchState(Reply, frozen=True, tag="batch"):

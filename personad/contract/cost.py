@@ -149,6 +149,49 @@ class Settle(Request[Settled], frozen=True, kw_only=True, tag="settle"):
     """Of each."""
 
 
+COST_MAX = 2**63 - 1
+PROMPTS_MAX = 10_000
+PROMPT_TOKENS_MAX = 10**9
+"""Of one prompt: no sum of them is then too large for the wire."""
+
+
+class Guess(Struct, frozen=True, kw_only=True):
+    low: Count
+    expected: Count
+    high: Count
+
+
+class Estimated(Reply, frozen=True, kw_only=True, tag="estimated"):
+    """What a batch will take. Money is null where nobody knows the model's price."""
+
+    provider: str
+    model: str
+    calls: Guess
+    """With the repeated ones, as often as they were needed before."""
+    input_tokens: Guess
+    output_tokens: Guess
+    low_nanousd: NanoUsd | None
+    expected_nanousd: NanoUsd | None
+    high_nanousd: NanoUsd | None
+    price_source: str | None
+    history_batches: Count
+    """Earlier batches of this model that it is judged by; without any it is a rule of thumb."""
+    history_personas: Count
+
+
+class Estimate(Request[Estimated], frozen=True, tag="estimate"):
+    """What a batch would cost that is not recorded yet."""
+
+    provider: Name
+    model: Name
+    input_tokens: Annotated[
+        list[Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)]], Meta(max_length=PROMPTS_MAX)
+    ]
+    """Of each prompt."""
+    max_output_tokens: Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)]
+    """Of one call."""
+
+
 class CostSums(Struct, frozen=True, kw_only=True, gc=False):
     """What some calls add up to; a call whose answer never came counts at its maximum."""
 

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, budget, cost, events, latency, quality
+from . import admin, batch, budget, cost, events, latency, progress, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -22,6 +22,7 @@ AnyRequest = (
     | cost.StartCall
     | cost.Settle
     | budget.BudgetStatus
+    | cost.Estimate
     | cost.CostHistory
     | cost.CostBreakdown
     | quality.QualityTrends
@@ -34,11 +35,17 @@ AnyRequest = (
     | batch.Pause
     | batch.Resume
     | batch.Cancel
+    | progress.Progress
 )
 
 EVENTS: tuple[type[Event], ...] = get_args(events.AnyEvent)
 REQUESTS: tuple[type[Request[Any]], ...] = get_args(AnyRequest)
-FRAMES: tuple[type[msgspec.Struct], ...] = (batch.BatchFrame, events.EventsFrame, admin.Tick)
+FRAMES: tuple[type[msgspec.Struct], ...] = (
+    batch.BatchFrame,
+    progress.ProgressFrame,
+    events.EventsFrame,
+    admin.Tick,
+)
 
 
 def tag(kind: type[msgspec.Struct]) -> str:

@@ -22,9 +22,14 @@ SPENT = f"""(
   SELECT {_SPENT_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = sums.dim
   WHERE sums.batch = (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""  # noqa: S608
 """SQL for what the `batch` of a query has spent."""
+UNPRICED = """(
+  SELECT coalesce(sum(unpriced_calls), 0) FROM cost_batch_quarter
+  WHERE cost_batch_quarter.batch =
+    (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""
+"""SQL for how many calls of the `batch` of a query have no price."""
 _OF_BATCH = f"""
 SELECT {_SPENT_SUM}, 0, 0, sum(calls),
-       {", ".join(exact_sum(each) for each in SUMS[-4:])}
+       {", ".join(exact_sum(each) for each in SUMS[-4:])}, sum(unpriced_calls)
 FROM cost_batch_quarter JOIN dim ON dim.key = dim
 WHERE cost_batch_quarter.batch = (SELECT key FROM batch_key WHERE batch = ?)
 """  # noqa: S608 - expressions of ours
@@ -51,6 +56,7 @@ class OfBatch(NamedTuple):
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    unpriced_calls: int = 0
 
 
 def of_batch(db: apsw.Connection, batch: str) -> OfBatch:

@@ -25,6 +25,7 @@ from personad.contract.batch import (
     BatchState,
     BatchUsage,
     Cancel,
+    Claim,
     Counts,
     PersonaGenerating,
     PersonaQueued,
@@ -33,9 +34,10 @@ from personad.contract.batch import (
 )
 from personad.contract.codec import encode
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import EventsFrame, Recorded
+from personad.contract.events import EventsFrame, Read, Recorded
 from personad.contract.nng import Publisher
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress
 from personad.contract.quality import GoalCleared
 from personad.contract.settings import ConfigurationError
 
@@ -253,6 +255,29 @@ def test_a_watch_follows_its_batch(watch: Watch, started: Ledger) -> None:
     seen = until_seq(watch, last)
     assert seen.personas == started.ask(BatchShow(batch=BATCH)).personas
     assert [row.status for row in seen.personas] == ["generating", "generating", "pending"]
+
+
+def test_a_watch_hears_what_is_arriving(watch: Watch, started: Ledger) -> None:
+    fence = started.ask(Claim(batch=BATCH, runner="r")).fence
+    one, two = persona_id(BATCH, 1), persona_id(BATCH, 2)
+    before = watch.state
+
+    for tokens in ({one: 10}, {one: 250, two: 7}, {}):
+        started.ask(Progress(batch=BATCH, fence=fence, tokens=tokens))
+        for _ in range(100):
+            if watch.poll():
+                break
+            select.select([watch], [], [], 1)
+        assert watch.tokens == tokens
+    assert watch.state is before
+    assert started.ask(Read(batch=BATCH)).last_seq == before.seq
+
+
+def test_what_a_runner_says_that_lost_its_batch_is_not_published(started: Ledger) -> None:
+    fence = started.ask(Claim(batch=BATCH, runner="r")).fence
+    with pytest.raises(LedgerError) as caught:
+        started.ask(Progress(batch=BATCH, fence=fence + 1, tokens={}))
+    assert caught.value.code == "conflict"
 
 
 def test_a_batch_that_is_not_there_cannot_be_watched(ledger: Ledger, paths: Paths) -> None:

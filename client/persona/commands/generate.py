@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
-from persona.app import App, Stopped, pass_app
+from persona.app import App, Stopped, pass_app, yes_option
 from persona.going_on import go_on, let_go_on, standby, start
 from persona.outcome import exit_status
 from persona.render.values import clean, size
@@ -26,7 +26,7 @@ PERSONAS_MAX = 9_999
 LARGE_BYTES = 8 << 20
 """Of a source: a few seconds' reading."""
 YEAR_S = 366 * 86_400
-_WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json"})
+_WITH_RESUME = frozenset({"resume", "mode", "detach", "as_json", "yes"})
 """What `--resume` takes: all else was decided when the batch was started."""
 
 
@@ -70,6 +70,7 @@ class Options(Struct, frozen=True, kw_only=True):
     dry_run: bool
     show_prompts: bool
     as_json: bool
+    yes: bool
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -117,6 +118,7 @@ class Options(Struct, frozen=True, kw_only=True):
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and make no call.")
 @click.option("--show-prompts", is_flag=True, help="With --dry-run: all that would be sent.")
 @click.option("--json", "as_json", is_flag=True, help="One document at the end, as `batch show`.")
+@yes_option
 @pass_app
 def command(app: App, /, **given: object) -> int:
     """Make personas from research data.
@@ -127,6 +129,7 @@ def command(app: App, /, **given: object) -> int:
     import msgspec
 
     from persona.choosing import note_what_is_odd
+    from persona.estimating import dry_run, estimated, is_agreed
 
     options = msgspec.convert(given, Options)
     if options.resume is not None:
@@ -140,10 +143,17 @@ def command(app: App, /, **given: object) -> int:
     note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
         plan = _plan(app, options)
-        return _dry_run(app, options, plan, _describe(app, options, plan))
+        started, shown = _describe(app, options, plan), options.show_prompts
+        dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json)
+        return 0
     with standby(app, tied=_is_tied(app, options)) as runner:
         plan = _plan(app, options)
         started = _describe(app, options, plan)
+        expected = estimated(app, plan, started)
+        if expected is not None:
+            if not is_agreed(app, expected, yes=options.yes):
+                return 1
+            started = msgspec.structs.replace(started, estimate_nanousd=expected.expected_nanousd)
 
         def record_and_run() -> int:
             _record(app, plan, started)
@@ -283,13 +293,6 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
         text_columns=list(options.columns),
         participant_column=options.participant_column,
     )
-
-
-def _dry_run(app: App, options: Options, plan: "Plan", started: "BatchStarted") -> int:
-    from persona.render.plan import dry_run
-
-    click.echo(dry_run(plan, started, show_prompts=options.show_prompts, as_json=options.as_json))
-    return 0
 
 
 def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:

@@ -22,6 +22,7 @@ from personad.contract.base import Request
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Fence
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress
 
 LINES = 4
 RETRY_S = 1.0
@@ -140,6 +141,14 @@ class Books:
                     case c.Wait():
                         until = anyio.current_time() + PATIENCE_S
             await anyio.sleep(RETRY_S)
+
+    async def tell(self, tokens: dict[str, int]) -> None:
+        """Says how many tokens have come, by persona: a hint, asked once.
+
+        Raises LedgerError.
+        """
+        request = Progress(batch=self._batch, fence=self._fence, tokens=tokens)
+        await self.ask(request, patience_s=0)
 
     async def settle(self) -> None:
         """Waits until nothing of this runner's is in a spool.

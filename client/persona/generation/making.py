@@ -67,7 +67,8 @@ class Shop(Struct, frozen=True, kw_only=True):
     """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
     without_secrets: Callable[[str], str]
     on_tokens: Callable[[int, int], None] | None = None
-    """Told, as an answer arrives, the persona's place and about how many tokens have come."""
+    """Told, as an answer arrives, the persona's place and about how many tokens have come; 0 once
+    nothing more comes."""
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -260,6 +261,9 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
             return await shop.provider.generate(request, told)
     except TimeoutError:
         raise ProviderError("timeout", f"no answer within {request.timeout_s:g} s") from None
+    finally:
+        if told is not None:
+            told(0)
 
 
 def _request_id(given: str | None) -> str | None:

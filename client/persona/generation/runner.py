@@ -34,6 +34,7 @@ from persona.generation.providers import provider
 from persona.generation.providers.keys import KeyProblem, file_keys
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
+from persona.generation.telling import Arriving, tell
 from persona.identity import now
 from personad.contract import batch as b
 from personad.contract.base import derived_id
@@ -65,6 +66,7 @@ class Runner:
         self.books = Books(paths, batch, name, autostart=autostart)
         self.run_dir = paths.runs_dir / batch
         self.standing = Standing()
+        self.arriving = Arriving(batch)
         self.stopped_by: str | None = None
         """Why this run can't go on, where it is its own trouble."""
 
@@ -90,6 +92,7 @@ class Runner:
                 watching.start_soon(steering.keep_hold, self.books, self.standing)
                 watching.start_soon(steering.listen, self.paths, self.batch, self.standing)
                 watching.start_soon(steering.hear_signals, self.standing, self._pause)
+                watching.start_soon(tell, self.books, self.arriving)
                 if self.tied:
                     watching.start_soon(steering.mind_the_starter, sys.stdin.fileno(), self._pause)
                 await self._work(watching)
@@ -168,6 +171,7 @@ class Runner:
             rng=random.random,
             rest=self.standing.rest,
             without_secrets=partial(without_secrets, environ=_secrets()),
+            on_tokens=self.arriving.hear,
         )
 
     async def _make_all(self, shop: Shop, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from personad.contract.batch import (
 )
 
 from . import values
-from .tables import COUNT, DURATION, MONEY, SCORE, TEXT, WHEN, Column, Fact, Facts, Table, View
+from .tables import COUNT, DURATION, SCORE, SPENT, TEXT, WHEN, Column, Fact, Facts, Table, View
 
 STATUS_STYLES: dict[str, str] = {
     "queued": "dim",
@@ -38,7 +38,7 @@ LIST_COLUMNS: tuple[Column[BatchSummary], ...] = (
     Column("Completed", lambda row: row.completed, COUNT),
     Column("Failed", lambda row: row.failed, COUNT),
     Column("Started", lambda row: row.started_at, WHEN),
-    Column("Cost", lambda row: row.cost_nanousd, MONEY),
+    Column("Cost", lambda row: (row.cost_nanousd or 0, row.cost_nanousd is None), SPENT),
 )
 
 PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
@@ -49,7 +49,7 @@ PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
     Column("Attempts", lambda row: row.attempts, COUNT),
     Column("Time", lambda row: row.duration_ms, DURATION),
     Column("Quality", lambda row: row.quality, SCORE),
-    Column("Cost", lambda row: row.cost_nanousd, MONEY),
+    Column("Cost", lambda row: (row.cost_nanousd or 0, row.cost_nanousd is None), SPENT),
     Column("Error", lambda row: _error(row)),
 )
 
@@ -98,7 +98,8 @@ def _facts(state: BatchState) -> list[Fact]:
         ("Asleep", values.duration(state.slept_ms) if state.slept_ms else None),
         ("Left", _eta(state)),
         ("Quality", None if state.quality is None else values.score(state.quality)),
-        ("Cost", values.money(cost.spent_nanousd)),
+        ("Cost", values.spent(cost.spent_nanousd, state.usage.unpriced_calls)),
+        ("Unpriced", _unpriced(state.usage.unpriced_calls)),
         ("Reserved", values.money(cost.reserved_nanousd) if cost.reserved_nanousd else None),
         ("Unresolved", values.money(cost.unresolved_nanousd) if cost.unresolved_nanousd else None),
         ("Projected", _money(cost.projected_nanousd)),
@@ -120,6 +121,12 @@ def _eta(state: BatchState) -> str | None:
 
 def _money(nanousd: int | None) -> str | None:
     return None if nanousd is None else values.money(nanousd)
+
+
+def _unpriced(calls: int) -> str | None:
+    if not calls:
+        return None
+    return f"{values.plural(calls, 'call')} of a model whose price nobody knows"
 
 
 def _error(row: PersonaRow) -> str | None:

@@ -5,11 +5,15 @@ from personad.contract.batch import (
     BatchState,
     BatchStatus,
     BatchSummary,
+    Eta,
     PersonaRow,
 )
 
 from . import values
 from .tables import COUNT, DURATION, SCORE, SPENT, TEXT, WHEN, Column, Fact, Facts, Table, View
+
+_RANGE_FROM = 1.5
+"""An estimate is a range where its high end is more than so many times its low one."""
 
 STATUS_STYLES: dict[str, str] = {
     "queued": "dim",
@@ -115,8 +119,14 @@ def _facts(state: BatchState) -> list[Fact]:
 def _eta(state: BatchState) -> str | None:
     if state.eta_ms is None:
         return None
-    low, high = values.duration(state.eta_ms.low), values.duration(state.eta_ms.high)
-    return low if low == high else f"{low} to {high}"
+    if not is_uncertain(state.eta_ms):
+        return f"about {values.duration(state.eta_ms.expected)}"
+    return f"{values.duration(state.eta_ms.low)} to {values.duration(state.eta_ms.high)}"
+
+
+def is_uncertain(eta: Eta) -> bool:
+    """Whether it is shown as a range."""
+    return eta.high > _RANGE_FROM * eta.low
 
 
 def _money(nanousd: int | None) -> str | None:

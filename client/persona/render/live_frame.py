@@ -11,7 +11,7 @@ from persona.outcome import in_flight
 from personad.contract.batch import OPEN, BatchCost, BatchState, Eta
 
 from . import values
-from .batches import STATUS_STYLES
+from .batches import STATUS_STYLES, is_uncertain
 from .live_look import Look, fitted, line, ms_between, packed, shortened, ticking
 from .live_rows import Columns, Window, columns_of, heading, row_lines, window
 
@@ -24,8 +24,6 @@ _BESIDE = 76
 _TIME_CELLS, _LEFT_CELLS = 7, 21
 _BUDGET_STYLES = ((100, "red"), (80, "yellow"))
 """From which percentage of a budget on its figures are coloured."""
-_RANGE_FROM = 1.5
-"""An ETA is shown as a range when its high end is more than so many times its low one."""
 
 
 def detailed(state: BatchState, look: Look) -> RenderableType:
@@ -188,7 +186,7 @@ def left_text(state: BatchState, look: Look) -> str:
     if not eta.high:
         # It takes longer than was thought, and nothing has come that would tell how long.
         return ""
-    if eta.high > _RANGE_FROM * eta.low:
+    if is_uncertain(eta):
         low, high = ticking(eta.low), ticking(eta.high + 999)
         return f"{low} to {high} left" if eta.low >= 1_000 else f"up to {high} left"
     return f"about {ticking(eta.expected + 999)} left"

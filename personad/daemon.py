@@ -110,10 +110,10 @@ class Daemon:
             return "draining"
         return "normal" if self.writer.trouble is None else "read-only"
 
-    def progress(self, db: apsw.Connection, request: Progress, _: datetime) -> Done:
+    def progress(self, db: apsw.Connection, request: Progress, now: datetime) -> Done:
         """Raises LedgerError `conflict` where another runner has the batch."""
         leases.check_fence(db, request.batch, request.fence)
-        self.live.progress(request)
+        self.live.progress(db, request, now)
         return Done()
 
     def status(self, db: apsw.Connection, _: Status, now: datetime) -> StatusReply:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import apsw
@@ -143,10 +144,13 @@ class Live:
                 return
         self._try(partial(self._publish, commit))
 
-    def progress(self, request: Progress) -> None:
+    def progress(self, db: apsw.Connection, request: Progress, now: datetime) -> None:
         """Publishes what is arriving at a runner, for whoever watches its batch."""
         if self.watchers:
-            frame = ProgressFrame(batch=request.batch, tokens=request.tokens)
+            rest = batch_questions.eta_of(db, request.batch, now)
+            frame = ProgressFrame(
+                batch=request.batch, tokens=request.tokens, as_of=now, eta_ms=rest
+            )
             topic = b"progress/" + request.batch.encode() + b"/"
             self._publisher.publish(topic, encode(frame, "json"))
 

@@ -89,7 +89,17 @@ class Mirror:
         """Takes what is arriving now in the place of what was; whether it tells anything new."""
         changed = frame.tokens != self.tokens
         self.tokens = frame.tokens
-        return changed
+        state = self.state
+        if frame.eta_ms is None or state.status != "running" or frame.as_of <= state.as_of:
+            return changed
+        passed_ms = round((frame.as_of - state.as_of).total_seconds() * 1_000)
+        self.state = replace(
+            state,
+            eta_ms=frame.eta_ms,
+            elapsed_ms=state.elapsed_ms + passed_ms,
+            as_of=frame.as_of,
+        )
+        return True
 
     def lose_frame(self) -> None:
         """There was one, and nobody could read it."""

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .base import BatchId, Count, Done, Name, Positive, Request
+from .base import BatchId, Count, Done, Moment, Name, Positive, Request
+from .batch import Eta
 
 StreamedTokens = Annotated[dict[Name, Count], Meta(max_length=1_000)]
 """By persona, about how many tokens of its answer have come."""
@@ -23,3 +24,6 @@ class ProgressFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="ba
 
     batch: str
     tokens: StreamedTokens
+    as_of: Moment
+    eta_ms: Eta | None = None
+    """The rest as it is judged now, as time alone tells something; null: as it was before."""

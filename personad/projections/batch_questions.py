@@ -251,6 +251,12 @@ def _counts(db: apsw.Connection, row: BatchRow, *, held: bool) -> b.Counts:
     return b.Counts(**found)
 
 
+def eta_of(db: apsw.Connection, batch: str, now: datetime) -> b.Eta | None:
+    """How long the rest of a batch will take, judged now."""
+    row = load(db, batch)
+    return None if row is None else _eta(db, row, now)
+
+
 def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None

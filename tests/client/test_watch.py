@@ -5,6 +5,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
@@ -27,6 +28,7 @@ from personad.contract.batch import (
     Cancel,
     Claim,
     Counts,
+    Eta,
     PersonaGenerating,
     PersonaQueued,
     PersonaRow,
@@ -37,7 +39,7 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import EventsFrame, Read, Recorded
 from personad.contract.nng import Publisher
 from personad.contract.paths import Paths
-from personad.contract.progress import Progress
+from personad.contract.progress import Progress, ProgressFrame
 from personad.contract.quality import GoalCleared
 from personad.contract.settings import ConfigurationError
 
@@ -147,6 +149,22 @@ def test_frames_that_all_arrive_need_no_second_snapshot(history: History) -> Non
         assert all(mirror.take_frame(frame) for frame in whole)
         assert not mirror.is_behind(1_000)
         assert mirror.state == history.newest
+
+
+def test_what_is_left_is_judged_anew_while_answers_arrive() -> None:
+    mirror = Mirror(state(5, {1: 1}))
+    before = mirror.state
+    rest = Eta(low=1, expected=2, high=3)
+    later = before.as_of + timedelta(seconds=7)
+
+    assert mirror.take_progress(ProgressFrame(batch=BATCH, tokens={}, as_of=later, eta_ms=rest))
+
+    assert mirror.state.eta_ms == rest
+    assert mirror.state.elapsed_ms == before.elapsed_ms + 7_000
+    assert (mirror.state.seq, mirror.state.personas) == (before.seq, before.personas)
+    older = ProgressFrame(batch=BATCH, tokens={}, as_of=before.as_of, eta_ms=rest)
+    assert not mirror.take_progress(older)
+    assert not mirror.take_progress(ProgressFrame(batch=BATCH, tokens={}, as_of=later))
 
 
 def test_a_frame_changes_the_rows_in_place() -> None:

@@ -15,8 +15,12 @@ from typing import Any, NamedTuple
 from persona.client import Ledger
 
 from personad.contract.admin import Hello
+from personad.contract.asking import Filter, Range
 from personad.contract.base import Request
 from personad.contract.batch import BatchList
+from personad.contract.cost import CostBreakdown, CostHistory, Dimension
+from personad.contract.latency import Latency
+from personad.contract.quality import QualityTrends
 
 from .figure import Figure
 from .house import daemon
@@ -51,7 +55,50 @@ class Question(NamedTuple):
     """Whether its answer has a row for each of the ledger's experiments."""
 
 
-QUESTIONS: tuple[Question, ...] = (Question("batch-list", lambda _: BatchList()),)
+def _days(window: Window) -> Range:
+    """The window in whole days."""
+    last = window.until - timedelta(days=1)
+    return Range(since=f"{window.since:%F}", until=f"{last:%F}", timezone=window.timezone)
+
+
+def _breakdown(by: Dimension) -> Callable[[Window], Request[Any]]:
+    return lambda window: CostBreakdown(by=by, range=_days(window))
+
+
+_ONE = Filter(experiments=["experiment-00001"])
+"""There is one of this name in every ledger that is asked."""
+_SOME = Filter(providers=["openai", "anthropic"])
+QUESTIONS: tuple[Question, ...] = (
+    Question("batch-list", lambda _: BatchList()),
+    Question("cost-history", lambda window: CostHistory(range=_days(window))),
+    Question(
+        "cost-history by week", lambda window: CostHistory(range=_days(window), interval="week")
+    ),
+    Question(
+        "cost-history of two providers",
+        lambda window: CostHistory(range=_days(window), filter=_SOME),
+    ),
+    Question(
+        "cost-history of an experiment",
+        lambda window: CostHistory(range=_days(window), filter=_ONE),
+    ),
+    Question("cost-breakdown by provider", _breakdown("provider")),
+    Question("cost-breakdown by model", _breakdown("model")),
+    Question("cost-breakdown by operation", _breakdown("operation")),
+    Question("cost-breakdown by day", _breakdown("day")),
+    Question("cost-breakdown by experiment", _breakdown("experiment"), by_experiment=True),
+    Question("quality-trends", lambda window: QualityTrends(range=_days(window))),
+    Question(
+        "quality-trends of the composite",
+        lambda window: QualityTrends(range=_days(window), metrics=["composite"]),
+    ),
+    Question(
+        "quality-trends of an experiment",
+        lambda window: QualityTrends(range=_days(window), filter=_ONE),
+    ),
+    Question("latency by model", lambda window: Latency(range=_days(window))),
+    Question("latency by day", lambda window: Latency(range=_days(window), by="day")),
+)
 
 Samples = dict[str, list[float]]
 """Milliseconds of each question, in the order in which they were taken."""

@@ -71,6 +71,13 @@ _MEANINGS = {
     "indexes and folds against the same events as JSON lines; from spawning a daemon to its first "
     "answer, after a clean stop and after SIGKILL; and the daemon's resident memory at rest, and "
     "at its peak while two producers send all they can.",
+    "viewing": "CPU time of `persona batch watch` on a terminal over the time that passes, while a "
+    "batch goes on in a real daemon; beside it what rich's own Live takes to draw the same frames.",
+    "estimating": "Batches are simulated as durations of three shapes (lognormal; bimodal, three "
+    "in ten five times as long; drifting to twice as long) with a concurrency of 1, 4 and 16, and "
+    "at equal intervals after the first tenth the daemon's own estimate is made. The figure is the "
+    "share of these whose range, low to high, held the actual finish; none had earlier batches to "
+    "go by.",
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",

@@ -9,6 +9,7 @@ from . import (
     daemon_idle,
     daemon_ready,
     daemon_size,
+    estimating,
     hosted,
     ingest,
     large,
@@ -16,6 +17,7 @@ from . import (
     rebuilding,
     running,
     startup,
+    viewing,
     watching,
 )
 from .figure import Figure
@@ -29,12 +31,14 @@ class Measurement(Struct, frozen=True):
 MEASUREMENTS: dict[str, Measurement] = {
     "startup": Measurement(startup.measure, "How long does a command take?"),
     "watching": Measurement(watching.measure, "How soon does a watcher know?"),
+    "viewing": Measurement(viewing.measure, "What does looking at a batch take?"),
     "reading": Measurement(reading.measure, "What do 10,000 records take?"),
     "running": Measurement(running.measure, "What does the runner add to the provider's time?"),
     "hosted": Measurement(hosted.measure, "What does it add to a provider that streams?"),
     "ready": Measurement(daemon_ready.measure, "How soon does a daemon answer?"),
     "size": Measurement(daemon_size.measure, "How much memory does a daemon take?"),
     "idle": Measurement(daemon_idle.measure, "What does a daemon cost while nothing happens?"),
+    "estimating": Measurement(estimating.measure, "Does a batch end when it was said to?"),
     "ingest": Measurement(ingest.measure, "How many events a second are taken in?"),
     "large": Measurement(large.measure, "What does a daemon take with ten million events?"),
     "asking": Measurement(asking.measure, "How soon are questions about thirty days answered?"),

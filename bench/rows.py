@@ -13,7 +13,7 @@ from personad.log import SCHEMA as SCHEMA
 Row = tuple[int, bytes, int, int, int, int, int | None, int | None, bytes]
 
 INSERT = (
-    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, cost, price, body) "
+    "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
@@ -28,8 +28,14 @@ def bare_database(path: Path) -> apsw.Connection:
     return db
 
 
-def rows_of(events: Iterable[AnyEvent]) -> Iterator[Row]:
+def rows_of(events: Iterable[AnyEvent], words: dict[str, int] | None = None) -> Iterator[Row]:
+    """`words` is given the texts that bodies have numbers for."""
+    known = {} if words is None else words
+
+    def number(text: str) -> int:
+        return known.setdefault(text, len(known) + 1)
+
     for seq, event in enumerate(events, start=1):
-        at = microseconds(event.at)
-        cost = getattr(event, "cost_nanousd", None)
-        yield seq, event.id.bytes, CODE_OF[type(event)], at, at, 1, cost, None, body_of(event)
+        at, cost = microseconds(event.at), getattr(event, "cost_nanousd", None)
+        body = body_of(event, number)
+        yield seq, event.id.bytes, CODE_OF[type(event)], at, 0, 1, cost, None, body

@@ -12,11 +12,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from personad import leases
+from personad import granting, leases
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Reply, derived_id
-from personad.contract.budget import PriceSet
+from personad.contract.budget import BudgetCleared, BudgetSet, PriceSet
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Append, Fence, Import, Receipt
 from personad.contract.schema import tag
@@ -24,13 +24,14 @@ from personad.leases import UNCLAIMED_MS, Lease, Leases
 from personad.log import Priced, TooLarge
 from personad.price_data import UnitPrices
 from personad.pricing import cost_of, tokens_of
-from personad.projections import batch_questions, states
+from personad.projections import batch_questions, budgets, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
 from personad.projections.prices import price_call
 from personad.store import Transaction
 
 Answer = Callable[[], Reply]
+_BUDGETS = (BudgetSet, BudgetCleared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
             found = None
             if item.receipt is not None and event.cost_nanousd is None:
                 found = _receipt(txn, event, item.receipt, f"$.items[{index}].receipt")
-            receipts[event.id] = found or (None, None)
+            # Of several events with one id the first counts, and so does its receipt.
+            receipts.setdefault(event.id, found or (None, None))
     events = [item.event for item in request.items]
     return _add(
         txn,
@@ -102,6 +104,8 @@ def _add(
             raise _strange_time(where.format(index) + ".at")
         if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
             raise _strange_time(where.format(index) + ".effective_from")
+        if isinstance(event, _BUDGETS):
+            budgets.check(event, where.format(index))
     try:
         return txn.add(events, priced=priced)
     except TooLarge as error:
@@ -132,33 +136,42 @@ def _strange_time(field: str) -> LedgerError:
 
 
 def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answer:
-    """Grants a call. No budget stands in the way yet, so none is refused."""
-    cause = derived_id("call.started", request.call)
-    if request.batch is not None:
-        row = _batch(txn, request.batch)
-        # One that was granted before stays so: its answer may have been lost on the way.
-        if not _may_call(row) and not txn.knows(cause):
-            raise LedgerError(
-                "conflict", f"{row.batch} is {row.status}: no new call may start", field="$.batch"
-            )
-        if request.fence is not None:
-            _check_fence(txn, Fence(batch=request.batch, fence=request.fence))
-    reserved = 0
-    granted = c.CallStarted(
-        id=cause,
-        at=txn.now,
-        call=request.call,
-        provider=request.provider,
-        model=request.model,
-        batch=request.batch,
-        persona=request.persona,
-        attempt=request.attempt,
-        experiment=request.experiment,
-        reserved_nanousd=reserved,
-    )
-    txn.add([granted])
-    _hear(txn, [granted], context)
-    return lambda: c.Granted(reserved_nanousd=reserved)
+    """Grants a call, has it wait, or refuses it, by the budgets that it falls under."""
+    txn.fold()
+    row = _batch(txn, request.batch) if request.batch is not None else None
+    if row is not None and request.fence is not None:
+        _check_fence(txn, Fence(batch=row.batch, fence=request.fence))
+    # One that was granted stays so: its answer may have been lost on the way.
+    before = granting.granted_before(txn, request)
+    if before is not None:
+        return lambda: before
+    if row is not None and not _may_call(row):
+        raise LedgerError(
+            "conflict", f"{row.batch} is {row.status}: no new call may start", field="$.batch"
+        )
+    experiment = request.experiment or (row.experiment if row is not None else None)
+    answer = granting.grant(txn, request, experiment, row)
+    if isinstance(answer, c.Granted):
+        granted = c.CallStarted(
+            id=granting.started_id(request.call),
+            at=txn.now,
+            call=request.call,
+            provider=request.provider,
+            model=request.model,
+            batch=request.batch,
+            persona=request.persona,
+            attempt=request.attempt,
+            experiment=experiment,
+            reserved_nanousd=answer.reserved_nanousd,
+        )
+        txn.add([granted])
+        _hear(txn, [granted], context)
+    return lambda: answer
+
+
+def settle(txn: Transaction, request: c.Settle, context: Context) -> Answer:
+    settled = granting.settle(txn, request)
+    return lambda: settled
 
 
 def _may_call(row: BatchRow) -> bool:
@@ -369,6 +382,7 @@ CHANGES: dict[type[Any], Callable[[Transaction, Any, Context], Answer]] = {
     Append: append,
     Import: take_back,
     c.StartCall: start_call,
+    c.Settle: settle,
     b.Claim: claim,
     b.Renew: renew,
     b.Resign: resign,

@@ -19,6 +19,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
@@ -180,13 +181,12 @@ def hours(span: Range, zone: ZoneInfo) -> list[Slice[datetime]]:
     A change of the offset ends an hour: the one that a clock shows twice is two slices, and where
     a zone shifts by half an hour (Australia/Lord_Howe), there is a slice of two quarter-hours.
     """
-    found: list[Slice[datetime]] = []
-    for day, _, _ in days(span, zone):
-        for start, first, end in _hours_of_day(day, zone):
-            if end > span.first_quarter and first < span.end_quarter:
-                clipped = max(first, span.first_quarter), min(end, span.end_quarter)
-                found.append(Slice(start, *clipped))
-    return found
+    return [
+        Slice(start, max(first, span.first_quarter), min(end, span.end_quarter))
+        for day, _, _ in days(span, zone)
+        for start, first, end in _hours_of_day(day, zone)
+        if end > span.first_quarter and first < span.end_quarter
+    ]
 
 
 def edges(slices: Sequence[Slice[Label]]) -> list[int]:
@@ -250,6 +250,7 @@ def _offset_s(at: datetime) -> int:
     return offset.days * 86_400 + offset.seconds
 
 
+@lru_cache(maxsize=4_096)
 def _begin_s(day: date, zone: ZoneInfo) -> int:
     """When a day begins, in seconds since 1970: the end of all moments with an earlier date."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)

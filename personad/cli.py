@@ -300,6 +300,31 @@ def rebuild(context: Context, projections: tuple[str, ...]) -> None:
     click.echo(f"  {done.rows:,} rows up to seq {done.last_seq:,}")
 
 
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def retention(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Drop single events that are old enough now; no total changes."""
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from personad import launch
+    from personad.contract.admin import Retention
+    from personad.report import retained_text
+    from personad.retention import retain_alone
+
+    if launch.lives(context.paths):
+        done = launch.ask(
+            context.paths, Retention(dry_run=dry_run), go_on=lambda: launch.lives(context.paths)
+        )
+    else:
+        raw_days = context.settings.retention.raw_days
+        done = retain_alone(context.paths, datetime.now(UTC), raw_days, dry_run=dry_run)
+    click.echo(msgspec.json.encode(done).decode() if as_json else retained_text(done))
+
+
 def _existing_database(context: Context) -> Path:
     database = context.paths.database
     if not database.exists():

@@ -24,7 +24,7 @@ import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from personad import log, notify, quarantine
+from personad import leases, log, notify, quarantine
 from personad.allocator import give_back_large_blocks
 from personad.api import Api
 from personad.backup import Backups, last_backup
@@ -34,6 +34,7 @@ from personad.contract.admin import (
     Hello,
     Mode,
     Rebuild,
+    Retention,
     Status,
     StatusReply,
     Stop,
@@ -42,6 +43,7 @@ from personad.contract.admin import (
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.progress import Progress
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
 from personad.journal import open_journal
@@ -52,8 +54,9 @@ from personad.projections import batch_questions
 from personad.questions import ANSWERS
 from personad.rebuilding import Rebuilds
 from personad.restore import complete
+from personad.retention import last_retention
 from personad.spool import backlog, quarantined
-from personad.store import ledger_id, open_for_reading
+from personad.store import begin_weeks_on, ledger_id, open_for_reading
 from personad.tidy import rezone
 from personad.trouble import Health, naming_damage, open_letting_go
 from personad.writer import Expiry, Job, Trial, Writer
@@ -107,6 +110,12 @@ class Daemon:
             return "draining"
         return "normal" if self.writer.trouble is None else "read-only"
 
+    def progress(self, db: apsw.Connection, request: Progress, now: datetime) -> Done:
+        """Raises LedgerError `conflict` where another runner has the batch."""
+        leases.check_fence(db, request.batch, request.fence)
+        self.live.progress(db, request, now)
+        return Done()
+
     def status(self, db: apsw.Connection, _: Status, now: datetime) -> StatusReply:
         clock = time.monotonic()
         recent = sum(n for at, n in list(self.writer.commits) if at > clock - RATE_WINDOW_S)
@@ -125,7 +134,7 @@ class Daemon:
             spool_backlog=backlog(self.paths.spool_dir),
             quarantined=quarantined(self.paths.quarantine_dir) + quarantine.count(db),
             anomalies=log.count_anomalies(db),
-            last_retention=None,
+            last_retention=last_retention(db),
             last_backup=last_backup(db),
             mode=self.mode,
             mode_reason=self.writer.trouble,
@@ -160,7 +169,7 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
         private_directory(folder)
     for socket in (paths.api_socket, paths.live_socket):
         check_socket_path(socket)
-    zone = _zone(settings)
+    _zone(settings)
     os.umask(0o077)
     give_back_large_blocks()
     sys.setswitchinterval(SWITCH_S)
@@ -171,7 +180,7 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
     holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))
     with holding, ExitStack() as closing:
         open_journal(paths.log_file, settings.daemon.log_level)
-        daemon = _open(paths, zone, autostarted, closing)
+        daemon = _open(paths, settings, autostarted, closing)
         logger.info("ready: version %s, ledger %s", VERSION, daemon.ledger)
         anyio.run(_wait, daemon, ready)
         daemon.draining = True
@@ -216,20 +225,22 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
         loop.call_soon_threadsafe(call)
 
 
-def _open(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -> Daemon:
+def _open(paths: Paths, settings: Settings, autostarted: bool, closing: ExitStack) -> Daemon:
     """Starts every thread, and has `closing` end them in the reverse order."""
     complete(paths.database)
     with naming_damage(paths.database):
-        return _open_sound(paths, zone, autostarted, closing)
+        return _open_sound(paths, settings, autostarted, closing)
 
 
-def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitStack) -> Daemon:
+def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: ExitStack) -> Daemon:
+    zone = _zone(settings)
     db = open_letting_go(paths.database, paths.ballast)
     closing.callback(db.close)
     health = Health(paths.database, paths.ballast)
     closing.callback(health.close)
     health.begin(db, ledger_id(db))
     try:
+        begin_weeks_on(db, settings.daemon.week_start)
         if rezone(db, zone):
             logger.info("days are added up anew in the zone %s", zone.key)
     except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
@@ -255,17 +266,17 @@ def _open_sound(paths: Paths, zone: ZoneInfo, autostarted: bool, closing: ExitSt
     )
     intake = Intake(writer, paths.spool_dir, paths.quarantine_dir)
     replier = Replier(str(paths.api_socket))
+    keeper = Keeper(writer, paths.database, raw_days=settings.retention.raw_days)
     api = Api(
         replier,
         writer,
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
-        answers={**ANSWERS, Status: daemon.status},
-        later={Backup: backups.take, Rebuild: rebuilds.take},
+        answers={**ANSWERS, Status: daemon.status, Progress: daemon.progress},
+        later={Backup: backups.take, Rebuild: rebuilds.take, Retention: keeper.take},
         before_call=intake.first,
     )
-    keeper = Keeper(writer)
-    for thread in (live, writer, intake, api, keeper):
+    for thread in (live, writer, rebuilds, intake, api, keeper):
         thread.start()
     # Closed from the last to the first: the writer takes nothing new but does and answers all that
     # it has, while the request socket goes on telling everybody else that the daemon is stopping.

@@ -13,11 +13,12 @@ from typing import Literal
 import apsw
 from msgspec import Struct
 
-from personad import log
+from personad import log, quarantine
 from personad.contract.admin import Status
 from personad.contract.errors import LedgerError
 from personad.contract.events import Recorded
 from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
+from personad.kinds import moment_of
 from personad.launch import ask
 from personad.migrations import FORMAT
 from personad.spool import backlog, quarantined
@@ -176,7 +177,23 @@ def _quarantine(paths: Paths) -> Finding:
     if found:
         mend = f"look at {paths.quarantine_dir}; `persona events import` takes mended ones"
         return Finding("quarantine", "warning", f"{found} pieces could not be taken", mend)
+    if paths.database.exists():
+        with closing(open_for_reading(str(paths.database))) as db:
+            return _too_old(db)
     return Finding("quarantine", "ok", "empty")
+
+
+def _too_old(db: apsw.Connection) -> Finding:
+    """Events from before what retention has dropped."""
+    found, before = quarantine.count(db), quarantine.pruned_before(db)
+    if not found or before is None:
+        return Finding("quarantine", "ok", "empty")
+    message = f"{found} events from before {moment_of(before):%F} came too late to be counted"
+    mend = (
+        "see that their producer's clock is right; old history can be counted in a ledger of its "
+        "own: `persona --ledger DIR events import FILE`"
+    )
+    return Finding("quarantine", "warning", message, mend)
 
 
 def _systemd(_: Paths) -> Finding:

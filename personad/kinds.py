@@ -1,16 +1,19 @@
 """How events lie on disk: a number for the kind, and the fields as an array without their names.
 
-A body is the msgpack array of an event's fields in their declared order with the id cut out, since
-the id has a column (and an index) of its own. Fields are only ever added at the end, with a
-default, so the bodies of every release stay readable.
+A body is the msgpack array of an event's fields in their declared order, without the id and the
+time, which have columns of their own; texts that repeat in every event are numbers of `names`.
+Fields are only ever added at the end, with a default, so the bodies of every release stay readable.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import msgspec
+from msgspec import NODEFAULT
 
-from personad.contract.base import Event
+from personad.contract.base import Event, Score
 from personad.contract.events import AnyEvent
 from personad.contract.schema import EVENTS, tag
 
@@ -60,41 +63,82 @@ RAW_KINDS: frozenset[str] = frozenset(
         "cost.recorded",
         "cost.corrected",
         "quality.scored",
-        "benchmark.finished",
     }
 )
-"""What retention drops in time; all other kinds are kept for ever."""
+"""What retention drops in time; all other kinds are kept for ever. A benchmark's summary is nowhere
+but in its event, so it stays, too."""
 
-_ID_BYTES = 18
-"""msgpack's `bin 8` header and 16 bytes."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+WORDS = frozenset(
+    {
+        "producer",
+        "batch",
+        "experiment",
+        "provider",
+        "model",
+        "operation",
+        "outcome",
+        "scorer",
+        "service_tier",
+        "error_kind",
+    }
+)
+"""Fields whose texts repeat without end: a body has their numbers."""
+WORD_KEYS = frozenset({"scores"})
+"""Maps with such keys."""
+
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _astuple = msgspec.structs.astuple
+_COLUMNS = 2
+"""The first fields, id and time, have columns of their own."""
+
+Number = Callable[[str], int]
+Text = Callable[[int], str]
 
 
-def _array_twin(kind: type[Event]) -> Any:
-    """`kind`, read from an array instead of a map: the same fields, so no second description."""
-    struct_meta: Any = type(kind)
-    return struct_meta(
-        kind.__name__,
-        (kind,),
-        {"__module__": __name__, "__annotations__": {}},
-        frozen=True,
-        kw_only=True,
-        array_like=True,
-        tag=False,
-        tag_field=None,
-        gc=False,
+class _Layout(NamedTuple):
+    """How a kind lies on disk."""
+
+    words: tuple[int, ...]
+    """Places of texts that are numbers there."""
+    maps: tuple[int, ...]
+    names: tuple[str, ...]
+    decode: Callable[[bytes], Any]
+
+
+def _layout(kind: type[Event]) -> _Layout:
+    """From the fields of `kind`, so there is no second description of it."""
+    fields = msgspec.structs.fields(kind)[_COLUMNS:]
+    given: list[Any] = []
+    for each in fields:
+        of_type: Any = each.type
+        if each.name in WORDS:
+            of_type = int | None if not each.required else int
+        elif each.name in WORD_KEYS:
+            of_type = dict[int, Score]
+        if each.required:
+            given.append((each.name, of_type))
+        elif each.default is not NODEFAULT:
+            given.append((each.name, of_type, msgspec.field(default=each.default)))
+        else:
+            factory: Any = each.default_factory
+            given.append((each.name, of_type, msgspec.field(default_factory=factory)))
+    twin = msgspec.defstruct(kind.__name__, given, array_like=True, kw_only=True, gc=False)
+    names = tuple(each.name for each in fields)
+    return _Layout(
+        words=tuple(place for place, name in enumerate(names) if name in WORDS),
+        maps=tuple(place for place, name in enumerate(names) if name in WORD_KEYS),
+        names=names,
+        decode=msgspec.msgpack.Decoder(twin).decode,
     )
 
 
 RAW_EVENTS: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if tag(kind) in RAW_KINDS)
 CODE_OF: dict[type[Event], int] = {kind: KINDS[tag(kind)] for kind in EVENTS}
-_READERS = {
-    CODE_OF[kind]: (kind, msgspec.msgpack.Decoder(_array_twin(kind)).decode) for kind in EVENTS
-}
+_LAYOUTS = {kind: _layout(kind) for kind in EVENTS}
+_READERS = {CODE_OF[kind]: (kind, layout) for kind, layout in _LAYOUTS.items()}
 
 
 def microseconds(moment: datetime) -> int:
@@ -106,20 +150,31 @@ def moment_of(microseconds_since_1970: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds_since_1970)
 
 
-def body_of(event: AnyEvent) -> bytes:
-    whole = _encode(_astuple(event))
-    header = 1 if whole[0] & 0xF0 == 0x90 else 3
-    return whole[:header] + whole[header + _ID_BYTES :]
+def body_of(event: AnyEvent, number: Number) -> bytes:
+    """What of an event lies in its row's body; `number` gives the number of a text."""
+    layout = _LAYOUTS[type(event)]
+    values = list(_astuple(event)[_COLUMNS:])
+    for place in layout.words:
+        if (text := values[place]) is not None:
+            values[place] = number(text)
+    for place in layout.maps:
+        values[place] = {number(key): value for key, value in values[place].items()}
+    return _encode(values)
 
 
-def event_of(code: int, event_id: bytes, body: bytes) -> AnyEvent:
-    """The event that `body_of` was made from.
+def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) -> AnyEvent:
+    """The event that `body_of` was made from; `text` gives the text of a number.
 
     Raises:
-        KeyError: a kind that this release doesn't know.
+        KeyError: a kind, or a number, that isn't known.
         msgspec.DecodeError: a damaged body.
     """
-    header = 1 if body[0] & 0xF0 == 0x90 else 3
-    kind, decode = _READERS[code]
-    twin = decode(body[:header] + b"\xc4\x10" + event_id + body[header:])
-    return cast(AnyEvent, kind(**msgspec.structs.asdict(twin)))
+    kind, layout = _READERS[code]
+    values = list(_astuple(layout.decode(body)))
+    for place in layout.words:
+        if (key := values[place]) is not None:
+            values[place] = text(key)
+    for place in layout.maps:
+        values[place] = {text(key): value for key, value in values[place].items()}
+    given = dict(zip(layout.names, values, strict=True))
+    return cast(AnyEvent, kind(id=UUID(bytes=event_id), at=moment_of(at_us), **given))

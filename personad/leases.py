@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import apsw
 
+from personad.contract.errors import LedgerError
+
 _GET = "SELECT runner, fence, ttl_ms FROM lease WHERE batch = ?"
 _SET = """
 INSERT INTO lease (batch, runner, fence, ttl_ms) VALUES (?, ?, ?, ?)
@@ -49,6 +51,17 @@ class Lease:
 def get(db: apsw.Connection, batch: str) -> Lease:
     row = db.execute(_GET, (batch,)).fetchone()
     return Lease(*row) if row else Lease(None, 0, 0)
+
+
+def check_fence(db: apsw.Connection, batch: str, fence: int) -> None:
+    """Raises LedgerError `conflict` where another runner has claimed the batch since."""
+    held = get(db, batch)
+    if held.fence != fence:
+        raise LedgerError(
+            "conflict",
+            f"this runner's hold on {batch} was lost (fence {fence}, now {held.fence})",
+            field="$.fence",
+        )
 
 
 def put(db: apsw.Connection, batch: str, lease: Lease) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import apsw
@@ -24,6 +25,7 @@ from personad.contract.codec import encode
 from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import EventsFrame, Recorded
 from personad.contract.nng import Publisher
+from personad.contract.progress import Progress, ProgressFrame
 from personad.projections import batch_questions
 from personad.store import Transaction
 
@@ -141,6 +143,16 @@ class Live:
                 self._changed.notify()
                 return
         self._try(partial(self._publish, commit))
+
+    def progress(self, db: apsw.Connection, request: Progress, now: datetime) -> None:
+        """Publishes what is arriving at a runner, for whoever watches its batch."""
+        if self.watchers:
+            rest = batch_questions.eta_of(db, request.batch, now)
+            frame = ProgressFrame(
+                batch=request.batch, tokens=request.tokens, as_of=now, eta_ms=rest
+            )
+            topic = b"progress/" + request.batch.encode() + b"/"
+            self._publisher.publish(topic, encode(frame, "json"))
 
     def tick(self) -> None:
         """Publishes the newest seqs of the open batches, behind all that waits."""

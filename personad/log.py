@@ -6,6 +6,7 @@ reading), and know nothing of sockets, threads or clocks.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import apsw
@@ -19,12 +20,13 @@ from personad.kinds import (
     EPOCH,
     KINDS,
     MICROSECOND,
+    Text,
     body_of,
     event_of,
     microseconds,
     moment_of,
 )
-from personad.names import Names
+from personad.names import Names, texts_of
 
 SCHEMA = """
 CREATE TABLE event (
@@ -32,7 +34,7 @@ CREATE TABLE event (
   id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
   kind INTEGER NOT NULL,
   at INTEGER NOT NULL,             -- microseconds since 1970, by the producer's clock
-  recorded_at INTEGER NOT NULL,    -- microseconds since 1970, by the daemon's clock
+  delay INTEGER NOT NULL,          -- microseconds from then until it was recorded, by the daemon's
   batch INTEGER REFERENCES batch_key (key),
   cost INTEGER,                    -- nano-dollars that a cost.recorded counts; NULL: unpriced
   price INTEGER REFERENCES price (key),  -- the receipt, where the daemon priced it
@@ -52,7 +54,7 @@ CREATE TABLE dropped (
 """
 
 INSERT = (
-    "INSERT INTO event (seq, id, kind, at, recorded_at, batch, cost, price, body) "
+    "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
@@ -61,10 +63,11 @@ _ASKED = 256
 _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - places
 _LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
+_COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
 
-_COLUMNS = """event.seq, event.id, event.kind, event.recorded_at, event.cost, prices, event.body,
-  reason"""
+_COLUMNS = """event.seq, event.id, event.kind, event.at, event.delay, event.cost, prices,
+  event.body, reason"""
 _FROM = """event LEFT JOIN anomaly USING (seq) LEFT JOIN price ON price.key = event.price"""
 _READ = f"""
 SELECT {_COLUMNS} FROM {_FROM}
@@ -85,6 +88,8 @@ _ENTRY = "SELECT seq, at, kind, id, cost, body FROM event WHERE seq = ?"
 _HAS_BATCH = "SELECT 1 FROM batch_key WHERE batch = ?"
 _BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
 
+COST_END = 2**63 - 1
+"""The most that a row can hold, in nano-dollars; it is far too large to be folded."""
 Entry = tuple[int, int, AnyEvent, int | None]
 """What a fold sees of an event: its seq, its time in microseconds, itself, and what it cost in
 nano-dollars, by its own word or at the prices of its time (of a `cost.recorded`; else None)."""
@@ -146,10 +151,15 @@ def insert(
     Raises:
         TooLarge: nothing was added.
     """
-    bodies = [body_of(event) for event in events]
+    number = names.word
+    bodies = [body_of(event, number) for event in events]
     if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
         for index, body in enumerate(bodies):
             check_size(body, index)
+    if len(events) == 1:
+        rows, entries = _rows(names, events, bodies, after, now, priced)
+        db.execute(INSERT, rows[0])
+        return entries if db.changes() else []
     # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
@@ -185,12 +195,13 @@ def _rows(
     rows: list[Row] = []
     entries: list[Entry] = []
     recorded_at = microseconds(now)
+    batches = names.batches
     seq = after
     for event, body in zip(events, bodies, strict=True):
         seq += 1
         kind = type(event)
         batch: str | None = getattr(event, "batch", None)
-        key = None if batch is None else names.batch(batch, seq)
+        key = None if batch is None else batches.get(batch) or names.batch(batch, seq)
         # What `microseconds` does, without the call.
         at = (event.at - EPOCH) // MICROSECOND
         cost = price = None
@@ -199,7 +210,11 @@ def _rows(
             # One whose answer never came counts at what is reserved for it.
             if cost is None and event.outcome != "unknown":  # type: ignore[union-attr]
                 cost, price = priced(event)  # type: ignore[arg-type]
-        rows.append((seq, event.id.bytes, CODE_OF[kind], at, recorded_at, key, cost, price, body))
+                if cost is not None and cost > COST_END:
+                    cost = COST_END
+        rows.append(
+            (seq, event.id.bytes, CODE_OF[kind], at, recorded_at - at, key, cost, price, body)
+        )
         entries.append((seq, at, event, cost))
     return rows, entries
 
@@ -213,6 +228,12 @@ def count_anomalies(db: apsw.Connection) -> int:
     return int(db.execute(_COUNT_ANOMALIES).get)
 
 
+def count_dropped(db: apsw.Connection) -> int:
+    """How many events retention has dropped, ever."""
+    row = db.execute(_COUNT_DROPPED).fetchone()
+    return int(row[0]) if row else 0
+
+
 def has_batch(db: apsw.Connection, batch: str) -> bool:
     """Whether any event is of this batch, be it one that fits nowhere."""
     return db.execute(_HAS_BATCH, (batch,)).fetchone() is not None
@@ -220,18 +241,19 @@ def has_batch(db: apsw.Connection, batch: str) -> bool:
 
 def entries(db: apsw.Connection, *, after: int, limit: int) -> list[Entry]:
     """What is to be folded past `after`, in order: everything but the anomalies."""
-    return [_entry(row) for row in db.execute(_ENTRIES, (after, limit))]
+    text = texts_of(db).text
+    return [_entry(row, text) for row in db.execute(_ENTRIES, (after, limit))]
 
 
 def entry(db: apsw.Connection, seq: int) -> Entry | None:
     """One event; None where retention has dropped it."""
     row = db.execute(_ENTRY, (seq,)).fetchone()
-    return _entry(row) if row else None
+    return _entry(row, texts_of(db).text) if row else None
 
 
-def _entry(row: Sequence[object]) -> Entry:
+def _entry(row: Sequence[Any], text: Text) -> Entry:
     seq, at, code, event_id, cost, body = row
-    return seq, at, event_of(code, event_id, body), cost  # type: ignore[arg-type, return-value]
+    return seq, at, event_of(code, event_id, at, body, text), cost
 
 
 def read(
@@ -267,11 +289,12 @@ def read(
                 "limit": limit,
             },
         )
-    for seq, event_id, code, recorded_at, cost, prices, body, reason in rows:
+    text = texts_of(db).text
+    for seq, event_id, code, at, delay, cost, prices, body, reason in rows:
         yield Recorded(
             seq=seq,
-            recorded_at=moment_of(recorded_at),
-            event=event_of(code, event_id, body),
+            recorded_at=moment_of(at + delay),
+            event=event_of(code, event_id, at, body, text),
             anomaly=reason,
             cost_nanousd=cost,
             receipt=msgspec.json.decode(prices) if prices else None,

@@ -4,12 +4,21 @@ A number is given once and never to another name; rows outlive every projection,
 afresh finds the same numbers. Used inside a transaction, by the one who writes.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
+from weakref import WeakKeyDictionary, ref
 
 import apsw
 
+from personad.price_data import UnitPrices
+
 SCHEMA = """
+-- Texts that repeat in the bodies of events.
+CREATE TABLE word (
+  key INTEGER PRIMARY KEY,
+  text TEXT NOT NULL UNIQUE
+) STRICT;
+
 CREATE TABLE batch_key (
   key INTEGER PRIMARY KEY,
   batch TEXT NOT NULL UNIQUE,
@@ -48,8 +57,11 @@ CREATE TABLE price (
   prices TEXT NOT NULL UNIQUE         -- JSON of `UnitPrices`
 ) STRICT;
 """
-TABLES = ("batch_key", "experiment", "dim", "series", "price")
+TABLES = ("word", "batch_key", "experiment", "dim", "series", "price")
 
+_WORD = "SELECT key FROM word WHERE text = ?"
+_NEW_WORD = "INSERT INTO word (text) VALUES (?) RETURNING key"
+_TEXT = "SELECT text FROM word WHERE key = ?"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _NEW_BATCH = "INSERT INTO batch_key (batch, first_seq) VALUES (?, ?) RETURNING key"
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
@@ -67,6 +79,7 @@ _PRICE = "SELECT key FROM price WHERE prices = ?"
 _NEW_PRICE = "INSERT INTO price (prices) VALUES (?) RETURNING key"
 
 N = TypeVar("N", bound=Hashable)
+V = TypeVar("V")
 _KEPT = 50_000
 """Of each kind in memory: names come from outside."""
 
@@ -74,6 +87,18 @@ Series = tuple[str, str, str, str, str]
 """Kind, measure, provider, model, scorer."""
 Dim = tuple[str, str, str, str]
 """Provider, model, operation, outcome."""
+
+
+class _Words(dict[str, int]):
+    """Numbers of texts; one that isn't known yet is looked up."""
+
+    def __init__(self, number_of: Callable[[str], int]) -> None:
+        self._number_of = number_of
+
+    def __missing__(self, text: str) -> int:
+        key = self._number_of(text)
+        _keep(self, text, key)
+        return key
 
 
 class Names:
@@ -85,17 +110,26 @@ class Names:
 
     def forget(self) -> None:
         """What was given since may have been taken back."""
-        self._batches: dict[str, int] = {}
+        self.word: Callable[[str], int] = _Words(self._number_of).__getitem__
+        """The number of a text; the quickest way there is, as every event asks several times."""
+        texts_of(self._db).forget()
+        self.batches: dict[str, int] = {}
+        """Those in memory."""
         self._experiments: dict[str, int] = {}
         self._dims: dict[Dim, int] = {}
         self._series: dict[Series, int] = {}
         self._prices: dict[str, int] = {}
+        self.receipts: dict[int, tuple[int, UnitPrices]] = {}
+        """The number of unit prices, by the object's id."""
+
+    def _number_of(self, text: str) -> int:
+        return self._find(_WORD, (text,)) or self._add(_NEW_WORD, (text,))
 
     def batch(self, name: str, seq: int) -> int:
         """`seq` is the event that speaks of it, remembered where it is the first."""
-        if (key := self._batches.get(name)) is None:
+        if (key := self.batches.get(name)) is None:
             key = self._find(_BATCH, (name,)) or self._add(_NEW_BATCH, (name, seq))
-            _keep(self._batches, name, key)
+            _keep(self.batches, name, key)
         return key
 
     def experiment(self, name: str) -> int:
@@ -130,10 +164,42 @@ class Names:
         return int(self._db.execute(sql, values).get)
 
 
-def _keep(known: dict[N, int], name: N, key: int) -> None:
+def _keep(known: dict[N, V], name: N, key: V) -> None:
     if len(known) >= _KEPT:
         known.clear()
     known[name] = key
+
+
+class Texts:
+    """The texts of words, as one connection sees them."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = ref(db)
+        self._known: dict[int, str] = {}
+
+    def forget(self) -> None:
+        self._known = {}
+
+    def text(self, key: int) -> str:
+        """Raises KeyError for a number that was never given."""
+        if (text := self._known.get(key)) is None:
+            db = self._db()
+            row = db.execute(_TEXT, (key,)).fetchone() if db is not None else None
+            if row is None:
+                raise KeyError(key)
+            text = str(row[0])
+            _keep(self._known, key, text)
+        return text
+
+
+_TEXTS: "WeakKeyDictionary[apsw.Connection, Texts]" = WeakKeyDictionary()
+
+
+def texts_of(db: apsw.Connection) -> Texts:
+    """What this connection knows of words."""
+    if (texts := _TEXTS.get(db)) is None:
+        texts = _TEXTS[db] = Texts(db)
+    return texts
 
 
 def price_of(db: apsw.Connection, key: int) -> str:

@@ -13,6 +13,7 @@ import apsw
 from personad.contract.events import AnyEvent
 from personad.kinds import CODE_OF, RAW_EVENTS, body_of, microseconds
 from personad.log import known_of
+from personad.names import Names
 
 SCHEMA = """
 CREATE TABLE quarantined_event (
@@ -32,6 +33,9 @@ _PRUNED_BEFORE = "SELECT max(before) FROM pruned"
 _PUT = """
 INSERT OR IGNORE INTO quarantined_event (id, kind, at, recorded_at, body) VALUES (?, ?, ?, ?, ?)
 """
+_FIRST_MARK = "INSERT INTO pruned (before) VALUES (?)"
+_MOVE_MARK = "UPDATE pruned SET before = ?"
+_SINCE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('pruned_since_seq', ?)"
 _COUNT = "SELECT count(*) FROM quarantined_event"
 
 
@@ -39,6 +43,18 @@ def pruned_before(db: apsw.Connection) -> int | None:
     """Events of raw kinds from before this moment are not taken any more; None: all are."""
     found = db.execute(_PRUNED_BEFORE).get
     return None if found is None else int(found)
+
+
+def take_none_before(db: apsw.Connection, before: int, last_seq: int) -> None:
+    """Moves the mark to `before`, in microseconds; never back, whatever the clock says.
+
+    `last_seq` is the newest event: whatever has a higher number is not from before the mark.
+    """
+    known = pruned_before(db)
+    if known is not None and known >= before:
+        return
+    db.execute(_FIRST_MARK if known is None else _MOVE_MARK, (before,))
+    db.execute(_SINCE, (str(last_seq),))
 
 
 def parted(
@@ -60,12 +76,12 @@ def parted(
     return [event for event in events if event.id not in aside], old
 
 
-def put(db: apsw.Connection, events: Sequence[AnyEvent], now: datetime) -> None:
+def put(db: apsw.Connection, names: Names, events: Sequence[AnyEvent], now: datetime) -> None:
     recorded_at = microseconds(now)
     db.executemany(
         _PUT,
         [
-            (e.id.bytes, CODE_OF[type(e)], microseconds(e.at), recorded_at, body_of(e))
+            (e.id.bytes, CODE_OF[type(e)], microseconds(e.at), recorded_at, body_of(e, names.word))
             for e in events
         ],
     )

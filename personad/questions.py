@@ -13,6 +13,7 @@ from personad import log
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
+from personad.contract.budget import BudgetStatus
 from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
@@ -21,7 +22,9 @@ from personad.contract.quality import QualityTrends
 from personad.kinds import KINDS
 from personad.projections import (
     batch_questions,
+    budget_questions,
     cost_questions,
+    estimates,
     latency_questions,
     quality_questions,
 )
@@ -72,8 +75,10 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     Read: read,
     b.BatchList: batch_list,
     b.BatchShow: batch_show,
+    c.Estimate: estimates.estimate,
     c.CostHistory: cost_questions.history,
     c.CostBreakdown: cost_questions.breakdown,
+    BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     Latency: latency_questions.latency,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from personad import log
@@ -35,7 +36,7 @@ _NEW, _OLD = "__new", "__old"
 _LEFT = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?"
 _SCHEMA = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
 _INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''"
-_REACHED = "SELECT seq FROM fresh.reached"
+_REACHED = "SELECT seq, dropped FROM fresh.reached"
 
 
 class WithBook(Protocol):
@@ -82,6 +83,7 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
     """Exchanges the tables of these projections for those in the file at `path`.
 
     Raises:
+        LedgerError: retention has dropped events since the fold began.
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
     tables = tables_of(projections)
@@ -255,6 +257,10 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
     db = book.db
     db.execute("BEGIN IMMEDIATE")
     try:
+        last_seq, dropped = map(int, db.execute(_REACHED).fetchone() or ())
+        if log.count_dropped(db) != dropped:
+            message = "retention dropped events while they were folded; everything is as it was"
+            raise LedgerError("conflict", message, hint="run the same command again")
         for table in tables:
             db.execute(f'ALTER TABLE "{table}" RENAME TO "{table}{_OLD}"')
             db.execute(f'ALTER TABLE "{table}{_NEW}" RENAME TO "{table}"')
@@ -262,11 +268,15 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
             db.execute("DELETE FROM sketch_fresh")
         mark_all_stale(db, book.zone)
         book.forget()
-        last_seq = int(db.execute(_REACHED).get)
+        # Whoever is just adding a day up has read what was there before.
+        book.touched.update((tier, day) for tier, days in book.stale.items() for day in days)
+        batches: set[str] = set()
         while some := log.entries(db, after=last_seq, limit=CATCH_UP_EVENTS):
+            batches.update(e[2].batch for e in some if getattr(e[2], "batch", None))  # type: ignore[union-attr, misc]
             # All of these fitted when they came: only what does not is marked, and left out here.
             fold(book, some, since=last_seq, misfits_known=frozenset(), only=projections)
             last_seq = some[-1][0]
+        _keep_old(book, tables, batches)
         db.execute("COMMIT")
     except BaseException:
         book.forget()
@@ -274,3 +284,26 @@ def _exchange(book: Book, tables: Collection[str], projections: Collection[Proje
             db.execute("ROLLBACK")
         raise
     return log.last_seq(db)
+
+
+def _keep_old(book: Book, tables: Collection[str], touched: Collection[str]) -> None:
+    """Takes batches that retention has made the truth as they were: what came lately is in the
+    rows that were copied from the live tables, and has just been folded in once more."""
+    db, horizon = book.db, horizon_us(book.db)
+    if horizon is None or not touched:
+        return
+    kept = is_kept(("batch",), "batch")
+    told = msgspec.json.encode(sorted(touched)).decode()
+    old = f"SELECT value AS batch FROM json_each(?) WHERE {kept}"  # noqa: S608 - of ours
+    names = [str(name) for (name,) in db.execute(old, (told, horizon)).fetchall()]
+    among = "IN (SELECT value FROM json_each(?))"
+    keyed = f"IN (SELECT key FROM batch_key WHERE batch {among})"  # noqa: S608 - constants
+    told = msgspec.json.encode(names).decode()
+    for table, which in (("batch", among), ("persona", among), ("persona_cost", keyed)):
+        if table in tables:
+            db.execute(f"DELETE FROM {table} WHERE batch {which}", (told,))  # noqa: S608
+            db.execute(
+                f"INSERT INTO {table} SELECT * FROM {table}{_OLD} WHERE batch {which}",  # noqa: S608
+                (told,),
+            )
+    book.forget()

@@ -18,8 +18,8 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
 from personad.locks import Held, lock
 from personad.projections.book import Book
-from personad.rebuild import WithBook, adopt, chosen
-from personad.refold import refold, to_the_end
+from personad.rebuild import WithBook, adopt, chosen, clear
+from personad.refold import refold, sweep, to_the_end
 from personad.store import ledger_zone, open_for_reading, open_for_writing
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,11 @@ class Rebuilds:
         self._folder = folder
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._clearing = threading.Thread(target=self._clear, name="rebuild clearing")
+
+    def start(self) -> None:
+        """Clears away what a killed one has left; it may be as large as the tables."""
+        self._clearing.start()
 
     def take(self, request: Rebuild, answer: Callable[[Reply], None]) -> None:
         """Begins one; it is answered when it is done, or will not be.
@@ -56,11 +61,20 @@ class Rebuilds:
             )
             self._thread.start()
 
+    def _clear(self) -> None:
+        try:
+            sweep(self._folder)
+            clear(self._with_book)
+        except (LedgerError, apsw.Error, OSError) as error:
+            logger.info("what an unfinished rebuild has left stays for now: %s", error)
+
     def close(self) -> None:
+        self._clearing.join()
         if self._thread is not None:
             self._thread.join()
 
     def _answer(self, path: Path, projections: Sequence[object]) -> Reply:
+        self._clearing.join()
         try:
             return exchange(self._with_book, path, [each.NAME for each in projections])  # type: ignore[attr-defined]
         except LedgerError as error:

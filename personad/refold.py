@@ -13,8 +13,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import apsw
+import msgspec
 
 from personad import log, names, quarantine
+from personad.contract.cost import CallStarted, CostCorrected, CostRecorded
 from personad.kinds import event_of
 from personad.log import Entry
 from personad.projections import fold, sketches
@@ -28,8 +30,12 @@ GRACE = timedelta(days=1)
 one call lie within it, so a second one finds the first."""
 
 _ROWS = """
-SELECT seq, at, kind, id, cost, body, recorded_at, reason
+SELECT seq, at, kind, id, cost, body, delay, reason
 FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?
+"""
+_KNOWN_CALLS = """
+SELECT value FROM json_each(?)
+WHERE value IN (SELECT call FROM call) OR value IN (SELECT call FROM open_call)
 """
 _QUARTER_US = 900_000_000
 _AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
@@ -49,6 +55,8 @@ class Refold:
             self.db.execute(f"PRAGMA {pragma}").fetchall()
         self.db.execute(names.SCHEMA + FOLDED)
         self.book = Book(self.db, zone, past=lambda seq: log.entry(live, seq))
+        self.dropped = log.count_dropped(live)
+        """How many events were gone when it began."""
         self.seq = 0
         """Up to here the log is folded."""
         self.misfits: dict[int, str] = {}
@@ -64,31 +72,50 @@ class Refold:
         with self.db:
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
-            self.db.execute("CREATE TABLE reached (seq INTEGER NOT NULL) STRICT")
-            self.db.execute("INSERT INTO reached (seq) VALUES (?)", (self.seq,))
+            self.db.execute("CREATE TABLE reached (seq INTEGER, dropped INTEGER) STRICT")
+            self.db.execute("INSERT INTO reached VALUES (?, ?)", (self.seq, self.dropped))
         self.close()
 
     def advance(self) -> int:
         """Folds the next events; how many they were."""
+        horizon = horizon_us(self.live)
         rows = list(self.live.execute(_ROWS, (self.seq, CHUNK_EVENTS)))
         if not rows:
             return 0
+        text = names.texts_of(self.live).text
         fit: list[Entry] = []
         found: list[tuple[int, str]] = []
-        for seq, at, code, event_id, cost, body, recorded_at, reason in rows:
+        for seq, at, code, event_id, cost, body, delay, reason in rows:
             if reason is not None:
                 self.marked[seq] = reason
-            if at > recorded_at + _AHEAD_US:
+                if horizon is not None:
+                    continue  # What it doesn't fit may be gone, so that now it would.
+            if -delay > _AHEAD_US:
                 found.append((seq, "ahead of the clock"))
             else:
-                fit.append((seq, at, event_of(code, event_id, body), cost))
+                fit.append((seq, at, event_of(code, event_id, at, body, text), cost))
         with self.db:
             self._take_names_over()
-            trusted = self.marked.keys() if horizon_us(self.live) is not None else None
+            trusted = self.marked.keys() if horizon is not None else None
+            if horizon is not None:
+                fit = self._of_known_calls(fit, horizon + _DAY_US)
             found += fold(self.book, fit, since=self.seq, misfits_known=trusted)
         self.misfits.update(found)
         self.seq = rows[-1][0]
         return len(rows)
+
+    def _of_known_calls(self, entries: list[Entry], mark_us: int) -> list[Entry]:
+        """Without what is left of calls whose figures retention has dropped: they are in the sums,
+        and what was added to them then would be added again."""
+        told = {
+            seq: event.call
+            for seq, at, event, _ in entries
+            if isinstance(event, CostRecorded | CostCorrected)
+            or (isinstance(event, CallStarted) and at < mark_us)
+        }
+        asked = msgspec.json.encode(list(told.values())).decode()
+        known = {call for (call,) in self.live.execute(_KNOWN_CALLS, (asked,))}
+        return [entry for entry in entries if entry[0] not in told or told[entry[0]] in known]
 
     def _take_names_over(self) -> None:
         """A name has the same number here as there, so that rows can be compared."""
@@ -103,6 +130,7 @@ class Refold:
 @contextmanager
 def refold(live: apsw.Connection, folder: Path, zone: ZoneInfo) -> Iterator[Refold]:
     """A fresh fold in a file of its own in `folder`, gone afterwards."""
+    sweep(folder)
     path = folder / f".refold-{os.getpid()}.db"
     path.unlink(missing_ok=True)
     made = Refold(live, path, zone)
@@ -116,6 +144,24 @@ def refold(live: apsw.Connection, folder: Path, zone: ZoneInfo) -> Iterator[Refo
             gc.enable()
         made.close()
         path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes the files of those that were killed."""
+    for path in folder.glob(".refold-*.db*"):
+        maker = path.name.split(".")[1].removeprefix("refold-")
+        if maker.isdecimal() and not _lives(int(maker)):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def to_the_end(fresh: Refold, progress: Callable[[int], None]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from personad.contract.admin import StatusReply
+from personad.contract.admin import Retained, StatusReply
 
 if TYPE_CHECKING:
     from personad.verify import Verified
@@ -26,6 +26,7 @@ _LABELS = {
     "spool_backlog": "spooled",
     "quarantined": "quarantined",
     "anomalies": "anomalies",
+    "last_retention": "retention",
     "last_backup": "last backup",
 }
 
@@ -48,7 +49,9 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
         "last_seq": f"{status.last_seq:,}",
         "events_per_s": f"{status.events_per_s:.1f}",
     }
-    shown["last_backup"] = f"{status.last_backup:%F %T} UTC" if status.last_backup else "never"
+    for name in ("last_backup", "last_retention"):
+        moment = getattr(status, name)
+        shown[name] = f"{moment:%F %T} UTC" if moment else "never"
     if status.mode_reason:
         shown["mode"] = f"{status.mode}: {status.mode_reason}"
     lines = [(label, f"{label:<13} {shown[name]}") for name, label in _LABELS.items()]
@@ -67,6 +70,30 @@ def verified_text(found: "Verified") -> str:
         f"  `personad rebuild` makes the tables anew from the events; "
         f"where events are damaged, `personad restore FILE` puts a backup in their place"
     )
+
+
+def retained_text(done: Retained) -> str:
+    """What `personad retention` says: a line a kind, then what all of it came to."""
+    lines = [f"{'tier':<10} {'kind':<20} {'events':>11} {'about':>10}  {'oldest':<10}  kept for"]
+    for each in done.kinds:
+        if each.kept_days is None:
+            continue
+        oldest = f"{each.oldest:%F}" if each.oldest else "-"
+        lines.append(
+            f"{each.tier:<10} {each.kind:<20} {each.events:>11,} {_mib(each.size_bytes):>10}  "
+            f"{oldest:<10}  {each.kept_days:,} days"
+        )
+    lines.append("everything else, and every total, is kept for ever")
+    events = sum(each.events for each in done.kinds)
+    verb = "would drop" if done.dry_run else "dropped"
+    last = f"{verb} {events:,} events from before {done.before:%F %T} UTC"
+    if not done.dry_run:
+        last += f", gave {_mib(done.freed_bytes)} back, in {done.duration_ms / 1_000:.2f} s"
+    return "\n".join([*lines, last])
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):,.1f} MiB"
 
 
 class Bar:

@@ -28,8 +28,6 @@ _ROUNDING = 1e-9
 """Of sums in floats, relative, with room."""
 _TOGETHER = 250
 """So many sketches are read at once: arrays that stay in the cache."""
-_TOGETHER_BY_GROUP = 1_000
-"""Here an array's fixed costs weigh more, as most of these sketches are small."""
 _EXACT = 2**53
 """Floats count exactly below."""
 _NARROW = 5
@@ -83,8 +81,8 @@ def merged(scale: Scale, stored: Sequence[bytes]) -> Sketch | None:
             return None
         joined = np.frombuffer(b"".join(bodies), np.uint8)
         ends = np.cumsum(np.fromiter(map(len, bodies), np.int64, len(bodies)))
-        bins = _bins(scale, joined, ends, np.array(sums, np.float64))
-        if bins is None:
+        bins = _bins(scale, joined, ends)
+        if bins is None or not _fit(scale, bins, np.array(sums, np.float64)):
             return None
         found += np.bincount(bins.at, bins.counts, len(scale.answers))
         total += sum(sums)
@@ -105,8 +103,8 @@ class Grid:
 
     def merge(self, rows: Sequence[int], stored: Sequence[bytes]) -> None:
         """Adds each sketch to the row of its place. Raises BadSketch."""
-        for first in range(0, len(stored), _TOGETHER_BY_GROUP):
-            part = slice(first, first + _TOGETHER_BY_GROUP)
+        for first in range(0, len(stored), _TOGETHER):
+            part = slice(first, first + _TOGETHER)
             if not self._merge_at_once(rows[part], stored[part]):
                 for row, data in zip(rows[part], stored[part], strict=True):
                     self.add(row, decode(self.scale, data))
@@ -158,19 +156,30 @@ class Grid:
             at = (starts + 2 + place)[some]
             sums[some] = sums[some] << 8 | joined[at]
             is_body[at] = False
-        bins = _bins(self.scale, joined[is_body], np.cumsum(lengths - heads), sums.astype(float))
+        bins = _bins(self.scale, joined[is_body], np.cumsum(lengths - heads))
         if bins is None:
             return False
-        where = np.array(rows, np.int64)
-        size = self.counts.size
+        # Mostly these are few rows side by side: only those are touched.
+        first, behind = min(rows), max(rows) + 1
+        where = np.array(rows, np.int64) - first
+        part = self.counts[first:behind]
         cells = bins.at + np.repeat(where * len(self.scale.answers), bins.lengths)
-        found = np.bincount(cells, bins.counts, size)
-        if found.max() >= _EXACT:
+        found = np.bincount(cells, bins.counts, part.size)
+        totals = np.bincount(where, sums).astype(np.float64, copy=False)
+        counts = found.astype(np.float64, copy=False).reshape(part.shape)
+        if found.max() >= _EXACT or not self._fit(counts, totals):
             return False
-        self.counts += found.astype(np.int64).reshape(self.counts.shape)
-        for row, total in enumerate(np.bincount(where, sums, len(self.totals)).tolist()):
+        part += counts.astype(np.int64)
+        for row, total in enumerate(totals.tolist(), first):
             self.totals[row] += int(total)
         return True
+
+    def _fit(self, counts: Floats, totals: Floats) -> bool:
+        """Whether rows can have these sums, which is quicker to tell than of each sketch."""
+        edges = _tables(self.scale)[2]
+        # Not by `@`, which would start threads of its own.
+        least, most = (np.einsum("ij,j->i", counts, each) for each in (edges[:-1], edges[1:] - 1))
+        return _between(least, totals, most)
 
 
 class _Bins(NamedTuple):
@@ -184,8 +193,22 @@ class _Bins(NamedTuple):
     """and how many numbers each body has."""
 
 
-def _bins(scale: Scale, joined: Bytes, ends: Longs, given: Floats) -> _Bins | None:
-    """The bins of all these bodies, none of them empty, with the sums that they should have."""
+def _fit(scale: Scale, bins: _Bins, totals: Floats) -> bool:
+    """Whether each body can have its sum."""
+    edges = _tables(scale)[2]
+    firsts = np.cumsum(bins.lengths) - bins.lengths
+    least = np.add.reduceat(edges[bins.at] * bins.counts, firsts)
+    most = np.add.reduceat((edges[bins.at + 1] - 1) * bins.counts, firsts)
+    return _between(least, totals, most)
+
+
+def _between(least: Floats, totals: Floats, most: Floats) -> bool:
+    low, high = totals >= least * (1 - _ROUNDING), totals <= most * (1 + _ROUNDING)
+    return bool((low & high).all())
+
+
+def _bins(scale: Scale, joined: Bytes, ends: Longs) -> _Bins | None:
+    """The bins of all these bodies, none of them empty."""
     numbers = _numbers(joined, ends)
     if numbers is None:
         return None
@@ -203,11 +226,6 @@ def _bins(scale: Scale, joined: Bytes, ends: Longs, given: Floats) -> _Bins | No
     if at.max() >= len(scale.answers):
         return None
     counts = np.where(passing, 0.0, halves + 1.0)
-    edges = _tables(scale)[2]
-    least = np.add.reduceat(edges[at] * counts, firsts)
-    most = np.add.reduceat((edges[at + 1] - 1) * counts, firsts)
-    if (given < least * (1 - _ROUNDING)).any() or (given > most * (1 + _ROUNDING)).any():
-        return None
     return _Bins(at, counts, behind - firsts)
 
 

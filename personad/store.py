@@ -50,6 +50,7 @@ FOLDED = "".join((book.SCHEMA, sketches.SCHEMA, *(each.SCHEMA for each in PROJEC
 
 _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
 _TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
+_SET_WEEK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('week_start', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
 BUSY_MS = 5_000
@@ -123,6 +124,12 @@ def ledger_zone(db: apsw.Connection) -> ZoneInfo:
     return ZoneInfo(str(row[0]) if row else "UTC")
 
 
+def begin_weeks_on(db: apsw.Connection, day: str) -> None:
+    """From now on weeks begin on that day, wherever the ledger is asked."""
+    if db.execute(_GET_META, ("week_start",)).get != day:
+        db.execute(_SET_WEEK, (day,))
+
+
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, FOLDED):
@@ -167,8 +174,8 @@ class Transaction:
         fresh, old = quarantine.parted(self.db, events)
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
-            for event in fresh:
-                log.check_size(body_of(event), fresh.index(event))
+            for index, event in enumerate(fresh):
+                log.check_size(body_of(event, self.book.names.word), index)
             parts = _after_each_price(fresh)
         before = self.last_seq
         for number, part in enumerate(parts):
@@ -184,7 +191,8 @@ class Transaction:
             )
             self.last_seq += len(added)
             self._unfolded += added
-        quarantine.put(self.db, old, self.now)
+        if old:
+            quarantine.put(self.db, self.book.names, old, self.now)
         first, last = before + 1, self.last_seq
         duplicates = len(fresh) - (last - before)
 

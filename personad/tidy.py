@@ -26,6 +26,7 @@ Between = Callable[[Callable[[Book], T]], T]
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
+DAY_TABLES = (*(f"{each.name}_day" for each in BUCKETS if "day" in each.tiers), "sketch_day")
 
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
@@ -114,6 +115,9 @@ def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
     if known == zone.key:
         return False
     with db:
+        # A day of the old zone may be one of which the new zone has nothing: none is left standing.
+        for table in DAY_TABLES:
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant of ours
         mark_all_stale(db, zone, tiers=("day",))
         db.execute(_SET_ZONE, (zone.key,))
     return known is not None
@@ -122,13 +126,25 @@ def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
 def mark_all_stale(db: apsw.Connection, zone: ZoneInfo, tiers: Sequence[Tier] = TIERS) -> None:
     """Has every day of these tiers added up anew."""
     for tier in tiers:
-        days = {
-            day
-            for each in BUCKETS
-            if "quarter" in each.tiers
-            for day in _days_of(db, each.name, ZoneInfo("UTC") if tier == "hour" else zone)
-        }
+        # Also those of which sums lie there, but nothing any more that they were added up from.
+        days = summed_days(db, tier)
+        for each in BUCKETS:
+            if "quarter" in each.tiers:
+                days.update(_days_of(db, each.name, ZoneInfo("UTC") if tier == "hour" else zone))
         db.executemany(_STALE, [(tier, day) for day in sorted(days)])
+
+
+def summed_days(db: apsw.Connection, tier: Tier) -> set[int]:
+    """The days of which a sum lies there, stale or not."""
+    per = 24 if tier == "hour" else 1
+    found: set[int] = set()
+    for name in (*(each.name for each in BUCKETS if tier in each.tiers), "sketch"):
+        after = f"SELECT min(bucket) FROM {name}_{tier} WHERE bucket >= ?"  # noqa: S608
+        bucket = db.execute(f"SELECT min(bucket) FROM {name}_{tier}").get  # noqa: S608
+        while bucket is not None:
+            found.add(bucket // per)
+            bucket = db.execute(after, ((bucket // per + 1) * per,)).get
+    return found
 
 
 def _days_of(db: apsw.Connection, name: str, zone: ZoneInfo) -> Iterator[int]:

@@ -10,25 +10,28 @@ from zoneinfo import ZoneInfo
 import apsw
 from msgspec import Struct
 
+from personad import log
 from personad.kinds import KINDS, RAW_KINDS
 from personad.projections import BUCKETS, PROJECTIONS, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
+from personad.quarantine import pruned_before
 from personad.refold import Refold, horizon_us, is_kept, refold, to_the_end
 from personad.sketch import update
-from personad.tidy import TIERS
+from personad.tidy import TIERS, summed_days
 
 _GAPS = """
 SELECT count(*), min(seq), max(seq) FROM event
 WHERE seq > coalesce((SELECT max(seq) FROM dropped), 0)
 """
-_LEFT_OVER = """
+_TAKEN_TOO_LATE = """
 SELECT min(seq) FROM event WHERE at < ? AND kind IN (SELECT value FROM json_each(?))
-  AND seq NOT IN (SELECT started FROM open_call WHERE started IS NOT NULL)
+  AND seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'pruned_since_seq')
 """
 _HAS_DROPPED = "SELECT coalesce(max(seq), 0) FROM dropped"
 _FRESH = """
 SELECT bucket, series, kind, added, removed FROM sketch_fresh JOIN series ON series.key = series
+WHERE bucket >= ?
 """
 _COMMITS = ("previous_seq",)
 """Columns that tell how events were cut into commits, which the log doesn't."""
@@ -58,6 +61,17 @@ def verify(
         folder: where a file as large as the ledger's tables may lie meanwhile.
         progress: told what is looked at, how far it is, and how far it goes.
     """
+    while True:
+        dropped = log.count_dropped(db)
+        found = _look(db, folder, zone, progress)
+        # Where events went while they were folded, what differs may be due to that alone.
+        if found.damage is None or dropped == log.count_dropped(db):
+            return found
+
+
+def _look(
+    db: apsw.Connection, folder: Path, zone: ZoneInfo, progress: Callable[[str, int, int], None]
+) -> Verified:
     last = int(db.execute("SELECT coalesce(max(seq), 0) FROM event").get)
     progress("file", 0, 1)
     if damage := _file(db):
@@ -113,12 +127,11 @@ def _sequence(db: apsw.Connection) -> Damage | None:
     dropped = int(db.execute(_HAS_DROPPED).get)
     if count and (first != dropped + 1 or last - first + 1 != count):
         return Damage("event", f"of the events {dropped + 1} to {last} only {count} are there")
-    horizon = horizon_us(db)
-    if horizon is not None:
-        raw = "[" + ",".join(str(KINDS[kind]) for kind in RAW_KINDS) + "]"
-        left = db.execute(_LEFT_OVER, (horizon, raw)).get
-        if left is not None:
-            return Damage("event", f"event {left} should have been dropped by retention")
+    raw = "[" + ",".join(str(KINDS[kind]) for kind in RAW_KINDS) + "]"
+    late = db.execute(_TAKEN_TOO_LATE, (pruned_before(db), raw)).get
+    if late is not None:
+        message = f"event {late} is from before what retention had dropped, and was taken"
+        return Damage("event", message)
     return None
 
 
@@ -181,7 +194,8 @@ def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
         while sketches.work_in(fresh.db, 10_000):
             pass
     late: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
-    for bucket, series, kind, added, removed in fresh.live.execute(_FRESH):
+    first = -(2**62) if horizon is None else horizon // 900_000_000
+    for bucket, series, kind, added, removed in fresh.live.execute(_FRESH, (first,)):
         known = late.get((bucket, series, kind), (b"", b""))
         late[bucket, series, kind] = known[0] + added, known[1] + removed
     kept = is_kept(("bucket",), "sketch_quarter")
@@ -209,7 +223,7 @@ def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
     live, book, count = fresh.live, fresh.book, 0
     horizon = horizon_us(live)
     stale = stale_days(live, tier)
-    days = sorted(book.stale[tier] - stale)
+    days = sorted((book.stale[tier] | summed_days(live, tier)) - stale)
     for day in days:
         first, end = quarters_of(tier, day, book.zone)
         if horizon is not None and first * 900_000_000 < horizon:

@@ -289,7 +289,9 @@ def test_bare_rows_hold_what_the_log_would_hold(tmp_path: Path) -> None:
     events = list(costs(5, seed=1))
     db = bare_database(tmp_path / "bare.db")
 
-    db.executemany(INSERT, rows_of(events))
+    words: dict[str, int] = {}
+    db.executemany(INSERT, rows_of(events, words))
+    db.executemany("INSERT INTO word (text, key) VALUES (?, ?)", list(words.items()))
     found = [each.event for each in log.read(db)]
     modes = db.pragma("journal_mode"), db.pragma("synchronous")
     db.close()

@@ -30,4 +30,5 @@ def test_memory_that_large_messages_took_is_given_back(house: Path) -> None:
             for _ in range(LARGE):
                 assert requester.request(bytes(2 * MAX_MESSAGE_BYTES - 1_000), 60)
             after = vitals(pid).rss_mib
-    assert after < before + 2 * MAX_MESSAGE_BYTES / 2**20
+    # The last one may still be in hand when its answer is here.
+    assert after < before + 3 * MAX_MESSAGE_BYTES / 2**20

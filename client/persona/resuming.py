@@ -23,6 +23,7 @@ WITH_RESUME = frozenset(
         "mode",
         "detach",
         "as_json",
+        "yes",
         "budget",
         "stop_on_budget",
         "max_cost",

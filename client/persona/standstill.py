@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from persona.render.values import clean, cost, money, percent
+from persona.render.values import clean, money, percent
+from persona.render.values import spent as told_spent
 
 if TYPE_CHECKING:
     from persona.app import App
@@ -70,6 +71,6 @@ def budget_line(state: "BatchState") -> str:
         over = "over" if spent > budget else f"{percent(spent / budget)} of"
         return f"{money(spent)} is spent: {over} the budget of {money(budget)}"
     if state.usage.unpriced_calls:
-        told = cost(spent, state.usage.unpriced_calls)
+        told = told_spent(spent, state.usage.unpriced_calls)
         return f"the budget of {money(budget)} can't be held against what is unpriced: {told}"
     return ""

@@ -7,7 +7,7 @@ told of by the next tick, or by silence; then the ledger itself is asked.
 import select
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from personad.contract.admin import Tick
 from personad.contract.batch import OPEN, BatchFrame, BatchShow, BatchState
 from personad.contract.errors import LedgerError
 from personad.contract.events import EventsFrame, Read, Recorded
+from personad.contract.progress import ProgressFrame
 
 if TYPE_CHECKING:
     from personad.contract.nng import Subscriber
@@ -49,6 +50,8 @@ class Mirror:
 
     def __init__(self, snapshot: BatchState) -> None:
         self.state = snapshot
+        self.tokens: Mapping[str, int] = {}
+        """About how many tokens of its answer have come, by persona that is being answered."""
         self._doubted_since: float | None = None
         self._behind = False
 
@@ -80,6 +83,22 @@ class Mirror:
                 rows.insert(place, row)
         self.state = replace(frame.state, personas=rows)
         self._doubted_since = None
+        return True
+
+    def take_progress(self, frame: ProgressFrame) -> bool:
+        """Takes what is arriving now in the place of what was; whether it tells anything new."""
+        changed = frame.tokens != self.tokens
+        self.tokens = frame.tokens
+        state = self.state
+        if frame.eta_ms is None or state.status != "running" or frame.as_of <= state.as_of:
+            return changed
+        passed_ms = round((frame.as_of - state.as_of).total_seconds() * 1_000)
+        self.state = replace(
+            state,
+            eta_ms=frame.eta_ms,
+            elapsed_ms=state.elapsed_ms + passed_ms,
+            as_of=frame.as_of,
+        )
         return True
 
     def lose_frame(self) -> None:
@@ -133,8 +152,10 @@ class Watch:
         name = ledger.ask(BatchShow(batch=batch)).batch
         self._frames = msgspec.json.Decoder(BatchFrame)
         self._ticks = msgspec.json.Decoder(Tick)
+        self._progress = msgspec.json.Decoder(ProgressFrame)
         self._topic = b"batch/" + name.encode() + b"/"
-        self._subscriber = _subscribe(paths, self._topic, _TICK)
+        self._progress_topic = b"progress/" + name.encode() + b"/"
+        self._subscriber = _subscribe(paths, self._topic, self._progress_topic, _TICK)
         try:
             # Only now: what happened before the subscription is in here, what comes after follows.
             self._mirror = Mirror(ledger.ask(BatchShow(batch=name)))
@@ -147,6 +168,11 @@ class Watch:
     def state(self) -> BatchState:
         """The whole batch, as far as it is known; its rows change in place as frames come in."""
         return self._mirror.state
+
+    @property
+    def tokens(self) -> Mapping[str, int]:
+        """About how many tokens of its answer have come, by persona that is being answered."""
+        return self._mirror.tokens
 
     def fileno(self) -> int:
         """Readable when `poll` has something to take; it needs to be called once a second, too."""
@@ -204,6 +230,10 @@ class Watch:
         if message.startswith(_TICK):
             self._mirror.take_tick(self._ticks.decode(message[len(_TICK) :]), now_s)
             return False
+        if message.startswith(self._progress_topic):
+            return self._mirror.take_progress(
+                self._progress.decode(message[len(self._progress_topic) :])
+            )
         return self._mirror.take_frame(self._frames.decode(message[len(self._topic) :]))
 
     def _ask(self) -> bool:

@@ -110,6 +110,42 @@ class Rebuild(Request[Rebuilt], frozen=True, tag="rebuild"):
     """None: all."""
 
 
+class RetainedKind(Struct, frozen=True, kw_only=True):
+    """What retention dropped of a kind of event, or would drop."""
+
+    tier: str
+    kind: str
+    events: Count
+    size_bytes: Count
+    """About, without what indexes take."""
+    oldest: Moment | None
+    """Of those that were dropped."""
+    kept_days: Count | None
+    """None: for ever."""
+
+
+class Retained(Reply, frozen=True, kw_only=True, tag="retained"):
+    dry_run: bool
+    before: Moment
+    """What happened earlier, and is not kept for ever, is dropped."""
+    kinds: list[RetainedKind]
+    """Every kind of event."""
+    freed_bytes: Count
+    """By so much the file has shrunk."""
+    duration_ms: Milliseconds
+
+
+class Retention(Request[Retained], frozen=True, tag="retention"):
+    """Drop the single events that are old enough, while appends and questions go on.
+
+    No total changes. The daemon does it once a day by itself. Answered when it is done, which may
+    take minutes.
+    """
+
+    dry_run: bool = False
+    """Only tell what would be dropped."""
+
+
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):
     """Topic `tick/`: once a second while a batch is open, so that a lost last frame is noticed."""
 

@@ -225,7 +225,7 @@ class BatchUsage(Struct, frozen=True, kw_only=True):
     cache_read_tokens: Count
     cache_write_tokens: Count
     unpriced_calls: Count = 0
-    """Nobody knows what they cost: it is in no sum."""
+    """Of a model without a known price: their cost is in no figure."""
 
 
 class PersonaRow(Struct, frozen=True, kw_only=True):
@@ -237,7 +237,8 @@ class PersonaRow(Struct, frozen=True, kw_only=True):
     status: PersonaStatus = "pending"
     attempts: Count = 0
     duration_ms: Milliseconds | None = None
-    cost_nanousd: NanoUsd = 0
+    cost_nanousd: NanoUsd | None = 0
+    """null: nobody knows the price of its model."""
     quality: Score | None = None
     accepted: bool | None = None
     error: ErrorInfo | None = None
@@ -259,9 +260,8 @@ class BatchSummary(Struct, frozen=True, kw_only=True):
     completed: Count
     failed: Count
     started_at: Moment
-    cost_nanousd: NanoUsd
-    unpriced_calls: Count = 0
-    """Their cost is not in it, as nobody knows it."""
+    cost_nanousd: NanoUsd | None
+    """null: nobody knows the price of its model."""
 
 
 class BatchState(Reply, frozen=True, tag="batch"):

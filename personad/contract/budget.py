@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .base import Count, Event, Finite, Moment, Name, NanoUsd, Positive, Text
+from .base import Count, Event, Finite, Moment, Name, NanoUsd, Positive, Reply, Request, Text
 
 Percent = Annotated[int, Meta(ge=1, le=1_000)]
+Action = Literal["log", "warn", "stop"]
+BudgetState = Literal["ok", "warning", "reached"]
 
 
 class Prices(Struct, frozen=True, kw_only=True):
@@ -21,14 +23,55 @@ class Prices(Struct, frozen=True, kw_only=True):
 class BudgetSet(Event, frozen=True, kw_only=True, tag="budget.set"):
     scope: Name
     """`daily`, `weekly`, `monthly`, `experiment:<name>` or `batch:<id>`."""
-    limit_nanousd: NanoUsd
-    action: Literal["log", "warn", "stop"]
+    limit_nanousd: Positive
+    action: Action
+    """`stop`: no call is granted that could cross the limit. The others only tell."""
     thresholds: list[Percent]
+    """Ascending."""
     timezone: Name
+    """Whose days, weeks and months they are."""
 
 
 class BudgetCleared(Event, frozen=True, kw_only=True, tag="budget.cleared"):
     scope: Name
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """A budget and what stands against it now."""
+
+    scope: Name
+    limit_nanousd: NanoUsd
+    spent_nanousd: NanoUsd
+    """By calls whose cost is known."""
+    reserved_nanousd: NanoUsd
+    """For calls in flight, at their maximum."""
+    unresolved_nanousd: NanoUsd
+    """For calls whose answer never came, at their maximum, until they are settled."""
+    used: Finite
+    """All three, as a share of the limit; over 1 where it was crossed."""
+    projected_nanousd: NanoUsd | None
+    """Spent by the end of the period at the pace so far; null where there is no end to go by."""
+    action: Action
+    thresholds: list[Percent]
+    status: BudgetState
+    """`warning`: a threshold below 100 is passed; `reached`: nothing of the limit is left."""
+    timezone: Name | None
+    since: Moment | None
+    """Where the period begins; null for those without one."""
+    until: Moment | None
+    """Not included any more."""
+
+
+class BudgetStatusReply(Reply, frozen=True, kw_only=True, tag="budget-status"):
+    budgets: list[Budget]
+    """All that were set, and those of batches that are going on."""
+    unresolved_calls: Count
+    timezone: Name
+    """The ledger's own."""
+
+
+class BudgetStatus(Request[BudgetStatusReply], frozen=True, tag="budget-status"):
+    """What is left of each budget."""
 
 
 class PriceSet(Event, frozen=True, kw_only=True, tag="price.set"):

@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from .asking import Filter, Interval, Period, Range
-from .base import BatchId, Count, Event, Milliseconds, Name, NanoUsd, Positive, Reply, Request
+from .base import (
+    MAX_APPEND_EVENTS,
+    BatchId,
+    Count,
+    Event,
+    Milliseconds,
+    Name,
+    NanoUsd,
+    Positive,
+    Reply,
+    Request,
+)
 
 Outcome = Literal["ok", "error", "unknown"]
 
@@ -84,19 +95,27 @@ class Wait(Reply, frozen=True, tag="wait"):
 
 
 class Refused(Reply, frozen=True, tag="refused"):
+    """A budget stands in the way, and nothing that is in flight could clear it."""
+
     budget: str
+    """Its scope: `monthly`, `experiment:tone`, `batch:batch-2026-11-23-a1b2c3`."""
     spent_nanousd: NanoUsd
     reserved_nanousd: NanoUsd
     limit_nanousd: NanoUsd
+    unresolved_nanousd: NanoUsd = 0
+    """Held back for calls whose answer never came, until they are settled."""
+    maximum_nanousd: NanoUsd | None = None
+    """The most that this call could cost; null: nobody knows its price, so no limit could hold."""
 
 
 class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"):
-    """Before every call that may cost. Idempotent by `call`."""
+    """Before every call that may cost. Idempotent by `call`, for as long as the call is open."""
 
     call: Name
     provider: Name
     model: Name
     max_input_tokens: Count
+    """However they turn out to be billed: none of a prompt's UTF-8 bytes is more than one token."""
     max_output_tokens: Count
     batch: BatchId | None = None
     persona: Name | None = None
@@ -105,7 +124,75 @@ class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"
     fence: Positive | None = None
 
 
-class CostSums(Struct, frozen=True, kw_only=True):
+class SettledCall(Struct, frozen=True, kw_only=True):
+    """A call that nobody waits for any more."""
+
+    call: Name
+    batch: BatchId | None
+    held_nanousd: NanoUsd
+    """What was held back for it until now."""
+    cost_nanousd: NanoUsd
+    """What it counts from now on, unless its bill still comes."""
+
+
+class Settled(Reply, frozen=True, kw_only=True, tag="settled"):
+    calls: list[SettledCall]
+    """Those that were settled now; one that was before is left out."""
+
+
+class Settle(Request[Settled], frozen=True, kw_only=True, tag="settle"):
+    """Says what calls cost whose answer never came. Sent again, it changes nothing more."""
+
+    calls: Annotated[list[Name], Meta(max_length=MAX_APPEND_EVENTS)] = []
+    """Ids, or the only one that begins so; none: every unresolved one."""
+    cost_nanousd: NanoUsd = 0
+    """Of each."""
+
+
+COST_MAX = 2**63 - 1
+PROMPTS_MAX = 10_000
+PROMPT_TOKENS_MAX = 10**9
+"""Of one prompt: no sum of them is then too large for the wire."""
+
+
+class Guess(Struct, frozen=True, kw_only=True):
+    low: Count
+    expected: Count
+    high: Count
+
+
+class Estimated(Reply, frozen=True, kw_only=True, tag="estimated"):
+    """What a batch will take. Money is null where nobody knows the model's price."""
+
+    provider: str
+    model: str
+    calls: Guess
+    """With the repeated ones, as often as they were needed before."""
+    input_tokens: Guess
+    output_tokens: Guess
+    low_nanousd: NanoUsd | None
+    expected_nanousd: NanoUsd | None
+    high_nanousd: NanoUsd | None
+    price_source: str | None
+    history_batches: Count
+    """Earlier batches of this model that it is judged by; without any it is a rule of thumb."""
+    history_personas: Count
+
+
+class Estimate(Request[Estimated], frozen=True, tag="estimate"):
+    """What a batch would cost that is not recorded yet."""
+
+    provider: Name
+    model: Name
+    input_tokens: Annotated[
+        list[Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)]], Meta(max_length=PROMPTS_MAX)
+    ]
+    """Of each prompt."""
+    max_output_tokens: Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)]
+    """Of one call."""
+
+
+class CostSums(Struct, frozen=True, kw_only=True, gc=False):
     """What some calls add up to; a call whose answer never came counts at its maximum."""
 
     cost_nanousd: NanoUsd
@@ -122,14 +209,14 @@ class CostSums(Struct, frozen=True, kw_only=True):
     cache_write_tokens: Count
 
 
-class CostSlice(CostSums, frozen=True, kw_only=True):
+class CostSlice(CostSums, frozen=True, kw_only=True, gc=False):
     """An hour, a day, a week or a month, or the part of it that is in the range."""
 
     start: Name
     """A day, `2026-10-05`, in the asked zone; of hours a time in UTC, `2026-10-05T14:00:00Z`."""
 
 
-class CostTotal(CostSums, frozen=True, kw_only=True):
+class CostTotal(CostSums, frozen=True, kw_only=True, gc=False):
     """The same over the whole range; averages are rounded, and null where there is no divisor."""
 
     daily_average_nanousd: NanoUsd | None
@@ -185,7 +272,7 @@ MAX_ROWS = 10_000
 """Of one answer."""
 
 
-class CostShare(Struct, frozen=True, kw_only=True):
+class CostShare(Struct, frozen=True, kw_only=True, gc=False):
     """What the calls of one key cost."""
 
     key: Name | None

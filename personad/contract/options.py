@@ -81,7 +81,11 @@ class Daemon(Struct, frozen=True, kw_only=True):
 class Retention(Struct, frozen=True, kw_only=True):
     raw_days: Annotated[
         int,
-        Meta(ge=1, le=36_500, description="days that single events are kept; totals stay for ever"),
+        Meta(
+            ge=1,
+            le=36_500,
+            description="days that single events are kept, two at least; totals stay for ever",
+        ),
     ] = 400
 
 

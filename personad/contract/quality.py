@@ -29,7 +29,7 @@ class GoalCleared(Event, frozen=True, kw_only=True, tag="goal.cleared"):
     metric: Name
 
 
-class QualityDay(Struct, frozen=True, kw_only=True):
+class QualityDay(Struct, frozen=True, kw_only=True, gc=False):
     """The scores of a day; null where there were none."""
 
     start: date

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, cost, events, latency, quality
+from . import admin, batch, budget, cost, events, latency, progress, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -15,10 +15,14 @@ AnyRequest = (
     | admin.Stop
     | admin.Backup
     | admin.Rebuild
+    | admin.Retention
     | events.Append
     | events.Import
     | events.Read
     | cost.StartCall
+    | cost.Settle
+    | budget.BudgetStatus
+    | cost.Estimate
     | cost.CostHistory
     | cost.CostBreakdown
     | quality.QualityTrends
@@ -32,11 +36,17 @@ AnyRequest = (
     | batch.Resume
     | batch.RetryFailed
     | batch.Cancel
+    | progress.Progress
 )
 
 EVENTS: tuple[type[Event], ...] = get_args(events.AnyEvent)
 REQUESTS: tuple[type[Request[Any]], ...] = get_args(AnyRequest)
-FRAMES: tuple[type[msgspec.Struct], ...] = (batch.BatchFrame, events.EventsFrame, admin.Tick)
+FRAMES: tuple[type[msgspec.Struct], ...] = (
+    batch.BatchFrame,
+    progress.ProgressFrame,
+    events.EventsFrame,
+    admin.Tick,
+)
 
 
 def tag(kind: type[msgspec.Struct]) -> str:

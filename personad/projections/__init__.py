@@ -102,4 +102,8 @@ def fold(
         if found:
             anomalies += found
             misfits.update(seq for seq, _ in found)
+    if only is None or batches in only:
+        noticed = [e for e in entries if type(e[2]) in batches.NOTICED and e[0] not in misfits]
+        if noticed:
+            batches.notice(book, noticed)
     return anomalies

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
-from typing import Literal, cast
+from functools import lru_cache
+from typing import Literal, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -24,6 +25,12 @@ _EXPERIMENTS = "SELECT experiment FROM experiment ORDER BY key DESC LIMIT 2000"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _PROVIDERS = "SELECT provider FROM dim UNION SELECT provider FROM series"
 _MODELS = "SELECT model FROM dim UNION SELECT model FROM series"
+_OUTCOMES = "SELECT outcome, json_group_array(key) FROM dim GROUP BY outcome"
+_KINDS = """
+SELECT json_group_array(key) FROM {}
+WHERE (:providers = '[]' OR provider IN (SELECT value FROM json_each(:providers)))
+  AND (:models = '[]' OR model IN (SELECT value FROM json_each(:models)))
+"""
 _OF_EXPERIMENTS = """
 SELECT batch_key.key FROM batch JOIN batch_key USING (batch)
 JOIN experiment USING (experiment)
@@ -31,11 +38,11 @@ WHERE experiment.key IN (SELECT value FROM json_each(?))
 """
 
 _HOUR_QUARTERS = 4
+_DAYS_KEPT = 400
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """A part of the range: its label, and its quarter-hours `first` ≤ q < `end`."""
 
     label: str
@@ -60,6 +67,11 @@ class Asked:
     stale: dict[str, set[int]]
     providers: tuple[str, ...]
     models: tuple[str, ...]
+    kinds: dict[str, str]
+    """Of each table of keys (`dim`, `series`), those that these leave in, as JSON; none where they
+    leave nothing out."""
+    outcomes: dict[str, str]
+    """The keys of each outcome of a call, as JSON."""
     experiments: tuple[int, ...] | None
     """None: not asked for."""
     batches: tuple[int, ...] | None
@@ -82,8 +94,7 @@ class Asked:
     @property
     def days_begun(self) -> int:
         """Of the range's civil days."""
-        days = civil.days(self.span, self.zone)
-        return sum(day.start <= self.today for day in days)
+        return max(0, (min(self.span.last_day, self.today) - self.span.first_day).days + 1)
 
     def slices(self, interval: Interval) -> list[Slice]:
         """The range by that interval.
@@ -102,14 +113,26 @@ class Asked:
             )
         if interval == "hour":
             return [
-                Slice(f"{start.astimezone(UTC):%FT%TZ}", first, end)
-                for start, first, end in civil.hours(self.span, self.zone)
+                Slice(label, max(first, self.span.first_quarter), min(end, self.span.end_quarter))
+                for day, _, _ in civil.days(self.span, self.zone)
+                for label, first, end in _hours_of(day, self.zone)
+                if end > self.span.first_quarter and first < self.span.end_quarter
             ]
         if interval == "week":
             cut = civil.weeks(self.span, self.zone, self.week_start)
         else:
             cut = (civil.days if interval == "day" else civil.months)(self.span, self.zone)
         return [Slice(start.isoformat(), first, end) for start, first, end in cut]
+
+
+@lru_cache(maxsize=_DAYS_KEPT)
+def _hours_of(day: date, zone: ZoneInfo) -> list[Slice]:
+    """The hours of a day; remembered, because there are many and to name them takes a while."""
+    span = civil.Range(civil.day_start(day, zone), civil.day_start(day + _DAY, zone), day, day)
+    return [
+        Slice(f"{start.astimezone(UTC).isoformat()[:19]}Z", first, end)
+        for start, first, end in civil.hours(span, zone)
+    ]
 
 
 def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> Asked:
@@ -126,6 +149,8 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         now_us = min(now_us, end * civil.QUARTER_US - 1)
     whole = _range(span, now_us, zone)
     experiments, batches = _keys(db, kept)
+    providers = _known(db, "providers", kept.providers, _PROVIDERS)
+    models = _known(db, "models", kept.models, _MODELS)
     return Asked(
         zone=zone,
         home=home,
@@ -137,8 +162,10 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         today=civil.day_of(civil.quarter_of(now_us), zone),
         as_of=span.as_of,
         stale={tier: stale_days(db, tier) for tier in ("hour", "day")},
-        providers=_known(db, "providers", kept.providers, _PROVIDERS),
-        models=_known(db, "models", kept.models, _MODELS),
+        providers=providers,
+        models=models,
+        kinds=_kinds(db, providers, models) if providers or models else {},
+        outcomes=dict(db.execute(_OUTCOMES)),
         experiments=experiments,
         batches=batches,
     )
@@ -197,6 +224,11 @@ def _known(
         if name not in known:
             raise no_such(field[:-1], name, known, f"$.filter.{field}[{place}]")
     return tuple(sorted(set(names)))
+
+
+def _kinds(db: apsw.Connection, providers: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+    values = {"providers": json.dumps(providers), "models": json.dumps(models)}
+    return {table: db.execute(_KINDS.format(table), values).get for table in ("dim", "series")}
 
 
 def _keys(

@@ -22,12 +22,14 @@ SPENT = f"""(
   SELECT {_SPENT_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = sums.dim
   WHERE sums.batch = (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""  # noqa: S608
 """SQL for what the `batch` of a query has spent."""
-_UNPRICED_SUM = "coalesce(sum(iif(outcome = 'unknown', 0, unpriced_calls)), 0)"
-UNPRICED = SPENT.replace(_SPENT_SUM, _UNPRICED_SUM)
-"""SQL for how many of its calls have no known price."""
+UNPRICED = """(
+  SELECT coalesce(sum(unpriced_calls), 0) FROM cost_batch_quarter
+  WHERE cost_batch_quarter.batch =
+    (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""
+"""SQL for how many calls of the `batch` of a query have no price."""
 _OF_BATCH = f"""
 SELECT {_SPENT_SUM}, 0, 0, sum(calls),
-       {", ".join(exact_sum(each) for each in SUMS[-4:])}, {_UNPRICED_SUM}
+       {", ".join(exact_sum(each) for each in SUMS[-4:])}, sum(unpriced_calls)
 FROM cost_batch_quarter JOIN dim ON dim.key = dim
 WHERE cost_batch_quarter.batch = (SELECT key FROM batch_key WHERE batch = ?)
 """  # noqa: S608 - expressions of ours

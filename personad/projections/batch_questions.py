@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from random import Random
 from typing import NamedTuple
 
 import apsw
 
-from personad.analytics.eta import YOUNG, Seen, eta
+from personad.analytics.eta import OWN, POOLED, busy_slots, eta
 from personad.contract import batch as b
 from personad.contract.base import ErrorInfo
 from personad.contract.errors import LedgerError
@@ -24,20 +25,22 @@ WHERE :statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))
 ORDER BY started_at DESC, batch DESC LIMIT :limit
 """  # noqa: S608 - an expression of ours
 _IN_FLIGHT = """
-SELECT persona, started_at FROM persona WHERE batch = ?
+SELECT persona, started_at, retry_at FROM persona WHERE batch = ?
   AND status IN ('generating', 'validating', 'retrying')
 """
-_COUNTS = "SELECT status, count(*) FROM persona WHERE batch = ? GROUP BY status"
-_SEEN = """
-SELECT count(*), total(duration_ms), total(1.0 * duration_ms * duration_ms)
-FROM persona WHERE batch = ? AND status = 'completed'
+_COUNTS = """
+SELECT status, count(*) FROM persona WHERE batch = ?
+  AND status IN ('generating', 'validating', 'retrying') GROUP BY status
 """
-_DURATIONS = "SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'"
+_DURATIONS = """
+SELECT duration_ms FROM persona WHERE batch = ? AND status = 'completed'
+ORDER BY "index" DESC LIMIT ?
+"""
 _HISTORY = """
 SELECT duration_ms FROM persona WHERE duration_ms IS NOT NULL AND batch IN (
   SELECT batch FROM batch WHERE provider = ? AND model = ? AND batch <> ?
   ORDER BY started_at DESC LIMIT 5)
-LIMIT 200
+LIMIT ?
 """
 _BY_PREFIX = "SELECT batch FROM batch WHERE batch >= :from AND batch < :to LIMIT 6"
 _NEWEST = "SELECT batch FROM batch ORDER BY started_at DESC, batch DESC LIMIT 1"
@@ -81,8 +84,7 @@ def list_batches(db: apsw.Connection, request: b.BatchList) -> b.BatchListReply:
                 completed=completed,
                 failed=failed,
                 started_at=moment_of(started_at),
-                cost_nanousd=cost,
-                unpriced_calls=unpriced,
+                cost_nanousd=cost if cost or not unpriced else None,
             )
             for (
                 batch,
@@ -162,7 +164,7 @@ def change(
         told = told._replace(sums=batch_costs.of_batch(db, row.batch))
     if row.moved_seq > row.previous_seq:
         # A batch without a runner shows those in flight as paused, so they have changed as well.
-        changed = changed | {persona for persona, _ in db.execute(_IN_FLIGHT, (row.batch,))}
+        changed = changed | {persona for persona, *_ in db.execute(_IN_FLIGHT, (row.batch,))}
     found = (rows.persona(row.batch, persona) for persona in changed)
     personas = sorted((each for each in found if each is not None), key=lambda each: each.index)
     spent_on = batch_costs.of_some(db, row.batch, changed)
@@ -182,6 +184,7 @@ def _state(
     spent_on: Mapping[str, int],
 ) -> b.BatchState:
     held = states.standing_as(row.status)
+    counts = _counts(db, row, held)
     return b.BatchState(
         batch=row.batch,
         experiment=row.experiment,
@@ -190,26 +193,33 @@ def _state(
         provider=row.provider,
         model=row.model,
         total=row.total,
-        counts=_counts(db, row, held),
+        counts=counts,
         started_at=moment_of(row.started_at),
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=row.slept_us // 1_000,
         eta_ms=told.eta,
-        cost=_cost(row, told.sums),
+        cost=_cost(row, told.sums, counts),
         usage=_usage(told.sums),
         quality=row.quality_sum / row.completed / 10_000 if row.completed else None,
         concurrency=row.concurrency,
         output=row.output,
         source=row.source,
-        personas=[_persona(each, spent_on, held) for each in personas],
+        personas=[_persona(each, _spent(each, spent_on, told.sums), held) for each in personas],
         seq=row.seq,
         as_of=now,
     )
 
 
+def _spent(row: PersonaRow, spent_on: Mapping[str, int], sums: batch_costs.OfBatch) -> int | None:
+    """On a persona; None where its calls have no price. A batch's calls are all of one model."""
+    spent = spent_on.get(row.persona, 0)
+    has_called = row.attempts > (row.status == "generating")
+    return None if not spent and has_called and sums.unpriced_calls else spent
+
+
 def _persona(
-    row: PersonaRow, spent_on: Mapping[str, int], held: b.PersonaStatus | None
+    row: PersonaRow, cost_nanousd: int | None, held: b.PersonaStatus | None
 ) -> b.PersonaRow:
     error = None
     if row.error_kind:
@@ -221,7 +231,7 @@ def _persona(
         status=held if held and row.status in states.IN_FLIGHT else row.status,
         attempts=row.attempts,
         duration_ms=row.duration_ms,
-        cost_nanousd=spent_on.get(row.persona, 0),
+        cost_nanousd=cost_nanousd,
         quality=row.quality / 10_000 if row.quality is not None else None,
         accepted=bool(row.accepted) if row.accepted is not None else None,
         error=error,
@@ -233,41 +243,69 @@ def _persona(
 
 def _counts(db: apsw.Connection, row: BatchRow, held: b.PersonaStatus | None) -> b.Counts:
     found: dict[str, int] = dict(db.execute(_COUNTS, (row.batch,)))
+    found |= {"completed": row.completed, "failed": row.failed}
     # Personas that are planned but not queued yet wait as well.
-    found["pending"] = found.get("pending", 0) + max(0, row.total - sum(found.values()))
+    found["pending"] = max(0, row.total - sum(found.values()))
     if held:
         found[held] = found.get(held, 0) + sum(found.pop(each, 0) for each in states.IN_FLIGHT)
     return b.Counts(**found)
 
 
+def eta_of(db: apsw.Connection, batch: str, now: datetime) -> b.Eta | None:
+    """How long the rest of a batch will take, judged now."""
+    row = load(db, batch)
+    return None if row is None else _eta(db, row, now)
+
+
 def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if row.status not in ("queued", "running"):
         return None
-    seen = Seen.of_sums(*db.execute(_SEEN, (row.batch,)).fetchone() or (0, 0, 0))
-    if seen.n < YOUNG:
-        own = db.execute(_DURATIONS, (row.batch,))
-        earlier = db.execute(_HISTORY, (row.provider, row.model, row.batch))
-        seen = Seen.of([duration_ms for rows in (own, earlier) for (duration_ms,) in rows])
-    now_us = microseconds(now)
-    begun = [started_at for _, started_at in db.execute(_IN_FLIGHT, (row.batch,))]
-    ages = [max(0, now_us - at) // 1_000 for at in begun if at is not None]
-    pending = row.total - row.completed - row.failed - len(ages)
-    return eta(seen, ages, pending=max(0, pending), slots=row.concurrency)
+    # Personas begin in their order, so the last ones in it are the newest.
+    done = [duration_ms for (duration_ms,) in db.execute(_DURATIONS, (row.batch, OWN))][::-1]
+    earlier: list[int] = []
+    if len(done) < POOLED:
+        asked = (row.provider, row.model, row.batch, POOLED)
+        earlier = [duration_ms for (duration_ms,) in db.execute(_HISTORY, asked)]
+    ages = _ages_ms(db, row.batch, microseconds(now))
+    ended = row.completed + row.failed
+    active_ms = elapsed_us(row, now) // 1_000
+    return eta(
+        done,
+        earlier,
+        ages,
+        pending=max(0, row.total - ended - len(ages)),
+        slots=busy_slots(done, ages, ended=ended, slots=row.concurrency, active_ms=active_ms),
+        rng=Random(row.total),
+    )
 
 
-def _cost(row: BatchRow, sums: batch_costs.OfBatch) -> b.BatchCost:
-    spent = sums.spent_nanousd
-    if row.completed:
-        projected: int | None = min(spent * row.total // row.completed, _NANOUSD_MAX)
-    else:
-        projected = row.estimate_nanousd
+def _ages_ms(db: apsw.Connection, batch: str, now_us: int) -> list[int]:
+    """How long each in flight has been running; negative: how long until it is tried again."""
+    begun = (retry_at or started_at for _, started_at, retry_at in db.execute(_IN_FLIGHT, (batch,)))
+    return [(now_us - at) // 1_000 for at in begun if at is not None]
+
+
+def _cost(row: BatchRow, sums: batch_costs.OfBatch, counts: b.Counts) -> b.BatchCost:
     return b.BatchCost(
-        spent_nanousd=spent,
+        spent_nanousd=sums.spent_nanousd,
         reserved_nanousd=sums.reserved_nanousd,
         unresolved_nanousd=sums.unresolved_nanousd,
-        projected_nanousd=projected if row.status in b.OPEN else spent,
+        projected_nanousd=_projected(row, sums, counts),
         budget_nanousd=row.budget_nanousd,
     )
+
+
+def _projected(row: BatchRow, sums: batch_costs.OfBatch, counts: b.Counts) -> int | None:
+    """What the whole will cost, if the rest costs as much apiece as those that are paid for."""
+    spent = sums.spent_nanousd
+    if sums.unpriced_calls:
+        return None
+    if row.status not in b.OPEN:
+        return spent
+    if not row.completed:
+        return row.estimate_nanousd
+    paid = row.completed + row.failed + counts.validating
+    return min(spent * max(paid, row.total) // paid, _NANOUSD_MAX)
 
 
 def _usage(sums: batch_costs.OfBatch) -> b.BatchUsage:

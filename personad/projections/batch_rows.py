@@ -25,6 +25,7 @@ CREATE TABLE batch (
   output TEXT NOT NULL,
   source TEXT NOT NULL,
   budget_nanousd INTEGER,
+  stop_on_budget INTEGER NOT NULL,
   estimate_nanousd INTEGER,
   started_at INTEGER NOT NULL,        -- microseconds, as all times here
   finished_at INTEGER,
@@ -55,10 +56,10 @@ CREATE TABLE persona (
   error_kind TEXT,
   error_message TEXT,
   path TEXT,
-  PRIMARY KEY (batch, "index"),
-  UNIQUE (batch, persona)
+  PRIMARY KEY (batch, persona)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX persona_by_status ON persona (batch, status);
+CREATE INDEX persona_in_flight ON persona (batch, status) WHERE status IN
+  ('generating', 'validating', 'retrying');
 """
 
 
@@ -81,6 +82,7 @@ class BatchRow:
     output: str
     source: str
     budget_nanousd: int | None
+    stop_on_budget: int = 0
     estimate_nanousd: int | None
     started_at: int
     finished_at: int | None = None
@@ -142,11 +144,12 @@ _LOAD_PERSONAS = f'SELECT {_PERSONA_COLUMNS} FROM persona WHERE batch = ? ORDER 
 _SAVE_BATCH = _saving("batch", BatchRow)
 _SAVE_PERSONA = _saving("persona", PersonaRow)
 _FAILED = "SELECT persona FROM persona WHERE batch = ? AND status = 'failed'"
-_INDEX_TAKEN = 'SELECT persona FROM persona WHERE batch = ? AND "index" = ?'
+_INDICES = 'SELECT "index", persona FROM persona WHERE batch = ?'
 
 
 _BATCHES_KEPT = 1_000
 _PERSONAS_KEPT = 5_000
+_PLACES_KEPT = 20
 """In memory, from one transaction to the next."""
 
 
@@ -158,7 +161,7 @@ class Rows:
         self._since = 0
         self._batches: dict[str, BatchRow | None] = {}
         self._personas: dict[tuple[str, str], PersonaRow | None] = {}
-        self._indices: dict[tuple[str, int], str] = {}
+        self._indices: dict[str, dict[int, str]] = {}
         self._unsaved: dict[str, BatchRow] = {}
         self._unsaved_personas: dict[tuple[str, str], PersonaRow] = {}
         self.changed: dict[str, set[str]] = {}
@@ -191,20 +194,22 @@ class Rows:
         return [row for row in found if row is not None]
 
     def index_owner(self, batch: str, index: int) -> str | None:
-        key = (batch, index)
-        if key not in self._indices:
-            found = self.db.execute(_INDEX_TAKEN, key).fetchone()
-            if found is None:
-                return None
-            self._indices[key] = str(found[0])
-        return self._indices[key]
+        return self._places(batch).get(index)
+
+    def _places(self, batch: str) -> dict[int, str]:
+        """Who has which place of a batch: asked while it is queued, so read whole."""
+        if (known := self._indices.get(batch)) is None:
+            if len(self._indices) >= _PLACES_KEPT:
+                self._indices.clear()
+            known = self._indices[batch] = dict(self.db.execute(_INDICES, (batch,)))
+        return known
 
     def add(self, row: BatchRow) -> None:
         self._batches[row.batch] = self._unsaved[row.batch] = row
         self.changed.setdefault(row.batch, set())
 
     def add_persona(self, row: PersonaRow) -> None:
-        self._indices[row.batch, row.index] = row.persona
+        self._places(row.batch)[row.index] = row.persona
         self._personas[row.batch, row.persona] = row
         self.touch_persona(row)
 
@@ -225,9 +230,13 @@ class Rows:
         self.changed.setdefault(batch, set()).update(each for each in personas if each is not None)
 
     def save(self) -> None:
-        self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
-        self.db.executemany(_SAVE_PERSONA, map(_persona_values, self._unsaved_personas.values()))
-        self._unsaved, self._unsaved_personas = {}, {}
+        if self._unsaved:
+            self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
+            self._unsaved = {}
+        if self._unsaved_personas:
+            personas = self._unsaved_personas.values()
+            self.db.executemany(_SAVE_PERSONA, map(_persona_values, personas))
+            self._unsaved_personas = {}
 
 
 def _persona_row(values: Sequence[object]) -> PersonaRow:

@@ -1,5 +1,6 @@
 """The batches rollup: one row a batch, one row a persona, kept when their raw events are gone."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +20,20 @@ from personad.projections.book import Book
 NAME = "batches"
 VERSION = 1
 TABLES: tuple[str, ...] = ("batch", "persona")
-_Noticed = CostRecorded | CallStarted | QualityScored
 _LAST_US = microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 """No time is later and no duration longer, whatever a producer says."""
-__all__ = ["NAME", "SCHEMA", "TABLES", "VERSION", "WANTS", "apply", "elapsed_us", "transition"]
+__all__ = [
+    "NAME",
+    "NOTICED",
+    "SCHEMA",
+    "TABLES",
+    "VERSION",
+    "WANTS",
+    "apply",
+    "elapsed_us",
+    "notice",
+    "transition",
+]
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
@@ -30,24 +41,30 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     rows = book.rows
     anomalies = []
     for seq, at, event, _ in entries:
-        step = _STEPS.get(type(event))
-        if step is not None:
-            reason = step(rows, seq, at, event)
-            if reason is not None:
-                anomalies.append((seq, reason))
-    # Another table's event changes what the batch shows (its cost), so its seq moves on.
-    others: list[tuple[_Noticed, int]] = [
-        (entry[2], entry[0])  # type: ignore[misc]
-        for entry in entries
-        if type(entry[2]) in _NOTICED
-    ]
-    for name, seq in {event.batch: seq for event, seq in others}.items():
-        row = rows.batch(name) if name is not None else None
-        if row is not None and row.seq < seq:
-            rows.touch(row, seq)
-            rows.notice(row.batch, {event.persona for event, _ in others if event.batch == name})
+        reason = _STEPS[type(event)](rows, seq, at, event)
+        if reason is not None:
+            anomalies.append((seq, reason))
     rows.save()
     return anomalies
+
+
+def notice(book: Book, entries: Sequence[Entry]) -> None:
+    """What other tables' events, which all fitted there, change of what a batch shows: its cost,
+    say. Its seq moves on."""
+    rows = book.rows
+    newest: dict[str, int] = {}
+    personas: dict[str, set[str | None]] = defaultdict(set)
+    for seq, _, event, _ in entries:
+        batch: str | None = event.batch  # type: ignore[union-attr]
+        if batch is not None:
+            newest[batch] = seq
+            personas[batch].add(event.persona)  # type: ignore[union-attr]
+    for name, seq in newest.items():
+        row = rows.batch(name)
+        if row is not None and row.seq < seq:
+            rows.touch(row, seq)
+            rows.notice(name, personas[name])
+    rows.save()
 
 
 def _start(rows: Rows, seq: int, at: int, event: b.BatchStarted) -> str | None:
@@ -64,6 +81,7 @@ def _start(rows: Rows, seq: int, at: int, event: b.BatchStarted) -> str | None:
         output=event.output,
         source=event.source.path,
         budget_nanousd=event.budget_nanousd,
+        stop_on_budget=int(event.stop_on_budget),
         estimate_nanousd=event.estimate_nanousd,
         started_at=at,
         seq=seq,
@@ -164,6 +182,8 @@ def _take_over(row: BatchRow, changes: b.Changes) -> None:
     """What of a resume's changes is shown."""
     if changes.budget_nanousd is not None:
         row.budget_nanousd = changes.budget_nanousd
+    if changes.stop_on_budget is not None:
+        row.stop_on_budget = int(changes.stop_on_budget)
     if changes.concurrency is not None:
         row.concurrency = changes.concurrency
     if changes.source is not None:
@@ -260,5 +280,5 @@ _STEPS: dict[type[Event], Callable[[Rows, int, int, Any], str | None]] = {
         _advance,
     ),
 }
-_NOTICED: tuple[type[Event], ...] = (CostRecorded, CallStarted, QualityScored)
-WANTS: tuple[type[Event], ...] = (*_STEPS, *_NOTICED)
+NOTICED: frozenset[type[Event]] = frozenset((CostRecorded, CallStarted, QualityScored))
+WANTS: tuple[type[Event], ...] = tuple(_STEPS)

@@ -14,9 +14,10 @@ import apsw
 from personad import civil
 from personad.log import Entry, entry
 from personad.names import Names
-from personad.price_data import UnitPrices
 from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
+from personad.projections.open_calls import OpenCalls
+from personad.projections.spent import Spent
 
 SCHEMA = """
 -- Hours and days whose sums are no longer those of their quarter-hours: they are not read.
@@ -29,7 +30,6 @@ CREATE TABLE stale (
 _STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
 _FRESH = "DELETE FROM stale WHERE tier = ? AND day = ?"
 _STALE_DAYS = "SELECT day FROM stale WHERE tier = ?"
-_OPEN_CALLS = "SELECT call FROM open_call"
 
 QUARTERS_A_DAY = 96
 _EPOCH = date(1970, 1, 1)
@@ -61,12 +61,11 @@ class Book:
         self.names = Names(self.db)
         self.rows = Rows(self.db)
         self._stale: dict[str, set[int]] | None = None
-        self._open_calls: set[str] | None = None
+        self._open_calls: OpenCalls | None = None
         self._days: dict[int, int] = {}
+        self.spent = Spent()
         self.prices: PriceBook | None = None
         """None: to be read anew."""
-        self.receipts: dict[int, tuple[int, UnitPrices]] = {}
-        """The number of unit prices, by the object's id."""
 
     def begin(self, since: int) -> None:
         """A fold of a transaction whose events come after `since`."""
@@ -74,10 +73,10 @@ class Book:
         self.rows.begin(since)
 
     @property
-    def open_calls(self) -> set[str]:
-        """Calls that a `call.started` opened and nothing has settled."""
+    def open_calls(self) -> OpenCalls:
+        """Calls that were granted or sent, and that nothing has settled."""
         if self._open_calls is None:
-            self._open_calls = {call for (call,) in self.db.execute(_OPEN_CALLS)}
+            self._open_calls = OpenCalls(self.db)
         return self._open_calls
 
     @property

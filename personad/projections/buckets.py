@@ -50,8 +50,9 @@ class Buckets:
     @cached_property
     def _add(self) -> str:
         columns = ("bucket", *self.keys, *self.sums)
-        # What doesn't fit 63 bits becomes a float in SQL; it stays at their end instead.
-        added = ", ".join(f"{s} = min({s} + excluded.{s}, {SUM_MAX})" for s in self.sums)
+        # What doesn't fit 63 bits becomes a float in SQL; it stays at their end instead, and what
+        # is taken back out of such a sum may be more than is left of it.
+        added = ", ".join(f"{s} = max(0, min({s} + excluded.{s}, {SUM_MAX}))" for s in self.sums)
         return (
             f"INSERT INTO {self.name}_quarter ({', '.join(columns)}) "  # noqa: S608 - constants
             f"VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO UPDATE SET {added}"
@@ -66,7 +67,10 @@ class Buckets:
         """Adds sums to the rows of these (bucket, keys…); negative ones take back out."""
         book.db.executemany(
             self._add,
-            [(*key, *(min(each, SUM_MAX) for each in sums)) for key, sums in rows.items()],
+            [
+                (*key, *(max(-SUM_MAX, min(each, SUM_MAX)) for each in sums))
+                for key, sums in rows.items()
+            ],
         )
         gone = [key for key, sums in rows.items() if sums[0] <= 0]
         if gone:
@@ -77,7 +81,8 @@ class Buckets:
         if tier not in self.tiers:
             return
         first, end = quarters_of(tier, day, zone)
-        bucket = f"bucket / {QUARTERS_AN_HOUR}" if tier == "hour" else str(day)
+        # SQL's division rounds towards zero, which before 1970 is upwards.
+        bucket = "bucket >> 2" if tier == "hour" else str(day)
         low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
         table, keys = f"{self.name}_{tier}", ", ".join(self.keys)
         sums = ", ".join(f"min(sum({each}), {SUM_MAX})" for each in self.sums)

@@ -31,12 +31,12 @@ _KNOWN_COST = Columns(
     COST,
     (
         *_USAGE,
-        "iif(k.outcome = 'error', s.calls, 0)",
-        "iif(k.outcome = 'unknown', 0, s.unpriced_calls)",
-        "iif(k.outcome = 'unknown', 0, s.unpriced_tokens)",
-        "iif(k.outcome = 'unknown', 0, s.estimated_calls)",
-        "iif(k.outcome = 'unknown', s.calls, 0)",
-        "iif(k.outcome = 'unknown', s.cost_nanousd, 0)",
+        "iif({error}, s.calls, 0)",
+        "iif({unknown}, 0, s.unpriced_calls)",
+        "iif({unknown}, 0, s.unpriced_tokens)",
+        "iif({unknown}, 0, s.estimated_calls)",
+        "iif({unknown}, s.calls, 0)",
+        "iif({unknown}, s.cost_nanousd, 0)",
     ),
 )
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -73,8 +73,7 @@ def history(db: apsw.Connection, request: c.CostHistory, now: datetime) -> c.Cos
     """
     asked = resolve(db, request.range, request.filter, now)
     slices = asked.slices(request.interval)
-    usage = summing.by_slice(db, asked, _KNOWN_COST, slices)
-    personas = summing.by_slice(db, asked, _PERSONAS, slices)
+    usage, personas = summing.by_slice(db, asked, (_KNOWN_COST, _PERSONAS), slices)
     whole = _together(map(Made, usage, personas))
     return c.CostHistoryReply(
         range=asked.period,
@@ -101,8 +100,10 @@ def breakdown(db: apsw.Connection, request: c.CostBreakdown, now: datetime) -> c
         kept = _by_time(db, asked, request.by)  # type: ignore[arg-type]
     else:
         found, whole = _by_key(db, asked, request.by, whole)
-        dearest = sorted(found.items(), key=lambda each: (-each[1].usage[0], -each[1].usage[1]))
-        kept, rest = dearest[: request.limit], dearest[request.limit :]
+        kept = list(found.items())
+        if len(kept) > request.limit:
+            kept.sort(key=lambda each: (-each[1].usage[0], -each[1].usage[1]))
+            kept, rest = kept[: request.limit], kept[request.limit :]
         kept = _named(db, request.by, kept)
     of_calls_only = request.by in _OF_CALLS_ONLY
     return c.CostBreakdownReply(
@@ -120,8 +121,7 @@ def breakdown(db: apsw.Connection, request: c.CostBreakdown, now: datetime) -> c
 
 def _by_time(db: apsw.Connection, asked: Asked, interval: Interval) -> list[tuple[Key, Made]]:
     slices = asked.slices(interval)
-    usage = summing.by_slice(db, asked, _COST, slices)
-    personas = summing.by_slice(db, asked, _PERSONAS, slices)
+    usage, personas = summing.by_slice(db, asked, (_COST, _PERSONAS), slices)
     return [(part.label, Made(*made)) for part, *made in zip(slices, usage, personas, strict=True)]
 
 
@@ -250,7 +250,7 @@ def _coverage(whole: Made) -> c.Coverage:
 
 
 def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShare:
-    cost, calls, *tokens = made.usage
+    cost, calls, tokens_in, tokens_out, cache_read, cache_write = made.usage
     personas, accepted = made.personas
     return c.CostShare(
         key=key,  # type: ignore[arg-type]
@@ -260,7 +260,10 @@ def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShar
         personas=None if of_calls_only else personas,
         accepted=None if of_calls_only else accepted,
         cost_per_persona_nanousd=_shared(cost, personas),
-        **dict(zip(_TOKENS, tokens, strict=True)),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
     )
 
 

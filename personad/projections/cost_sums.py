@@ -32,7 +32,9 @@ CREATE TABLE persona_cost (
   PRIMARY KEY (batch, persona)
 ) STRICT, WITHOUT ROWID;
 
-{COST.schema}"""
+{COST.schema}
+CREATE INDEX cost_of_experiment ON cost_experiment_quarter (experiment);
+"""
 TABLES: tuple[str, ...] = (
     "persona_cost",
     *(f"{each.name}_quarter" for each in COST.buckets if "quarter" in each.tiers),
@@ -41,7 +43,7 @@ TABLES: tuple[str, ...] = (
 _PERSONA = f"""
 INSERT INTO persona_cost (batch, persona, calls, cost_nanousd) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
-  cost_nanousd = min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX})
+  cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
 """  # noqa: S608 - a constant of ours
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
@@ -113,12 +115,11 @@ class _Sums:
             costs = tuple(cost or 0 for cost in costs)
         sums[4] = sum(costs)
         batch_key = names.batch(batch, self._newest) if batch is not None else None
-        key = (
-            quarter,
-            names.dim((provider, model, operation, outcome)),
-            names.experiment(experiment) if experiment is not None else None,
-            batch_key,
-        )
+        experiment_key = names.experiment(experiment) if experiment is not None else None
+        if outcome != "unknown":
+            self._book.spent.moved(quarter, experiment_key, batch_key, sign * sums[4])
+        dim = names.dim((provider, model, operation, outcome))
+        key = (quarter, dim, experiment_key, batch_key)
         _collect(self._groups, key, [sign * each for each in sums])
         if outcome == "ok":
             for measure, values in (("duration_ms", durations), ("ttft_ms", firsts)):
@@ -133,7 +134,10 @@ class _Sums:
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
         COST.add(self._book, self._groups)
-        rows = [(*key, calls, min(cost, SUM_MAX)) for key, (calls, cost) in self._personas.items()]
+        rows = [
+            (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
+            for key, (calls, cost) in self._personas.items()
+        ]
         db.executemany(_PERSONA, rows)
         if is_taking_back:
             db.executemany(_SWEEP, list(self._personas))

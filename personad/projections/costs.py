@@ -1,9 +1,10 @@
 """What calls cost: which figure counts for a call, what is reserved, and the sums of all of it.
 
 Of several `cost.recorded` for one call the greatest by (total tokens, output tokens, id) counts,
-and the newest `cost.corrected` stands over it; what counted before is taken back out. So the result
-depends on no order. A call that was granted and whose answer never came counts at what was reserved
-for it, until a bill or a correction says otherwise.
+and the newest `cost.corrected` stands over it, but for a settlement where the answer came after
+all; what counted before is taken back out. So the result depends on no order. A call that was
+granted and whose answer never came counts at what was reserved for it, until a bill or a correction
+says otherwise.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,10 @@ from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Event
 from personad.log import Entry
-from personad.projections import cost_sums
+from personad.projections import cost_sums, open_calls
 from personad.projections.book import Book
 from personad.projections.cost_sums import total_tokens
+from personad.projections.open_calls import OpenCall
 
 NAME = "costs"
 VERSION = 1
@@ -29,17 +31,7 @@ CREATE TABLE call (
   corrected INTEGER                   -- seq of the cost.corrected that counts
 ) STRICT, WITHOUT ROWID;
 
--- Calls that were granted or sent, and of which nobody knows yet what they cost.
-CREATE TABLE open_call (
-  call TEXT PRIMARY KEY,
-  batch TEXT,
-  state TEXT NOT NULL CHECK (state IN ('open', 'unresolved')),
-  reserved_nanousd INTEGER NOT NULL,
-  started INTEGER                     -- seq of its call.started
-) STRICT, WITHOUT ROWID;
-CREATE INDEX open_call_of_batch ON open_call (batch);
-
-{cost_sums.SCHEMA}"""
+{open_calls.SCHEMA}{cost_sums.SCHEMA}"""
 TABLES: tuple[str, ...] = ("call", "open_call", *cost_sums.TABLES)
 WANTS: tuple[type[Event], ...] = (
     c.CostRecorded,
@@ -62,19 +54,6 @@ _RECOUNT = """
 INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
 """
-_OPEN = """
-INSERT INTO open_call (call, batch, state, reserved_nanousd, started) VALUES (?, ?, 'open', ?, ?)
-ON CONFLICT DO UPDATE SET reserved_nanousd = excluded.reserved_nanousd,
-  batch = coalesce(batch, excluded.batch), started = excluded.started
-"""
-_UNRESOLVED = """
-INSERT INTO open_call (call, batch, state, reserved_nanousd) VALUES (?, ?, 'unresolved', ?)
-ON CONFLICT DO UPDATE SET state = 'unresolved', reserved_nanousd = excluded.reserved_nanousd,
-  batch = coalesce(batch, excluded.batch)
-"""
-_OPEN_CALL = "SELECT reserved_nanousd, started, state FROM open_call WHERE call = ?"
-_CLOSE = "DELETE FROM open_call WHERE call = ?"
-_LEASE_LOST = "UPDATE open_call SET state = 'unresolved' WHERE batch = ? AND state = 'open'"
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
@@ -148,54 +127,66 @@ class _Fold:
             self.removed.append(self._counted(old, corrected))
             self.db.execute(_RECOUNT, (event.call, entry[0], corrected))
         if event.outcome == "unknown" and corrected is None:
-            known = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
-            reserved = entry[3] if entry[3] is not None else known[0] if known else 0
-            self.db.execute(_UNRESOLVED, (event.call, event.batch, reserved))
-            self.book.open_calls.add(event.call)
+            self._given_up(entry)
         counted = self._counted(entry, corrected)
         if event.outcome != "unknown":
             self._close((event.call,))
         self.added.append(counted)
 
+    def _given_up(self, entry: Entry) -> None:
+        _, at, event, cost = entry
+        assert isinstance(event, c.CostRecorded)
+        if cost is None:
+            cost = self._granted(event.call)
+        row = OpenCall(event.batch, event.experiment, at, "unresolved", cost, None)
+        self.book.open_calls.give_up(event.call, row)
+
     def other(self, entry: Entry) -> None:
         match entry[2]:
             case c.CallStarted() as event:
-                self._started(entry[0], event)
+                self._started(entry[0], entry[1], event)
             case c.CallAbandoned(call=call):
                 if call in self.book.open_calls and not self.db.execute(_CALL, (call,)).fetchone():
                     self._close((call,))
             case c.CostCorrected() as event:
                 self._corrected(entry[0], event)
             case b.BatchInterrupted() as event:
-                self.db.execute(_LEASE_LOST, (event.batch,))
+                self.book.open_calls.lose(event.batch)
             case _:
                 raise AssertionError(f"{type(entry[2])} is none of {NAME}'s")
 
-    def _started(self, seq: int, event: c.CallStarted) -> None:
+    def _started(self, seq: int, at: int, event: c.CallStarted) -> None:
         reserved = event.reserved_nanousd or 0
+        held = OpenCall(event.batch, event.experiment, at, "open", reserved, seq)
         found = self.db.execute(_CALL, (event.call,)).fetchone()
         if found is None:
-            self.db.execute(_OPEN, (event.call, event.batch, reserved, seq))
-            self.book.open_calls.add(event.call)
+            self.book.open_calls.start(event.call, held)
             return
         counted = self.book.past(found[0])
-        if event.call not in self.book.open_calls or counted is None or counted[3] is not None:
+        if event.call not in self.book.open_calls or counted is None:
+            return
+        if counted[3] is not None:
+            self.book.open_calls.was_started(event.call, seq)
             return
         # Its answer never came, which was told first: it counts at what is reserved for it.
         self.removed.append(self._counted(counted, found[1]))
-        self.db.execute(_OPEN, (event.call, event.batch, reserved, seq))
+        self.book.open_calls.start(event.call, held)
         self.added.append(self._counted(counted, found[1]))
 
     def _corrected(self, seq: int, event: c.CostCorrected) -> None:
         found = self.db.execute(_CALL, (event.call,)).fetchone()
         if found is None:
-            opened = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
-            found = (opened[1], None) if opened else None
+            opened = self.book.open_calls.get(event.call)
+            found = (opened.started, None) if opened is not None else None
         counted = self.book.past(found[0]) if found and found[0] is not None else None
         if found is None or counted is None:
             self.anomalies.append((seq, f"nothing is known that {event.call} cost before"))
             return
-        if isinstance(counted[2], c.CostRecorded):
+        if max(event.cost_nanousd, *(tokens or 0 for tokens in _tokens_of(event))) > COST_MAX:
+            self.anomalies.append((seq, TOO_LARGE))
+            return
+        # A call that was only granted counts nothing before its first correction.
+        if isinstance(counted[2], c.CostRecorded) or found[1] is not None:
             self.removed.append(self._counted(counted, found[1]))
         self.db.execute(_RECOUNT, (event.call, counted[0], seq))
         self.added.append(self._counted(counted, seq))
@@ -208,7 +199,8 @@ class _Fold:
             event = _never_answered(event)
         assert isinstance(event, c.CostRecorded)
         correction = self.book.past(corrected) if corrected is not None else None
-        if correction is not None:
+        # What was settled for want of an answer gives way to the answer.
+        if correction is not None and (event.outcome == "unknown" or not _is_guess(correction[2])):
             figures: c.CostCorrected = correction[2]  # type: ignore[assignment]
             kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
             told = {kind: getattr(figures, kind) for kind in kinds}
@@ -219,16 +211,25 @@ class _Fold:
             )
             return seq, at, event, figures.cost_nanousd
         if event.outcome == "unknown" and cost is None:
-            held = self.db.execute(_OPEN_CALL, (event.call,)).fetchone()
-            cost = held[0] if held else None
+            held = self.book.open_calls.get(event.call)
+            cost = min(held.reserved_nanousd, COST_MAX) if held is not None else None
         return seq, at, event, cost
 
+    def _granted(self, call: str) -> int:
+        """What was reserved for it when it was granted, whatever has been told of it since."""
+        known = self.book.open_calls.get(call)
+        if known is None or known.started is None:
+            return 0
+        begun = self.book.past(known.started)
+        return (begun[2].reserved_nanousd or 0) if begun else 0  # type: ignore[union-attr]
+
     def _close(self, calls: Iterable[str]) -> None:
-        known = self.book.open_calls
-        if known:
-            done = [(call,) for call in calls if call in known]
-            self.db.executemany(_CLOSE, done)
-            known.difference_update(call for (call,) in done)
+        if self.book.open_calls:
+            self.book.open_calls.close(calls)
+
+
+def _is_guess(correction: Event) -> bool:
+    return isinstance(correction, c.CostCorrected) and correction.reason == "settled"
 
 
 def _never_answered(event: c.CallStarted) -> c.CostRecorded:

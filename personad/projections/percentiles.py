@@ -1,10 +1,11 @@
 """Percentiles of ranges: the sketches of many slices and series, merged by slice and group."""
 
+import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import apsw
 
@@ -12,7 +13,9 @@ from personad.projections import sketches
 from personad.projections.asked import Asked, Slice
 from personad.projections.summing import runs
 from personad.sketch import Scale, add_many, empty
-from personad.sketch_arrays import Grid
+
+if TYPE_CHECKING:
+    from personad.sketch_arrays import Grid
 
 _SERIES = "SELECT key, measure, provider, model, scorer FROM series WHERE kind = ?"
 _FRESH = """
@@ -65,6 +68,8 @@ def of_slices(
 ) -> tuple[list[dict[G, Told]], dict[H, Told]]:
     """What is told of each slice, by group, and of all slices together, by metric; only of those
     with values."""
+    from personad.sketch_arrays import Grid  # numpy: a daemon starts without it
+
     groups = list(dict.fromkeys(wanted.groups.values()))
     metrics = list(dict.fromkeys(map(wanted.metric, groups)))
     whole = Grid(wanted.scale, len(metrics))
@@ -91,13 +96,13 @@ def _with_values(names: Sequence[K], told: Sequence[Told]) -> dict[K, Told]:
     return {name: each for name, each in zip(names, told, strict=True) if each.n}
 
 
-def _told(grid: Grid, quantiles: Sequence[float]) -> list[Told]:
+def _told(grid: "Grid", quantiles: Sequence[float]) -> list[Told]:
     rows = zip(grid.sizes, grid.totals, grid.quantiles(quantiles), strict=True)
     return [Told(*row) for row in rows]
 
 
 def _fill(
-    grid: Grid,
+    grid: "Grid",
     db: apsw.Connection,
     asked: Asked,
     slices: Sequence[Slice],
@@ -109,31 +114,35 @@ def _fill(
     columns = {series: rank[group] for series, group in wanted.groups.items()}
     rows: list[int] = []
     stored: list[bytes] = []
-    for place, series, data in _stored(db, asked, slices):
-        column = columns.get(series)
-        if column is not None:
-            rows.append(place * len(groups) + column)
-            stored.append(data)
+    for place, series, data in _stored(db, asked, slices, columns):
+        rows.append(place * len(groups) + columns[series])
+        stored.append(data)
     grid.merge(rows, stored)
-    firsts = [each.first for each in slices]
-    nothing = empty(wanted.scale)
-    end = min(slices[-1].end, asked.end)
+    late: dict[int, tuple[array[int], array[int]]] = {}
+    firsts, end = [each.first for each in slices], min(slices[-1].end, asked.end)
     for bucket, series, added, removed in db.execute(_FRESH, (firsts[0], end)):
         if series in columns:
             row = (bisect_right(firsts, bucket) - 1) * len(groups) + columns[series]
-            for values, sign in ((added, 1), (removed, -1)):
-                grid.add(row, add_many(nothing, array("q", values)), sign)
+            pair = late.setdefault(row, (array("q"), array("q")))
+            pair[0].frombytes(added)
+            pair[1].frombytes(removed)
+    nothing = empty(wanted.scale)
+    for row, (added, removed) in late.items():
+        grid.add(row, add_many(nothing, added))
+        grid.add(row, add_many(nothing, removed), -1)
 
 
 def _stored(
-    db: apsw.Connection, asked: Asked, slices: Sequence[Slice]
+    db: apsw.Connection, asked: Asked, slices: Sequence[Slice], wanted: Iterable[int]
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Slice, series and sketch."""
+    """Slice, series and sketch of the wanted series."""
+    series_ = json.dumps(list(wanted))
     for run in runs(asked, sketches.TIERS, slices):
         rows = db.execute(
             f"SELECT bucket, series, data FROM sketch_{run.tier} "  # noqa: S608 - a constant
-            "WHERE bucket >= ? AND bucket < ? ORDER BY bucket",
-            (run.low, run.high),
+            "WHERE bucket >= ? AND bucket < ? AND series IN (SELECT value FROM json_each(?)) "
+            "ORDER BY bucket",
+            (run.low, run.high, series_),
         )
         at = -1
         for bucket, series, data in rows:

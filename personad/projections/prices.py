@@ -63,11 +63,16 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     return []
 
 
-def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
-    """What a call costs at the prices of its time, and its receipt's number; None: unpriced."""
+def price_book(book: Book) -> PriceBook:
+    """Every price that is known now."""
     if book.prices is None:
         book.prices = PriceBook(own_prices(book.db))
-    found = book.prices.price_call(call)
+    return book.prices
+
+
+def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
+    """What a call costs at the prices of its time, and its receipt's number; None: unpriced."""
+    found = price_book(book).price_call(call)
     if found is None:
         return None, None
     cost, receipt = found
@@ -75,13 +80,14 @@ def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
 
 
 def receipt_key(book: Book, prices: UnitPrices) -> int:
-    known = book.receipts.get(id(prices))
+    receipts = book.names.receipts
+    known = receipts.get(id(prices))
     if known is None:
         key = book.names.price(msgspec.json.encode(prices).decode())
-        if len(book.receipts) >= _RECEIPTS_KEPT:
-            book.receipts.clear()
+        if len(receipts) >= _RECEIPTS_KEPT:
+            receipts.clear()
         # The prices are kept as well: an id is one object's only while that lives.
-        known = book.receipts[id(prices)] = (key, prices)
+        known = receipts[id(prices)] = (key, prices)
     return known[0]
 
 

@@ -17,7 +17,7 @@ from personad.projections.quality import SCORE
 from personad.projections.summing import Columns
 from personad.sketch import SCORES
 
-_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"), "k.kind = 'score'")
+_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
 _MEASURES = "SELECT DISTINCT measure FROM series WHERE kind = 'score'"
 _QUANTILES = (0.1, 0.5, 0.9)
 _UNIT = 10_000

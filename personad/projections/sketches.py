@@ -61,7 +61,7 @@ ON CONFLICT DO UPDATE SET data = excluded.data
 _DROP = "DELETE FROM sketch_quarter WHERE bucket = ? AND series = ?"
 _KIND = "SELECT kind FROM series WHERE key = ?"
 _OF_DAY = """
-SELECT bucket / ?, series, kind, data FROM sketch_quarter JOIN series ON series.key = series
+SELECT bucket >> 2, series, kind, data FROM sketch_quarter JOIN series ON series.key = series
 WHERE bucket >= ? AND bucket < ?
 """
 
@@ -123,7 +123,7 @@ def refold(db: apsw.Connection, tier: Tier, day: int, first: int, end: int) -> N
     low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
     db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
     found: dict[tuple[int, int, str], list[bytes]] = defaultdict(list)
-    for hour, series, kind, data in db.execute(_OF_DAY, (4, first, end)):
+    for hour, series, kind, data in db.execute(_OF_DAY, (first, end)):
         found[hour if tier == "hour" else day, series, kind].append(data)
     db.executemany(
         f"INSERT INTO {table} (bucket, series, data) VALUES (?, ?, ?)",  # noqa: S608

@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import apsw
@@ -21,23 +20,12 @@ _SEEKS_MAX = 20_000
 """Up to so many (bucket, key) are looked up one by one; beyond that a scan is faster."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What is summed: SQL over a family's rows, `s`, and over what its key stands for, `k`."""
+class Columns(NamedTuple):
+    """What is summed: SQL over a family's rows, `s`. In it, `{unknown}` and the like stand for the
+    condition that a call had this outcome."""
 
     family: Family
     sums: tuple[str, ...]
-    also: str = ""
-    """A condition that every row has to meet."""
-
-    @property
-    def keys(self) -> str:
-        """The table that the family's key is a number of."""
-        return self.family.key
-
-    @property
-    def needs_keys(self) -> bool:
-        return any("k." in each for each in (*self.sums, self.also))
 
 
 class Run(NamedTuple):
@@ -67,9 +55,18 @@ def runs(asked: Asked, tiers: Sequence[Tier], slices: Sequence[Slice]) -> list[R
 
 def _pieces(asked: Asked, tiers: Sequence[Tier], part: Slice) -> Iterator[tuple[Tier, int, int]]:
     end = min(part.end, asked.end)
-    if end - part.first < _SHORTEST_DAY:
-        tiers = [tier for tier in tiers if tier != "day"]
-    if part.first < end:
+    if end <= part.first:
+        return
+    if end - part.first <= QUARTERS_AN_HOUR:
+        hour, into = divmod(part.first, QUARTERS_AN_HOUR)
+        is_whole = not into and end - part.first == QUARTERS_AN_HOUR
+        if is_whole and "hour" in tiers and hour // 24 not in asked.stale["hour"]:
+            yield "hour", hour, hour + 1
+        else:
+            yield "quarter", part.first, end
+    else:
+        if end - part.first < _SHORTEST_DAY:
+            tiers = [tier for tier in tiers if tier != "day"]
         yield from cover(part.first, end, tiers, asked.stale, asked.home)
 
 
@@ -79,11 +76,19 @@ def whole(asked: Asked) -> list[Slice]:
 
 
 def by_slice(
-    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice]
+    db: apsw.Connection, asked: Asked, several: Sequence[Columns], slices: Sequence[Slice]
+) -> list[list[list[int]]]:
+    """The sums of each slice, of each of these."""
+    tiers = _buckets(asked, several[0].family, ()).tiers
+    together = runs(asked, tiers, slices)
+    return [_by_slice(db, asked, columns, len(slices), together) for columns in several]
+
+
+def _by_slice(
+    db: apsw.Connection, asked: Asked, columns: Columns, count: int, together: Sequence[Run]
 ) -> list[list[int]]:
-    """The sums of each slice."""
-    found = [[0] * len(columns.sums) for _ in slices]
-    for place, (_, *sums) in _of_slices(db, asked, columns, slices, ("bucket",)):
+    found = [[0] * len(columns.sums) for _ in range(count)]
+    for place, (_, *sums) in _of_slices(db, asked, columns, together, ("bucket",)):
         _add(found[place], sums)
     return [_bounded(each) for each in found]
 
@@ -93,20 +98,23 @@ def by_slice_and_key(
 ) -> list[Sums]:
     """The sums of each slice, by the family's key."""
     found = [_sums_of(columns) for _ in slices]
-    for place, (_, key, *sums) in _of_slices(db, asked, columns, slices, ("bucket", "key")):
+    together = runs(asked, _buckets(asked, columns.family, ()).tiers, slices)
+    for place, (_, key, *sums) in _of_slices(db, asked, columns, together, ("bucket", "key")):
         _add(found[place][key], sums)
     return [_all_bounded(each) for each in found]
 
 
 def by_key(db: apsw.Connection, asked: Asked, columns: Columns, by: By) -> Sums:
     """The sums of the whole range, by the numbers of that dimension."""
-    found = _sums_of(columns)
+    found: Sums = {}
     buckets = _buckets(asked, columns.family, (by,))
     days = columns.family.experiments if _is_plain(asked, columns, by) else buckets
     for run in runs(asked, buckets.tiers, whole(asked)):
         source = days if run.tier == "day" else buckets
         for key, *sums in _rows(db, asked, columns, source, run, (by,)):
-            _add(found[key], sums)
+            known = found.setdefault(key, sums)
+            if known is not sums:
+                _add(known, sums)
     return _all_bounded(found)
 
 
@@ -121,11 +129,11 @@ def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:
 
 
 def _of_slices(
-    db: apsw.Connection, asked: Asked, columns: Columns, slices: Sequence[Slice], by: Sequence[By]
+    db: apsw.Connection, asked: Asked, columns: Columns, together: Sequence[Run], by: Sequence[By]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Rows with the place of their slice; the bucket is a row's first column."""
     buckets = _buckets(asked, columns.family, by)
-    for run in runs(asked, buckets.tiers, slices):
+    for run in together:
         at = -1
         for row in _rows(db, asked, columns, buckets, run, by):
             while at + 1 < len(run.lows) and run.lows[at + 1] <= row[0]:
@@ -139,9 +147,9 @@ def _sums_of(columns: Columns) -> Sums:
 
 def _is_plain(asked: Asked, columns: Columns, by: By) -> bool:
     """Whether days by experiment and nothing else will do."""
-    if by != "experiment" or columns.needs_keys or asked.experiments is not None:
+    if by != "experiment" or asked.kinds or asked.experiments is not None:
         return False
-    return not asked.providers and not asked.models
+    return not any("{" in each for each in columns.sums)
 
 
 def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
@@ -154,15 +162,19 @@ def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
 
 def _add(sums: list[int], more: Sequence[int | None]) -> None:
     for place, each in enumerate(more):
-        sums[place] += each or 0
+        if each:
+            sums[place] += each
 
 
-def _bounded(sums: Sequence[int]) -> list[int]:
+def _bounded(sums: list[int]) -> list[int]:
     """What the wire can carry."""
-    return [min(each, SUM_MAX) for each in sums]
+    return sums if max(sums) <= SUM_MAX else [min(each, SUM_MAX) for each in sums]
 
 
 def _all_bounded(found: Sums) -> Sums:
+    # Nearly always nothing is beyond, and to look at each takes as long as adding them up did.
+    if max(map(max, found.values()), default=0) <= SUM_MAX:
+        return found
     return {key: _bounded(sums) for key, sums in found.items()}
 
 
@@ -196,20 +208,22 @@ def _query(
     sums: Sequence[str],
 ) -> tuple[str, dict[str, str | int]]:
     source, values = _source(asked, buckets, run)
-    conditions = [columns.also] if columns.also else []
-    joined = columns.needs_keys
-    for name, names in (("provider", asked.providers), ("model", asked.models)):
-        if names:
-            joined = True
-            conditions.append(f"k.{name} IN (SELECT value FROM json_each(:{name}))")  # noqa: S608
-            values[name] = json.dumps(names)
-    if joined:
-        source += f" CROSS JOIN {columns.keys} AS k ON k.key = s.{columns.family.key}"
-    keys = [f"s.{columns.family.key if each == 'key' else each}" for each in by]
+    key = columns.family.key
+    where = "s.bucket >= :low AND s.bucket < :high"
+    if key in asked.kinds:
+        values["kinds"] = asked.kinds[key]
+        where += f" AND s.{key} IN (SELECT value FROM json_each(:kinds))"  # noqa: S608
+    for outcome in ("error", "unknown"):
+        condition = "0"
+        # Of one that no call ever had, nothing need be looked up.
+        if outcome in asked.outcomes:
+            values[outcome] = asked.outcomes[outcome]
+            condition = f"s.{key} IN (SELECT value FROM json_each(:{outcome}))"  # noqa: S608
+        sums = [each.replace(f"{{{outcome}}}", condition) for each in sums]
+    selected = ", ".join([*(f"s.{key if each == 'key' else each}" for each in by), *sums])
     places = ", ".join(map(str, range(1, len(by) + 1)))
     grouped = f" GROUP BY {places} ORDER BY {places}" if by else ""
-    where = " AND ".join(["s.bucket >= :low", "s.bucket < :high", *conditions])
-    return f"SELECT {', '.join([*keys, *sums])} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
+    return f"SELECT {selected} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
 
 
 def _source(asked: Asked, buckets: Buckets, run: Run) -> tuple[str, dict[str, str | int]]:

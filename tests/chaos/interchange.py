@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from persona.client import Ledger
@@ -21,8 +21,11 @@ from persona.identity import event_id
 
 from personad import launch
 from personad.contract import batch as b
+from personad.contract import cost as c
 from personad.contract.admin import Hello, Status
+from personad.contract.asking import Range
 from personad.contract.base import Event, Request
+from personad.contract.budget import BudgetStatus
 from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import, Read
 from personad.contract.paths import Paths
@@ -45,8 +48,14 @@ Path(sys.argv[1]).write_text(peak[1])
 sys.exit(status)
 """
 """Runs a command, and notes its own peak; what `wait4` tells begins with its parent's size."""
-NOT_COMPARED = {"seq", "previous_seq", "first_seq", "last_seq", "next_seq", "recorded_at", "as_of"}
-"""What may differ: places in the log, when it was recorded, and when it was asked."""
+EVER = Range(since="2026-01-01", until="2027-12-31")
+"""All that the ledgers here are about."""
+NOT_COMPARED = {
+    *("seq", "previous_seq", "first_seq", "last_seq", "next_seq", "recorded_at", "as_of"),
+    "projected_nanousd",
+}
+"""What may differ: places in the log, when it was recorded, when it was asked, and what goes by the
+pace until then."""
 
 
 @dataclass
@@ -111,8 +120,12 @@ def questions(client: Ledger) -> Iterator[Request[Any]]:
             yield from (b.BatchShow(batch=each.batch) for each in chosen)
         elif kind is b.BatchList:
             yield b.BatchList(limit=1_000)
+        elif kind is c.CostBreakdown:
+            yield from (c.CostBreakdown(by=by, range=EVER) for by in get_args(c.Dimension))
+        elif kind is BudgetStatus:
+            yield BudgetStatus()
         else:
-            yield kind()
+            yield kind(range=EVER)
 
 
 def comparable(reply: Any) -> Any:

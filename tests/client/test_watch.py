@@ -5,6 +5,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
@@ -25,7 +26,9 @@ from personad.contract.batch import (
     BatchState,
     BatchUsage,
     Cancel,
+    Claim,
     Counts,
+    Eta,
     PersonaGenerating,
     PersonaQueued,
     PersonaRow,
@@ -33,9 +36,10 @@ from personad.contract.batch import (
 )
 from personad.contract.codec import encode
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import EventsFrame, Recorded
+from personad.contract.events import EventsFrame, Read, Recorded
 from personad.contract.nng import Publisher
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress, ProgressFrame
 from personad.contract.quality import GoalCleared
 from personad.contract.settings import ConfigurationError
 
@@ -147,6 +151,22 @@ def test_frames_that_all_arrive_need_no_second_snapshot(history: History) -> Non
         assert mirror.state == history.newest
 
 
+def test_what_is_left_is_judged_anew_while_answers_arrive() -> None:
+    mirror = Mirror(state(5, {1: 1}))
+    before = mirror.state
+    rest = Eta(low=1, expected=2, high=3)
+    later = before.as_of + timedelta(seconds=7)
+
+    assert mirror.take_progress(ProgressFrame(batch=BATCH, tokens={}, as_of=later, eta_ms=rest))
+
+    assert mirror.state.eta_ms == rest
+    assert mirror.state.elapsed_ms == before.elapsed_ms + 7_000
+    assert (mirror.state.seq, mirror.state.personas) == (before.seq, before.personas)
+    older = ProgressFrame(batch=BATCH, tokens={}, as_of=before.as_of, eta_ms=rest)
+    assert not mirror.take_progress(older)
+    assert not mirror.take_progress(ProgressFrame(batch=BATCH, tokens={}, as_of=later))
+
+
 def test_a_frame_changes_the_rows_in_place() -> None:
     mirror = Mirror(state(1, {1: 1, 3: 1}))
     rows = mirror.state.personas
@@ -253,6 +273,29 @@ def test_a_watch_follows_its_batch(watch: Watch, started: Ledger) -> None:
     seen = until_seq(watch, last)
     assert seen.personas == started.ask(BatchShow(batch=BATCH)).personas
     assert [row.status for row in seen.personas] == ["generating", "generating", "pending"]
+
+
+def test_a_watch_hears_what_is_arriving(watch: Watch, started: Ledger) -> None:
+    fence = started.ask(Claim(batch=BATCH, runner="r")).fence
+    one, two = persona_id(BATCH, 1), persona_id(BATCH, 2)
+    before = watch.state
+
+    for tokens in ({one: 10}, {one: 250, two: 7}, {}):
+        started.ask(Progress(batch=BATCH, fence=fence, tokens=tokens))
+        for _ in range(100):
+            if watch.poll():
+                break
+            select.select([watch], [], [], 1)
+        assert watch.tokens == tokens
+    assert watch.state is before
+    assert started.ask(Read(batch=BATCH)).last_seq == before.seq
+
+
+def test_what_a_runner_says_that_lost_its_batch_is_not_published(started: Ledger) -> None:
+    fence = started.ask(Claim(batch=BATCH, runner="r")).fence
+    with pytest.raises(LedgerError) as caught:
+        started.ask(Progress(batch=BATCH, fence=fence + 1, tokens={}))
+    assert caught.value.code == "conflict"
 
 
 def test_a_batch_that_is_not_there_cannot_be_watched(ledger: Ledger, paths: Paths) -> None:

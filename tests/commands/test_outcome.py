@@ -117,10 +117,10 @@ def test_progress_counts_what_there_is() -> None:
 
 def test_what_is_left_is_a_range_only_where_it_is_uncertain() -> None:
     sure = state("running", eta_ms=Eta(low=60_000, expected=60_000, high=60_000))
-    unsure = state("running", eta_ms=Eta(low=60_000, expected=70_000, high=90_000))
+    unsure = state("running", eta_ms=Eta(low=60_000, expected=70_000, high=91_000))
 
-    assert facts(sure)["Left"] == "1m 00s"
-    assert facts(unsure)["Left"] == "1m 00s to 1m 30s"
+    assert facts(sure)["Left"] == "about 1m 00s"
+    assert facts(unsure)["Left"] == "1m 00s to 1m 31s"
 
 
 def test_costs_are_shown_where_there_are_any() -> None:

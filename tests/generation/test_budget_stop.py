@@ -24,6 +24,8 @@ REFUSED = Refused(
     spent_nanousd=9_000_000_000,
     reserved_nanousd=500_000_000,
     limit_nanousd=10_000_000_000,
+    unresolved_nanousd=100_000_000,
+    maximum_nanousd=800_000_000,
 )
 
 
@@ -132,8 +134,8 @@ def test_a_refused_call_pauses_once_what_is_in_flight_is_finished(
     assert len(studio.events("batch-a", "call.started")) == 2
     said = studio.persona("batch", "show", "batch-a").stderr.splitlines()
     assert said == [
-        "the next call could cost more than what is left of the monthly budget of $10.00: "
-        "$9.00 is spent, and $0.50 reserved or unresolved",
+        "the next call may cost $0.80, more than is left of the monthly budget of $10.00: "
+        "$9.00 is spent, $0.60 reserved or unresolved",
         "raise the budget, then go on with `persona generate --resume batch-a`",
     ]
 
@@ -142,7 +144,13 @@ def test_a_budget_below_what_one_call_may_cost_stops_before_the_first(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, replies: list[Any]
 ) -> None:
     studio.record(count=3, concurrency=1)
-    refused = Refused(budget="batch", spent_nanousd=0, reserved_nanousd=0, limit_nanousd=1_000)
+    refused = Refused(
+        budget="batch:batch-a",
+        spent_nanousd=0,
+        reserved_nanousd=0,
+        limit_nanousd=1_000,
+        maximum_nanousd=2_000,
+    )
     replies += [refused] * 3
 
     state = run(studio, monkeypatch)
@@ -152,7 +160,7 @@ def test_a_budget_below_what_one_call_may_cost_stops_before_the_first(
     said = studio.persona("batch", "wait", "batch-a")
     assert said.returncode == 75
     assert said.stderr.splitlines()[0] == (
-        "a single call could cost more than the whole batch budget of $0.000001"
+        "one call may cost $0.000002, more than all of the batch's own budget of $0.000001"
     )
 
 

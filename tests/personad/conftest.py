@@ -88,12 +88,12 @@ class Core:
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that was folded, without what tells how it was cut into commits."""
-        found = {table: self._named(table) for table in (*FOLDED_ALIKE, "anomaly")}
+        found = {table: self.named(table) for table in (*FOLDED_ALIKE, "anomaly")}
         kept = ", ".join(each.name for each in fields(BatchRow) if each.name != "previous_seq")
         found["batch"] = list(self.db.execute(f"SELECT {kept} FROM batch ORDER BY 1"))  # noqa: S608
         return found
 
-    def _named(self, table: str) -> list[tuple[Any, ...]]:
+    def named(self, table: str) -> list[tuple[Any, ...]]:
         """A table's rows with names for their numbers, which depend on who was seen first."""
         columns = [name for _, name, *_ in self.db.pragma("table_info", table)]
         names = {

@@ -24,7 +24,7 @@ from personad.writer import Writer
 
 from .facts import planned
 
-CALL = StartCall(call="c", provider="p", model="m", max_input_tokens=1, max_output_tokens=1)
+CALL = StartCall(call="c", provider="local", model="m", max_input_tokens=1, max_output_tokens=1)
 
 
 class Counter:

@@ -264,7 +264,7 @@ def test_on_a_full_disk_the_old_one_stays_and_nothing_lies_beside_it(
 def test_a_damaged_ledger_makes_no_backup_and_is_named(house: Path) -> None:
     path = house / "L" / "ledger.db"
     fill(path, 2_000)
-    spoil(path, path.stat().st_size // 2, 10 * 4_096)
+    spoil(path, path.stat().st_size * 3 // 4, 10 * 4_096)
     db = open_for_writing(str(path))
     health = Health()
     replies: SimpleQueue[Reply] = SimpleQueue()

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -311,12 +312,77 @@ def test_what_holds_a_batch_up_is_shown_for_as_long_as_it_does(core: Core) -> No
     assert core.show().reason == "user"
 
 
-def test_calls_without_a_price_are_counted_beside_what_is_spent(core: Core) -> None:
-    core.append(*planned(), happened(b.PersonaGenerating))
-    core.append(cost("call-1", None, provider="anthropic", model="nobody-knows"))
+def test_what_has_no_price_is_null_and_never_nothing(core: Core) -> None:
+    core.append(
+        *planned(total=3), happened(b.PersonaGenerating), cost("call-1", None, provider="house")
+    )
+    core.append(
+        happened(b.PersonaValidating),
+        happened(b.PersonaCompleted),
+        happened(b.PersonaGenerating, persona="p2"),
+    )
 
-    shown = core.show()
+    state = core.show()
 
-    assert (shown.cost.spent_nanousd, shown.usage.unpriced_calls) == (0, 1)
-    (line,) = list_batches(core.db, b.BatchList()).batches
-    assert line.unpriced_calls == 1
+    assert [row.cost_nanousd for row in state.personas] == [None, 0, 0]
+    assert (state.usage.unpriced_calls, state.cost.projected_nanousd) == (1, None)
+    (listed,) = list_batches(core.db, b.BatchList()).batches
+    assert listed.cost_nanousd is None
+
+
+def test_what_was_estimated_is_projected_until_one_is_made(core: Core) -> None:
+    first, *queue = planned(total=4)
+    core.append(msgspec.structs.replace(first, estimate_nanousd=9_000), *queue)
+    assert core.show().cost.projected_nanousd == 9_000
+    core.append(happened(b.PersonaGenerating), cost("call-1", 1_500))
+    assert core.show().cost.projected_nanousd == 9_000
+    core.append(happened(b.PersonaValidating), happened(b.PersonaCompleted))
+    assert core.show().cost.projected_nanousd == 6_000
+
+
+def test_answers_that_are_being_looked_at_are_paid_for_already(core: Core) -> None:
+    core.append(*planned(total=4))
+    for number, persona in enumerate(("p1", "p2"), 1):
+        core.append(
+            happened(b.PersonaGenerating, persona=persona),
+            cost(f"call-{number}", 1_500, persona=persona),
+            happened(b.PersonaValidating, persona=persona),
+        )
+    core.append(happened(b.PersonaCompleted))
+
+    assert core.show().cost.projected_nanousd == 6_000
+
+
+def test_a_wait_for_the_next_attempt_counts_into_what_is_left(core: Core) -> None:
+    core.append(*planned(total=2), happened(b.PersonaGenerating), happened(b.PersonaCompleted))
+    core.append(happened(b.PersonaGenerating, persona="p2"))
+    soon = core.show().eta_ms
+    core.append(happened(b.PersonaRetrying, persona="p2", delay_ms=600_000))
+
+    late = core.show().eta_ms
+
+    assert soon is not None
+    assert late is not None
+    assert late.expected > soon.expected + 500_000
+
+
+def test_paused_time_does_not_count_into_what_is_left(core: Core) -> None:
+    core.append(*planned(total=9))
+    for place in range(1, 5):
+        core.append(
+            happened(b.PersonaGenerating, persona=f"p{place}"),
+            happened(b.PersonaCompleted, persona=f"p{place}"),
+        )
+    before = core.show().eta_ms
+    core.append(happened(b.BatchPaused))
+    assert core.show().eta_ms is None
+    core.clock += 3_600
+    later = NOON + timedelta(hours=1)
+    core.append(happened(b.BatchResumed, at=later))
+    core.append(happened(b.PersonaGenerating, persona="p5", at=later))
+
+    after = core.show().eta_ms
+
+    assert before is not None
+    assert after is not None
+    assert after.expected < 2 * before.expected

@@ -1,6 +1,7 @@
 """What a call cost, whatever the order in which one hears of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 from uuid import UUID
@@ -10,9 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personad.contract import batch as b
+from personad.contract import budget
 from personad.contract import cost as c
 from personad.contract.events import Exported, Import
+from personad.log import read
 from personad.projections import batch_costs
+from tests.ledgers import damage_of
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id, happened, planned, started
@@ -162,3 +166,93 @@ def test_a_cost_is_news_of_the_persona_it_was_for(core: Core) -> None:
     core.append(cost())
     changed = core.change()[0].personas
     assert [(each.persona, each.cost_nanousd) for each in changed] == [("p1", 1_500)]
+
+
+def corrected(nanousd: int, call: str = "call-1", **more: Any) -> c.CostCorrected:
+    return c.CostCorrected(
+        id=fresh_id(), at=NOON, call=call, cost_nanousd=nanousd, reason="reconciled", **more
+    )
+
+
+def test_of_several_corrections_the_newest_counts_once(core: Core) -> None:
+    take(core, started(), cost(nanousd=10), corrected(100), corrected(50))
+    assert sums(core) == (50, 0, 0)
+
+
+def test_so_it_does_for_a_call_of_which_nothing_else_came(core: Core) -> None:
+    take(core, started(), call_started(), corrected(100))
+    take(core, corrected(70), corrected(50))
+    assert sums(core) == (50, 0, 0)
+    assert core.show().usage.calls == 1
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_a_call_without_an_answer_counts_at_what_its_greatest_figure_says_in_any_order(
+    open_core: Callable[[], Core], is_started: bool
+) -> None:
+    events = [
+        *([call_started()] if is_started else []),
+        cost(nanousd=100, outcome="unknown", output_tokens=1),
+        cost(nanousd=None, outcome="unknown", output_tokens=3),
+    ]
+    found = set()
+    for order in permutations(events):
+        core = open_core()
+        take(core, started(), *order)
+        found.add(sums(core))
+    assert found == {(0, 0, 9_000 if is_started else 0)}
+
+
+def test_reservations_past_all_measure_are_taken_back_as_they_were_added(core: Core) -> None:
+    calls = ["one", "two", "three"]
+    take(core, *planned(), *(call_started(call, MAX) for call in calls))
+    take(core, *(cost(call, None, outcome="unknown") for call in calls))
+    take(core, *(cost(call, 5, output_tokens=6) for call in calls))
+    assert sums(core) == (15, 0, 0)
+    assert {row[6] for row in core.rows()["cost_quarter"]} == {15}
+
+
+def test_absurd_corrections_are_kept_and_not_counted(core: Core) -> None:
+    take(core, started(), cost("one", 1), cost("two", 2))
+    take(core, corrected(MAX, "one"), corrected(5, "two", input_tokens=MAX))
+    assert sums(core) == (3, 0, 0)
+    assert [row[0] for row in core.db.execute("SELECT seq FROM anomaly")] == [4, 5]
+
+
+def test_so_many_dear_calls_that_a_sum_stops_can_be_corrected_all_at_once(core: Core) -> None:
+    calls = [f"call-{number}" for number in range(1_000)]
+    take(core, started(), *(cost(call, 10**16) for call in calls))
+    take(core, *(corrected(0, call) for call in calls))
+    assert sums(core) == (0, 0, 0)
+
+
+def test_a_call_priced_past_all_measure_is_kept_and_not_counted(core: Core) -> None:
+    prices = budget.Prices(input_nanousd=MAX, output_nanousd=MAX)
+    common: dict[str, Any] = {"provider": "p", "model": "m"}
+    dear = budget.PriceSet(
+        id=fresh_id(), at=NOON, prices=prices, effective_from=NOON - timedelta(days=1), **common
+    )
+    answer = core.append(started(), dear, cost(nanousd=None, input_tokens=10**15, **common))
+    assert (answer.last_seq, answer.anomalies) == (3, 1)
+    assert sums(core) == (0, 0, 0)
+
+
+def test_a_receipt_that_was_taken_back_with_a_repeated_event_is_given_anew(core: Core) -> None:
+    prices = budget.Prices(input_nanousd=3_000_000, output_nanousd=4_000_000)
+    own = budget.PriceSet(
+        id=fresh_id(),
+        at=NOON,
+        provider="p",
+        model="m",
+        prices=prices,
+        effective_from=NOON - timedelta(days=1),
+    )
+    sent_before = cost("call-1", 5)
+    core.append(started(), own, sent_before)
+    # The repeat takes the first try back, and the number of the unit prices with it.
+    core.append(sent_before, cost("call-2", None, provider="p", model="m"))
+    core.append(cost("call-3", None, provider="p", model="m"))
+    told = list(read(core.db))[-2:]
+    assert [each.cost_nanousd for each in told] == [50, 50]
+    assert all(each.receipt and each.receipt["source"] == "price.set" for each in told)
+    assert damage_of(core.path) is None

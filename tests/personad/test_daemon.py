@@ -317,7 +317,9 @@ class TestSpools:
         daemon.append(*planned())
         (daemon.paths.spool_dir / f"0{SUFFIX}").write_bytes(b"nobody's bytes")
         granted = daemon.ask(
-            StartCall(call="c", provider="p", model="m", max_input_tokens=1, max_output_tokens=1)
+            StartCall(
+                call="c", provider="local", model="m", max_input_tokens=1, max_output_tokens=1
+            )
         )
         assert granted.reserved_nanousd == 0  # type: ignore[union-attr]
         status = daemon.ask(Status())

@@ -11,8 +11,9 @@ import pytest
 
 import personad
 from personad.changes import CHANGES
-from personad.contract.admin import Backup, Hello, Status, Stop
+from personad.contract.admin import Backup, Hello, Rebuild, Retention, Status, Stop
 from personad.contract.codec import reply_codec
+from personad.contract.progress import Progress
 from personad.contract.schema import EVENTS, FRAMES, REQUESTS, json_schema, replies, tag
 from personad.questions import ANSWERS
 
@@ -28,6 +29,7 @@ CORE = (
     "projections",
     "store",
     "leases",
+    "granting",
     "changes",
     "questions",
 )
@@ -83,12 +85,20 @@ def test_a_command_loads_nothing_that_only_the_daemon_or_a_runner_needs(module: 
     assert not loaded_by(module.removesuffix(".__init__")) & {"apsw", "numpy", "anyio", "asyncio"}
 
 
+def test_a_daemon_starts_without_numpy() -> None:
+    assert "numpy" not in loaded_by("personad.daemon")
+
+
 def test_the_contract_package_itself_loads_nothing() -> None:
     assert "msgspec" not in loaded_by("personad.contract")
 
 
 def test_every_request_is_answered_by_one_room() -> None:
-    rooms = [set(CHANGES), set(ANSWERS), {Hello, Status, Stop, Backup}]
+    rooms = [
+        set(CHANGES),
+        set(ANSWERS),
+        {Hello, Status, Stop, Backup, Rebuild, Retention, Progress},
+    ]
     assert set().union(*rooms) == set(REQUESTS)
     assert sum(map(len, rooms)) == len(REQUESTS)
 

@@ -2,6 +2,8 @@
 
 import random
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,20 @@ import pytest
 
 from bench.history import Shape, history
 from personad import rebuild
-from personad.contract.batch import BatchList
+from personad.contract.batch import BatchList, PersonaFailed, PersonaGenerating
 from personad.contract.errors import LedgerError
+from personad.kinds import microseconds
 from personad.projections import PROJECTIONS
 from personad.rebuild import adopt, chosen
 from personad.refold import refold, to_the_end
 from personad.store import open_for_reading
-from personad.tidy import all_at_once
+from personad.tidy import Tidier, all_at_once
+from tests.chaos.vitals import retried
 from tests.ledgers import UTC, damage_of
 
 from .conftest import Core, Running
-from .facts import NOON
+from .facts import NOON, cost, happened, planned, queued, started
+from .test_retention import keep
 
 EVENTS = list(history(Shape(3_000, 5, NOON)))
 SPOILT = (
@@ -73,6 +78,61 @@ def test_one_alone_leaves_the_others_as_they_are(core: Core, name: str) -> None:
     fill(core, EVENTS[:1_000])
     rebuilt(core, name, meanwhile=EVENTS[1_000:1_500])
     assert damage_of(core.path) is None
+
+
+def test_what_fits_nowhere_and_comes_meanwhile_is_told_of_no_less(core: Core) -> None:
+    core.append(*planned())
+    rebuilt(core, meanwhile=[cost("one", 1), cost("two", 2**63 - 1)])
+    assert damage_of(core.path) is None
+
+
+def test_a_day_that_is_being_added_up_meanwhile_is_not_taken_for_fresh(core: Core) -> None:
+    core.append(*planned(), cost(at=NOON - timedelta(days=3)))
+    core.db.execute("UPDATE cost_quarter SET calls = 7")
+    steps = 0
+
+    def between(work: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        # It has just added up the costs of the day, out of the spoilt quarter-hours.
+        if steps == 6:
+            rebuilt(core)
+        return work(core.book)
+
+    tidier = Tidier(between)
+    core.book.touched.clear()
+    tidier.tidy(core.now)
+    assert steps > 6
+    assert damage_of(core.path) is None
+    tidier.tidy(core.now)
+    tidier.tidy(core.now)
+    assert damage_of(core.path) is None
+    assert not core.book.stale["day"]
+
+
+def test_what_an_old_batch_takes_in_meanwhile_counts_once(core: Core) -> None:
+    long_ago = NOON - timedelta(days=30)
+    core.append(started(total=1, at=long_ago), queued("p1", 1), cost("one", 10, at=long_ago))
+    core.append(cost("two", 10), happened(PersonaGenerating))
+    keep(core)
+    rebuilt(core, meanwhile=[cost("three", 5), happened(PersonaFailed)])
+    core.append(cost("four", 1))
+    assert core.named("persona_cost") == [(("batch-a",), "p1", 4, 26)]
+    assert core.show().counts.failed == 1
+    assert core.show().cost.spent_nanousd == 26
+    assert damage_of(core.path) is None
+
+
+def test_sums_of_days_of_which_nothing_is_left_go_as_well(core: Core) -> None:
+    core.append(*planned(), cost(at=NOON - timedelta(days=3)))
+    spurious = "INSERT INTO cost_quarter SELECT bucket - 960, dim, 1, 0, 0, 0, 5, 0, 0, 0, 0"
+    core.db.execute(f"{spurious} FROM cost_quarter")
+    core.book.touch([microseconds(NOON) // 900_000_000 - 960 - 288])
+    all_at_once(core.book)
+    rebuilt(core)
+    all_at_once(core.book)
+    assert damage_of(core.path) is None
+    assert core.db.execute("SELECT count(*) FROM cost_day").get == 1
 
 
 def test_it_can_be_done_again_and_again(core: Core) -> None:
@@ -168,3 +228,22 @@ class TestDaemon:
             assert daemon.command("verify").returncode == 0
         assert daemon.command("rebuild").returncode == 0
         assert daemon.command("verify").returncode == 0
+
+    def test_what_killed_ones_left_is_cleared_away_when_a_daemon_starts(
+        self, daemon: Running, sqlite: Callable[[Path], apsw.Connection]
+    ) -> None:
+        daemon.append(*EVENTS[:100])
+        daemon.stop()
+        left = daemon.paths.data_dir / ".refold-999999999.db"
+        left.write_bytes(b"half a database")
+        database = sqlite(daemon.paths.database)
+        database.execute("CREATE TABLE persona__new (x INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO persona__new SELECT seq FROM event")
+
+        def cleared() -> None:
+            if database.execute("SELECT 1 FROM sqlite_schema WHERE name GLOB '*__*'").fetchone():
+                raise LedgerError("unavailable", "not yet")
+
+        daemon.start()
+        retried(cleared)
+        assert not left.exists()

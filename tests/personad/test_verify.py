@@ -55,6 +55,11 @@ def test_a_sound_ledger_is_found_sound_before_and_after_tidying(core: Core) -> N
         ("UPDATE score_day SET total = total - 1", "score_day"),
         ("UPDATE cost_hour SET calls = calls + 1", "cost_hour"),
         ("DELETE FROM call WHERE seq = (SELECT max(seq) FROM call)", "call"),
+        (
+            "INSERT INTO cost_day "
+            "SELECT bucket - 900, dim, 1, 0, 0, 0, 5, 0, 0, 0, 0 FROM cost_day",
+            "cost_day",
+        ),
         ("DELETE FROM sketch_day", "sketch_day"),
         ("UPDATE sketch_quarter SET data = x'0100'", "sketch_quarter"),
         ("INSERT INTO anomaly SELECT min(seq), 'no' FROM event", "anomaly"),

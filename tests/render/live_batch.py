@@ -18,6 +18,7 @@ from personad.contract.batch import (
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BUSY = ErrorInfo(kind="server_error", message="503: the model is overloaded, try again later")
+LIMITED = ErrorInfo(kind="rate_limit", message="429: 50,000 input tokens per minute")
 SILENT = ErrorInfo(kind="timeout", message="no answer within 120 s")
 
 
@@ -124,4 +125,60 @@ def stages() -> dict[str, BatchState]:
         "partial": batch("partial", [*done, row(7, "failed")], eta_ms=None),
         "failed": batch("failed", [row(1, "failed")], quality=None, eta_ms=None),
         "cancelled": batch("cancelled", [*done, row(7)], reason="user", eta_ms=None),
+    }
+
+
+def arriving() -> dict[str, int]:
+    """Tokens of the personas that are being generated in `mixed`, as they stream."""
+    rows = mixed()
+    return {rows[7].persona: 1, rows[8].persona: 1_234, rows[0].persona: 900}
+
+
+def money(spent: int, *, budget: int | None = 2_000, **changes: int | None) -> BatchCost:
+    """In thousandths of a dollar."""
+    told = {"reserved": 0, "unresolved": 0, "projected": 2_300, **changes}
+    return BatchCost(
+        spent_nanousd=spent * 1_000_000,
+        budget_nanousd=None if budget is None else budget * 1_000_000,
+        **{
+            f"{name}_nanousd": None if amount is None else amount * 1_000_000
+            for name, amount in told.items()
+        },
+    )
+
+
+def scenes() -> dict[str, BatchState]:
+    """A running batch in trouble, by the trouble's name."""
+    limited = [
+        row(n, "retrying", error=LIMITED, retry_at=NOON + timedelta(seconds=40 * n))
+        for n in range(1, 4)
+    ]
+    nameless = [replace(r, cost_nanousd=None) if r.attempts else r for r in mixed()]
+    usage = batch("running", []).usage
+    return {
+        "limited": batch("running", [*limited, row(4, "completed"), row(5)], eta_ms=None),
+        "near-budget": batch("running", mixed(), cost=money(1_500, reserved=120)),
+        "over-budget": batch(
+            "paused",
+            stages()["paused"].personas,
+            reason="budget",
+            eta_ms=None,
+            cost=money(1_950, unresolved=60, projected=4_700),
+        ),
+        "no-budget": batch("running", mixed(), cost=money(25, budget=None, projected=50)),
+        "unpriced": batch(
+            "running",
+            nameless,
+            provider="openai",
+            model="my-own-model",
+            cost=money(0, projected=None),
+            usage=replace(usage, unpriced_calls=7),
+        ),
+        "partly-unpriced": batch(
+            "running",
+            mixed(),
+            cost=money(12, projected=None),
+            usage=replace(usage, unpriced_calls=2),
+        ),
+        "asleep": batch("running", mixed(), slept_ms=5_400_000),
     }

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from personad.contract.batch import BatchStatus, Eta, PersonaStatus
 
-from .live_batch import BUSY, NOON, batch, mixed, row, stages
+from .live_batch import BUSY, NOON, arriving, batch, mixed, money, row, scenes, stages
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-WIDTHS = (40, 80, 120, 200)
+WIDTHS = (40, 80, 120, 250)
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +36,13 @@ def text(state: object, at: Look) -> str:
     return "\n".join(each.plain for each in frame(state, at))
 
 
-@pytest.mark.parametrize("stage", get_args(BatchStatus))
+@pytest.mark.parametrize("stage", [*get_args(BatchStatus), *scenes()])
 def test_a_batch_looks_as_written_down(stage: str) -> None:
-    state = stages()[stage]
-    keys = "owning" if stage in ("queued", "running", "pausing", "paused") else "none"
+    state = (stages() | scenes())[stage]
+    keys = "owning" if state.status in ("queued", "running", "pausing", "paused") else "none"
     drawn = "".join(
-        f"{f' {width} ':=^{width}}\n{text(state, look(width, keys=keys))}\n" for width in WIDTHS
+        f"{f' {width} ':=^{width}}\n{text(state, look(width, keys=keys, tokens=arriving()))}\n"
+        for width in WIDTHS
     )
     path = SNAPSHOTS / f"live-{stage}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
@@ -199,6 +200,58 @@ def test_a_budget_that_is_used_up_leaves_less_than_nothing() -> None:
     assert "Projected –" in shown
     assert "Remaining -$0.10" in shown
     assert "In flight $0.15   Unresolved $0.05" in shown
+
+
+@pytest.mark.parametrize(
+    ("spent", "style", "told"),
+    [(1_599, "", "$2.00   "), (1_600, "yellow", "(80% used)"), (2_000, "red", "(100% used)")],
+)
+def test_a_budget_is_coloured_from_eighty_percent_on(spent: int, style: str, told: str) -> None:
+    state = batch("running", mixed(), cost=money(spent))
+
+    (line,) = [each for each in frame(state, look(200)) if "Budget" in each.plain]
+
+    assert told in line.plain
+    styles = {
+        line.plain[span.start : span.end]: str(span.style)
+        for span in line.spans
+        if "used" in line.plain[span.start : span.end]
+        or line.plain[: span.start].endswith("Remaining ")
+    }
+    assert set(styles.values()) == ({style} if style else set())
+
+
+def test_what_is_reserved_counts_against_the_budget() -> None:
+    state = batch("running", mixed(), cost=money(1_000, reserved=500, unresolved=400))
+
+    assert "(95% used)" in text(state, look(200))
+
+
+def test_an_unknown_price_is_said_and_never_nothing() -> None:
+    shown = text(scenes()["unpriced"], look(120))
+
+    assert "Spent unpriced" in shown
+    assert "Remaining unpriced" in shown
+    assert "$0.00" not in shown
+    assert "unpriced" in compact_line(scenes()["unpriced"], look(120)).plain
+    assert "Spent $0.012 + unpriced" in text(scenes()["partly-unpriced"], look(120))
+
+
+def test_a_row_held_by_a_rate_limit_says_until_when() -> None:
+    shown = text(scenes()["limited"], look(120))
+
+    assert "rate limit until 12:00:40, in 40s: 429" in shown
+    assert "rate limit until 12:02:00, in 2m 00s" in shown
+    later = text(scenes()["limited"], look(120, now=NOON + timedelta(seconds=41)))
+    assert "again now: rate_limit" in later
+
+
+def test_tokens_are_shown_while_they_stream_and_only_then() -> None:
+    shown = text(batch("running", mixed()), look(120, tokens=arriving()))
+
+    assert "1 token so far" in shown
+    assert "1,234 tokens so far" in shown
+    assert "900" not in shown
 
 
 def test_costs_stay_in_their_column() -> None:

@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 
 from persona import standstill
-from persona.app import App, Stopped, pass_app
+from persona.app import App, Stopped, pass_app, yes_option
 from persona.going_on import go_on, let_go_on, or_paused, standby, start
 from persona.outcome import exit_status
 from persona.quantities import Dollars, Seconds
@@ -70,6 +70,7 @@ class Options(Struct, frozen=True, kw_only=True):
     dry_run: bool
     show_prompts: bool
     as_json: bool
+    yes: bool
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -128,6 +129,7 @@ class Options(Struct, frozen=True, kw_only=True):
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and make no call.")
 @click.option("--show-prompts", is_flag=True, help="With --dry-run: all that would be sent.")
 @click.option("--json", "as_json", is_flag=True, help="One document at the end, as `batch show`.")
+@yes_option
 @pass_app
 def command(app: App, /, **given: object) -> int:
     """Make personas from research data.
@@ -138,6 +140,7 @@ def command(app: App, /, **given: object) -> int:
     import msgspec
 
     from persona.choosing import note_what_is_odd
+    from persona.estimating import dry_run, estimated, is_agreed
 
     options = msgspec.convert(given, Options)
     if options.resume is not None:
@@ -151,10 +154,17 @@ def command(app: App, /, **given: object) -> int:
     note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
         plan = _plan(app, options)
-        return _dry_run(app, options, plan, _describe(app, options, plan))
+        started, shown = _describe(app, options, plan), options.show_prompts
+        dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json)
+        return 0
     with standby(app, tied=_is_tied(app, options)) as runner:
         plan = _plan(app, options)
         started = _describe(app, options, plan)
+        expected = estimated(app, plan, started)
+        if expected is not None:
+            if not is_agreed(app, expected, yes=options.yes):
+                return 1
+            started = msgspec.structs.replace(started, estimate_nanousd=expected.expected_nanousd)
 
         def record_and_run() -> int:
             if options.checkpoint is not None:
@@ -287,13 +297,6 @@ def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
     )
 
 
-def _dry_run(app: App, options: Options, plan: "Plan", started: "BatchStarted") -> int:
-    from persona.render.plan import dry_run
-
-    click.echo(dry_run(plan, started, show_prompts=options.show_prompts, as_json=options.as_json))
-    return 0
-
-
 def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
     """Takes the output folder, then puts the batch and its queue into the ledger.
 
@@ -340,7 +343,6 @@ def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
         go_on(app, paused)
 
     mode = "quiet" if options.as_json else options.mode or app.settings.generate.progress.mode
-    # A live view shows the budget all the time, and no line may come between.
     with ExitStack() as closing:
         seen = batch if app.errors.is_terminal else closing.enter_context(Warned(app, batch))
         left = follow(

@@ -14,6 +14,9 @@ REPAIRED_BYTES_MAX = 32 << 10
 """A longer answer is not sent back to be put right."""
 
 
+_REQUEST_ID_MAX = 200
+
+
 def prompt_of(started: BatchStarted, segment: Segment, language: str) -> Prompt:
     """One segment's prompt, cut to the context of the batch's model."""
     limit = input_limit(started.provider, started.model, started.base_url)
@@ -49,3 +52,7 @@ def repair(
     if limit is not None and prompt.tokens + estimate_tokens(answer) > limit:
         return None
     return Repair(answer, clean_line(error.message, 300))
+
+
+def request_id(given: str | None) -> str | None:
+    return clean_line(given or "")[:_REQUEST_ID_MAX] or None

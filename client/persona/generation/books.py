@@ -24,6 +24,7 @@ from personad.contract.base import Request
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Fence
 from personad.contract.paths import Paths
+from personad.contract.progress import Progress
 
 LINES = 4
 RETRY_S = 1.0
@@ -45,17 +46,20 @@ class BudgetRefused(Exception):
     """No call may be made any more: it could cost more than a budget has left."""
 
     def __init__(self, refused: c.Refused) -> None:
-        spent, reserved = money(refused.spent_nanousd), money(refused.reserved_nanousd)
-        limit = money(refused.limit_nanousd)
-        if not refused.spent_nanousd and not refused.reserved_nanousd:
-            super().__init__(
-                f"a single call could cost more than the whole {refused.budget} budget of {limit}"
-            )
+        limit, held = refused.limit_nanousd, refused.reserved_nanousd + refused.unresolved_nanousd
+        scope = "batch's own" if refused.budget.startswith("batch:") else refused.budget
+        budget = f"the {scope} budget of {money(limit)}"
+        if refused.maximum_nanousd is None:
+            said = f"nobody knows what a call costs, so {budget} can't hold"
+        elif refused.maximum_nanousd > limit:
+            said = f"one call may cost {money(refused.maximum_nanousd)}, more than all of {budget}"
         else:
-            super().__init__(
-                f"the next call could cost more than what is left of the {refused.budget} budget "
-                f"of {limit}: {spent} is spent, and {reserved} reserved or unresolved"
+            said = (
+                f"the next call may cost {money(refused.maximum_nanousd)}, more than is left of "
+                f"{budget}: {money(refused.spent_nanousd)} is spent"
             )
+            said += f", {money(held)} reserved or unresolved" if held else ""
+        super().__init__(said)
 
 
 async def _nobody_hears(_: bool) -> None:
@@ -220,6 +224,14 @@ class Books:
                 _recorded(line, [*begins, not_sent(call.call, "stopped")], None)
                 raise
         return reply
+
+    async def tell(self, tokens: dict[str, int]) -> None:
+        """Says how many tokens have come, by persona: a hint, asked once.
+
+        Raises LedgerError.
+        """
+        request = Progress(batch=self._batch, fence=self._fence, tokens=tokens)
+        await self.ask(request, patience_s=0)
 
     async def settle(self) -> None:
         """Waits until nothing of this runner's is in a spool.

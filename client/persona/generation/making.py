@@ -50,7 +50,6 @@ from personad.contract.base import ErrorInfo
 from personad.contract.events import AnyEvent
 
 CALL_TIMEOUT_MS = 120_000
-_REQUEST_ID_MAX = 200
 _NAME_MAX = 200
 """How much of a name the ledger keeps; the document has all of it."""
 
@@ -76,7 +75,8 @@ class Shop(Struct, frozen=True, kw_only=True):
     """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
     without_secrets: Callable[[str], str]
     on_tokens: Callable[[int, int], None] | None = None
-    """Told, as an answer arrives, the persona's place and about how many tokens have come."""
+    """Told, as an answer arrives, the persona's place and about how many tokens have come; 0 once
+    nothing more comes."""
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -254,7 +254,7 @@ async def _answer(shop: Shop, call: str, request: GenerationRequest) -> Response
             refused=told is not None and not told.maybe_paid,
             duration_ms=_since(began),
             operation=asking.operation(request.repair),
-            request_id=_request_id(told.request_id) if told is not None else None,
+            request_id=asking.request_id(told.request_id) if told is not None else None,
         )
         await _record_anyway(shop, request.index, unanswered)
         raise
@@ -287,11 +287,10 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
             return await shop.provider.generate(request, told)
     except TimeoutError:
         raise ProviderError("timeout", f"no answer within {request.timeout_s:g} s") from None
+    finally:
+        if told is not None:
+            told(0)
     raise Slept
-
-
-def _request_id(given: str | None) -> str | None:
-    return clean_line(given or "")[:_REQUEST_ID_MAX] or None
 
 
 def _saved(request: GenerationRequest, call: str, response: Response, duration_ms: int) -> Saved:
@@ -310,7 +309,7 @@ def _saved(request: GenerationRequest, call: str, response: Response, duration_m
             estimated=usage.estimated,
         ),
         duration_ms=duration_ms,
-        request_id=_request_id(response.request_id),
+        request_id=asking.request_id(response.request_id),
         ending=response.ending,
         operation=asking.operation(request.repair),
         prompt_digest=request.prompt.digest,

@@ -40,6 +40,7 @@ from persona.generation.providers.keys import file_keys
 from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
+from persona.generation.telling import Arriving, tell
 from persona.generation.terms import EVENTS, in_force
 from personad.contract import batch as b
 from personad.contract.errors import LedgerError
@@ -47,13 +48,11 @@ from personad.contract.events import Read
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
-PAUSE_S = 10.0
-"""How long a pause is asked for while the ledger is away."""
+PAUSE_S = 10.0  # How long a pause is asked for while the ledger is away.
 _NO = frozenset({"0", "false", "no", "off"})
 
 THREADS = 4
 GC_AFTER = 20_000
-"""New objects that are still there; cycles are few here."""
 
 logger = logging.getLogger("persona.runner")
 
@@ -73,7 +72,7 @@ class Runner:
         self.standing = Standing()
         self.keeper = self._keeper()
         self.gate: Gate | None = None
-        """Where calls wait, once there is a provider to be called."""
+        self.arriving = Arriving(batch)
         self.stopped_by: str | None = None
         """Why this run can't go on, where it is its own trouble."""
 
@@ -108,6 +107,7 @@ class Runner:
                 watching.start_soon(steering.mind_sleep, self._slept)
                 if self.keeper is not None:
                     watching.start_soon(self.keeper.keep)
+                watching.start_soon(tell, self.books, self.arriving)
                 if self.tied:
                     watching.start_soon(steering.mind_the_starter, sys.stdin.fileno(), self._pause)
                 await self._work(watching)
@@ -190,6 +190,7 @@ class Runner:
             gate=self.gate,
             rest=self.standing.rest,
             without_secrets=partial(without_secrets, environ=_secrets()),
+            on_tokens=self.arriving.hear,
         )
 
     async def _make_all(self, shop: Shop, plan: Plan) -> None:

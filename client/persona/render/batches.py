@@ -5,31 +5,15 @@ from personad.contract.batch import (
     BatchState,
     BatchStatus,
     BatchSummary,
+    Eta,
     PersonaRow,
 )
 
 from . import values
-from .tables import (
-    COUNT,
-    DURATION,
-    MONEY,
-    SCORE,
-    TEXT,
-    WHEN,
-    Column,
-    Fact,
-    Facts,
-    Kind,
-    Table,
-    View,
-)
+from .tables import COUNT, DURATION, SCORE, SPENT, TEXT, WHEN, Column, Fact, Facts, Table, View
 
-UNPRICED = -1
-"""In place of a cost that nobody knows."""
-COST = Kind(
-    lambda nanousd: "unpriced" if nanousd == UNPRICED else MONEY.shown(nanousd),
-    lambda nanousd: "" if nanousd == UNPRICED else MONEY.written(nanousd),
-)
+_RANGE_FROM = 1.5
+"""An estimate is a range where its high end is more than so many times its low one."""
 
 STATUS_STYLES: dict[str, str] = {
     "queued": "dim",
@@ -58,11 +42,7 @@ LIST_COLUMNS: tuple[Column[BatchSummary], ...] = (
     Column("Completed", lambda row: row.completed, COUNT),
     Column("Failed", lambda row: row.failed, COUNT),
     Column("Started", lambda row: row.started_at, WHEN),
-    Column(
-        "Cost",
-        lambda row: row.cost_nanousd or (UNPRICED if row.unpriced_calls else 0),
-        COST,
-    ),
+    Column("Cost", lambda row: (row.cost_nanousd or 0, row.cost_nanousd is None), SPENT),
 )
 
 PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
@@ -73,15 +53,9 @@ PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
     Column("Attempts", lambda row: row.attempts, COUNT),
     Column("Time", lambda row: row.duration_ms, DURATION),
     Column("Quality", lambda row: row.quality, SCORE),
-    Column("Cost", lambda row: row.cost_nanousd, MONEY),
+    Column("Cost", lambda row: (row.cost_nanousd or 0, row.cost_nanousd is None), SPENT),
     Column("Error", lambda row: _error(row)),
 )
-
-
-_UNPRICED_COST: Column[PersonaRow] = Column(
-    "Cost", lambda row: row.cost_nanousd or (UNPRICED if row.attempts else 0), COST
-)
-"""Where a model's price is not known: whoever was asked for cost something."""
 
 
 def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) -> View:
@@ -91,10 +65,7 @@ def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) ->
 
 
 def batch_show(state: BatchState) -> View:
-    columns = PERSONA_COLUMNS
-    if state.usage.unpriced_calls:
-        columns = tuple(_UNPRICED_COST if each.title == "Cost" else each for each in columns)
-    return (Facts(tuple(_facts(state))), Table(columns, state.personas))
+    return (Facts(tuple(_facts(state))), Table(PERSONA_COLUMNS, state.personas))
 
 
 def progress(state: BatchState) -> str:
@@ -131,7 +102,8 @@ def _facts(state: BatchState) -> list[Fact]:
         ("Asleep", values.duration(state.slept_ms) if state.slept_ms else None),
         ("Left", _eta(state)),
         ("Quality", None if state.quality is None else values.score(state.quality)),
-        ("Cost", values.cost(cost.spent_nanousd, state.usage.unpriced_calls)),
+        ("Cost", values.spent(cost.spent_nanousd, state.usage.unpriced_calls)),
+        ("Unpriced", _unpriced(state.usage.unpriced_calls)),
         ("Reserved", values.money(cost.reserved_nanousd) if cost.reserved_nanousd else None),
         ("Unresolved", values.money(cost.unresolved_nanousd) if cost.unresolved_nanousd else None),
         ("Projected", _money(cost.projected_nanousd)),
@@ -147,12 +119,24 @@ def _facts(state: BatchState) -> list[Fact]:
 def _eta(state: BatchState) -> str | None:
     if state.eta_ms is None:
         return None
-    low, high = values.duration(state.eta_ms.low), values.duration(state.eta_ms.high)
-    return low if low == high else f"{low} to {high}"
+    if not is_uncertain(state.eta_ms):
+        return f"about {values.duration(state.eta_ms.expected)}"
+    return f"{values.duration(state.eta_ms.low)} to {values.duration(state.eta_ms.high)}"
+
+
+def is_uncertain(eta: Eta) -> bool:
+    """Whether it is shown as a range."""
+    return eta.high > _RANGE_FROM * eta.low
 
 
 def _money(nanousd: int | None) -> str | None:
     return None if nanousd is None else values.money(nanousd)
+
+
+def _unpriced(calls: int) -> str | None:
+    if not calls:
+        return None
+    return f"{values.plural(calls, 'call')} of a model whose price nobody knows"
 
 
 def _error(row: PersonaRow) -> str | None:

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from persona.outcome import in_flight
-from personad.contract.batch import OPEN, BatchState, Eta
+from personad.contract.batch import OPEN, BatchCost, BatchState, Eta
 
 from . import values
-from .batches import STATUS_STYLES
+from .batches import STATUS_STYLES, is_uncertain
 from .live_look import Look, fitted, line, ms_between, packed, shortened, ticking
 from .live_rows import Columns, Window, columns_of, heading, row_lines, window
 
@@ -22,8 +22,8 @@ _ROWS_LEAST = 4
 _BESIDE = 76
 """Cells of a screen on which the figures stand beside the bar."""
 _TIME_CELLS, _LEFT_CELLS = 7, 21
-_RANGE_FROM = 1.5
-"""An ETA is shown as a range when its high end is more than so many times its low one."""
+_BUDGET_STYLES = ((100, "red"), (80, "yellow"))
+"""From which percentage of a budget on its figures are coloured."""
 
 
 def detailed(state: BatchState, look: Look) -> RenderableType:
@@ -186,36 +186,50 @@ def left_text(state: BatchState, look: Look) -> str:
     if not eta.high:
         # It takes longer than was thought, and nothing has come that would tell how long.
         return ""
-    if eta.high > _RANGE_FROM * eta.low:
+    if is_uncertain(eta):
         low, high = ticking(eta.low), ticking(eta.high + 999)
         return f"{low} to {high} left" if eta.low >= 1_000 else f"up to {high} left"
     return f"about {ticking(eta.expected + 999)} left"
 
 
 def _money(state: BatchState, look: Look) -> list[Text]:
-    cost = state.cost
-    made = state.counts.completed
-    committed = cost.spent_nanousd + cost.reserved_nanousd + cost.unresolved_nanousd
-    left = None if cost.budget_nanousd is None else cost.budget_nanousd - committed
-    figures: list[tuple[str, int | None, str]] = [
-        ("Spent", cost.spent_nanousd, ""),
-        ("Per persona", cost.spent_nanousd // made if made else None, ""),
-        *([("Projected", cost.projected_nanousd, "")] if state.status in OPEN else []),
-        ("Budget", cost.budget_nanousd, ""),
-        ("Remaining", left, "red" if left is not None and left <= 0 else ""),
+    cost, unpriced = state.cost, state.usage.unpriced_calls
+    made, budget = state.counts.completed, cost.budget_nanousd
+    each = cost.spent_nanousd // made if made and not unpriced else None
+    spent = values.spent(cost.spent_nanousd, unpriced)
+    figures: list[tuple[str, str, str]] = [
+        ("Spent", spent, "yellow" if unpriced else ""),
+        ("Per persona", _or_nothing(each), ""),
     ]
-    if cost.reserved_nanousd:
-        figures.append(("In flight", cost.reserved_nanousd, ""))
-    if cost.unresolved_nanousd:
-        figures.append(("Unresolved", cost.unresolved_nanousd, "yellow"))
-    parts = [
-        line(
-            (f"{label} ", "dim"),
-            (values.NOTHING if value is None else values.money(value), style),
+    if state.status in OPEN:
+        is_over = budget is not None and (cost.projected_nanousd or 0) > budget
+        figures.append(
+            ("Projected", _or_nothing(cost.projected_nanousd), "yellow" if is_over else "")
         )
-        for label, value, style in figures
-    ]
+    figures += _budget(cost, is_unpriced=unpriced > 0)
+    if cost.reserved_nanousd:
+        figures.append(("In flight", values.money(cost.reserved_nanousd), ""))
+    if cost.unresolved_nanousd:
+        figures.append(("Unresolved", values.money(cost.unresolved_nanousd), "yellow"))
+    parts = [line((f"{label} ", "dim"), (text, style)) for label, text, style in figures]
     return packed(parts, look.width, 3 if look.width >= 60 else 2)
+
+
+def _budget(cost: BatchCost, *, is_unpriced: bool) -> list[tuple[str, str, str]]:
+    """The limit and what is left of it; what nobody knows the price of may be more than that."""
+    limit = cost.budget_nanousd
+    if limit is None:
+        return [("Budget", values.NOTHING, ""), ("Remaining", values.NOTHING, "")]
+    committed = cost.spent_nanousd + cost.reserved_nanousd + cost.unresolved_nanousd
+    used = committed * 100 // limit if limit else 100
+    style = next((style for percent, style in _BUDGET_STYLES if used >= percent), "")
+    left = values.UNPRICED if is_unpriced else values.money(limit - committed)
+    share = f" ({used}% used)" if style else ""
+    return [("Budget", values.money(limit) + share, style), ("Remaining", left, style)]
+
+
+def _or_nothing(nanousd: int | None) -> str:
+    return values.NOTHING if nanousd is None else values.money(nanousd)
 
 
 def _below(state: BatchState, look: Look) -> list[Text]:
@@ -264,7 +278,7 @@ def compact_line(state: BatchState, look: Look) -> Text:
         f"{state.counts.failed} failed" if state.counts.failed else "",
         elapsed(state, look),
         left_text(state, look),
-        values.money(state.cost.spent_nanousd),
+        values.spent(state.cost.spent_nanousd, state.usage.unpriced_calls),
     ]
     if look.is_asking:
         told = ["cancel this batch for good? y or n"]

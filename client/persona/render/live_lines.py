@@ -110,7 +110,7 @@ def _told(row: PersonaRow) -> str:
         f"completed  {who}  {values.clean(row.name or '')}".rstrip(),
         values.duration(row.duration_ms or 0),
         f"quality {values.score(row.quality)}" if row.quality is not None else "",
-        values.money(row.cost_nanousd),
+        values.UNPRICED if row.cost_nanousd is None else values.money(row.cost_nanousd),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -129,7 +129,7 @@ def result_line(state: BatchState, cwd: str) -> str:
     parts = [
         f"{stands}{made}{failed}",
         values.duration(state.elapsed_ms),
-        values.money(state.cost.spent_nanousd),
+        values.spent(state.cost.spent_nanousd, state.usage.unpriced_calls),
         quality,
         values.clean(_near(state.output, cwd)) if counts.completed else "",
     ]

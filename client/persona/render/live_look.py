@@ -1,6 +1,6 @@
 """What the parts of a live view share: its circumstances, and text that fits into its place."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -22,6 +22,8 @@ class Look(Struct, frozen=True, kw_only=True):
     height: int
     """Lines, at most."""
     now: datetime
+    tokens: Mapping[str, int] = {}
+    """About how many tokens of its answer have come, by persona that is being answered."""
     top: int | None = None
     """The first row to show; None follows what is being made."""
     plain: bool = False

@@ -115,7 +115,7 @@ def _one_line(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
     """With its reason below, where there is no room for that beside."""
     style = STATUS_STYLES[row.status]
     faint = "dim" if row.status == "pending" else ""
-    name, reason = values.clean(row.name or ""), _reason(row, look)
+    name, reason = _name(row, look), _reason(row, look)
     beside = reason if reason and columns.rest >= _REASON_BESIDE else name
     drawn = line(
         (fitted(str(row.index), columns.number, right=True) + _GAP, "dim"),
@@ -180,7 +180,7 @@ def _stacked(row: PersonaRow, columns: Columns, look: Look) -> list[Text]:
     faint = "dim" if row.status == "pending" else ""
     status = row.status
     room = look.width - columns.number - 2 - len(status)
-    name = values.clean(row.name or "") or values.NOTHING
+    name = _name(row, look) or values.NOTHING
     lines = [
         line(
             (fitted(str(row.index), columns.number, right=True) + " ", "dim"),
@@ -223,9 +223,20 @@ def _reason(row: PersonaRow, look: Look) -> str:
     if row.status == "retrying" and row.retry_at is not None:
         left = ms_between(look.now, row.retry_at)
         until = f"{row.retry_at.astimezone():%H:%M:%S}"
+        if row.error.kind == "rate_limit" and left:
+            said = values.clean(row.error.message)
+            return f"rate limit until {until}, in {ticking(left + 999)}: {said}"
         again = f"again in {ticking(left + 999)}, at {until}" if left else "again now"
         return f"{again}: {why} (attempt {row.attempts})"
     return f"{why} (after {tries})"
+
+
+def _name(row: PersonaRow, look: Look) -> str:
+    """The persona's name; while it has none, how much of its answer has come."""
+    if row.name:
+        return values.clean(row.name)
+    tokens = look.tokens.get(row.persona) if row.status == "generating" else None
+    return f"{values.plural(tokens, 'token')} so far" if tokens else ""
 
 
 def _id(row: PersonaRow, columns: Columns) -> str:
@@ -255,6 +266,8 @@ def _quality_style(row: PersonaRow) -> str:
 
 def _cost(row: PersonaRow) -> str:
     """In eight cells: amounts too small for them are `<$0.0001`, too large ones whole dollars."""
+    if row.cost_nanousd is None:
+        return values.UNPRICED
     if not row.cost_nanousd and row.status != "completed":
         return values.NOTHING
     text = values.money(row.cost_nanousd)

@@ -100,6 +100,7 @@ class Steering:
             width=width,
             height=height,
             now=datetime.now(UTC),
+            tokens=self._watched.tokens,
             top=None if self.left else self._top,
             plain=plain,
             keys="none" if self.left or not has_keys else "owning" if self._owner else "watching",

@@ -11,8 +11,10 @@ from persona.generation.model import FileRead, Unreadable
 from persona.generation.plan import Plan
 from persona.generation.prompts import Prompt, build_prompt
 from persona.generation.providers.models import input_limit
-from persona.render.values import plural
+from persona.render.document import render
+from persona.render.values import UNPRICED, money, plural
 from personad.contract.batch import BatchStarted
+from personad.contract.cost import Estimated
 
 _TERMS = 6
 
@@ -42,13 +44,23 @@ class DryRun(Struct, frozen=True, kw_only=True):
     calls: int
     prompt_tokens: int
     segments: list[SegmentPlan]
+    estimate: Estimated | None = None
+    """null: nothing is paid for."""
 
 
-def dry_run(plan: Plan, started: BatchStarted, *, show_prompts: bool, as_json: bool) -> str:
+def dry_run(
+    plan: Plan,
+    started: BatchStarted,
+    expected: Estimated | None = None,
+    *,
+    show_prompts: bool,
+    as_json: bool,
+) -> str:
     """The whole text, without a line break at its end."""
     found = _found(plan, started, show_prompts=show_prompts)
+    found = msgspec.structs.replace(found, estimate=expected)
     if as_json:
-        return msgspec.json.encode(found).decode()
+        return render(found).decode().rstrip("\n")
     return "\n".join(_lines(found))
 
 
@@ -96,6 +108,8 @@ def _lines(found: DryRun) -> Iterator[str]:
     yield f"Redacted    {redacted or 'nothing'}"
     yield f"Provider    {found.provider}, model {found.model}"
     yield f"Calls       {found.calls}, about {found.prompt_tokens:,} tokens in"
+    if found.estimate is not None:
+        yield from estimate_lines(found.estimate)
     yield from ("", "Files")
     for file in found.files:
         yield f"  {clean_line(file.source)}: {_about(file)}"
@@ -113,6 +127,33 @@ def _lines(found: DryRun) -> Iterator[str]:
     for segment in found.segments:
         if segment.prompt is not None:
             yield from _prompt(segment.index, segment.prompt)
+
+
+def estimate_lines(found: Estimated) -> Iterator[str]:
+    """What a run is expected to cost, and what that rests on."""
+    calls, written = found.calls, found.output_tokens
+    model = f"{clean_line(found.provider)}/{clean_line(found.model)}"
+    low, expected, high = found.low_nanousd, found.expected_nanousd, found.high_nanousd
+    if low is None or expected is None or high is None:
+        yield f"Estimate    {UNPRICED}: nobody knows what {model} costs"
+        yield "            `persona cost prices set` tells its price; what it costs is not counted"
+    elif not high:
+        yield f"Estimate    {money(0)}: {model} is free"
+    else:
+        yield (
+            f"Estimate    {money(expected)} expected, {money(low)} to {money(high)}; {model}, "
+            f"prices from {found.price_source}"
+        )
+    yield (
+        f"            {plural(calls.expected, 'call')}; tokens in about "
+        f"{found.input_tokens.expected:,}, out {written.low:,} to {written.high:,}"
+    )
+    if found.history_personas:
+        past = plural(found.history_personas, "persona")
+        batches = plural(found.history_batches, "batch").replace("batchs", "batches")
+        yield f"            judged by {past} of this model in {batches}"
+    else:
+        yield "            a rule of thumb: this ledger has no batch of this model yet"
 
 
 def _about(file: FileRead) -> str:

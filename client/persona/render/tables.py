@@ -27,6 +27,11 @@ class Kind(Struct, frozen=True):
 TEXT = Kind(values.clean, values.clean, right=False, is_text=True)
 COUNT = Kind(values.count, str)
 MONEY = Kind(values.money, lambda nanousd: values.decimal(nanousd, 9))
+SPENT = Kind(
+    lambda spent: values.spent(*spent),
+    lambda spent: values.decimal(spent[0], 9) if spent[0] or not spent[1] else "",
+)
+"""Of nano-dollars, and how many calls have no price."""
 DURATION = Kind(values.duration, lambda ms: values.decimal(ms, 3))
 SCORE = Kind(values.score, str)
 SHARE = Kind(values.percent, str)

@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 NOTHING = "–"
 """Stands where there is no value."""
 
+UNPRICED = "unpriced"
+"""Stands where the price of a model isn't known: never as if it were nothing."""
+
 _NANO = 1_000_000_000
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -68,13 +71,11 @@ def money(nanousd: int) -> str:
     return _dollars(rounded * unit, negative=nanousd < 0)
 
 
-def cost(nanousd: int, unpriced_calls: int) -> str:
-    """What calls cost, as far as their prices are known: what is unpriced is not free."""
+def spent(nanousd: int, unpriced_calls: int) -> str:
+    """What is known to be spent, and whether there is more that nobody knows the price of."""
     if not unpriced_calls:
         return money(nanousd)
-    return (
-        f"{money(nanousd)} + {plural(unpriced_calls, 'unpriced call')}" if nanousd else "unpriced"
-    )
+    return f"{money(nanousd)} + unpriced" if nanousd else UNPRICED
 
 
 def exact_money(nanousd: int) -> str:

@@ -1,0 +1,46 @@
+"""How budgets look, and calls that were settled."""
+
+from personad.contract.budget import Budget, BudgetStatusReply
+from personad.contract.cost import Settled, SettledCall
+
+from . import values
+from .tables import MONEY, TEXT, Column, Kind, Table, View
+
+BAR_CELLS = 10
+
+_STYLES = {"ok": "green", "warning": "yellow", "reached": "red"}
+
+
+def _bar(share: float) -> str:
+    return f"{values.bar(share, BAR_CELLS, plain=True)} {values.percent(share)}"
+
+
+USED = Kind(_bar, str, right=False)
+
+COLUMNS: tuple[Column[Budget], ...] = (
+    Column("Scope", lambda row: row.scope),
+    Column("Limit", lambda row: row.limit_nanousd, MONEY),
+    Column("Spent", lambda row: row.spent_nanousd, MONEY),
+    Column("Reserved", lambda row: row.reserved_nanousd + row.unresolved_nanousd, MONEY),
+    Column("Used", lambda row: row.used, USED, style=lambda row: _STYLES[row.status]),
+    Column("Projected", lambda row: row.projected_nanousd, MONEY),
+    Column(
+        "Status", lambda row: f"{row.status} ({row.action})", style=lambda row: _STYLES[row.status]
+    ),
+)
+
+SETTLED: tuple[Column[SettledCall], ...] = (
+    Column("Call", lambda row: row.call, TEXT),
+    Column("Batch", lambda row: row.batch, TEXT),
+    Column("Held", lambda row: row.held_nanousd, MONEY),
+    Column("Cost", lambda row: row.cost_nanousd, MONEY),
+)
+
+
+def budgets(reply: BudgetStatusReply) -> View:
+    empty = "no budget is set; `persona cost budget set --monthly USD` sets one"
+    return (Table(COLUMNS, reply.budgets, empty),)
+
+
+def settled(reply: Settled) -> View:
+    return (Table(SETTLED, reply.calls, "nothing is unresolved: every call has its cost"),)

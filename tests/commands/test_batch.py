@@ -64,7 +64,6 @@ def test_list_as_json_has_exactly_the_fields_of_the_contract(
                 "failed": 1,
                 "started_at": "2026-11-23T12:00:00Z",
                 "cost_usd": 0.0042,
-                "unpriced_calls": 0,
             }
         ]
     }
@@ -347,4 +346,4 @@ def test_what_is_priced_in_part_says_both(
 
     run(["batch", "show", "last"])
 
-    assert "Cost        $0.0042 + 1 unpriced call" in capsys.readouterr().out
+    assert "Cost        $0.0042 + unpriced" in capsys.readouterr().out

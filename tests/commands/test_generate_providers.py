@@ -76,9 +76,10 @@ def test_a_key_is_found_nowhere_afterwards(studio: Studio, source: str, house: P
         )
         show = studio.persona("batch", "show", "last", "--json")
 
-    assert said.returncode == 1
+    assert said.returncode == 75
     assert server.asked[0].key == KEY
-    assert "check the key in OPENAI_API_KEY" in show.stdout
+    assert "check the key in OPENAI_API_KEY" in said.stderr
+    assert "check the key in OPENAI_API_KEY" in show.stderr
     assert KEY not in said.stdout + said.stderr + show.stdout
     held = [p for p in house.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
     assert held == []

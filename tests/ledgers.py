@@ -26,6 +26,9 @@ UTC = ZoneInfo("UTC")
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
 
 
+_TIDIED = ("_hour", "_day", "stale", "sketch_fresh", "sketch_quarter")
+
+
 def append(db: apsw.Connection, events: Sequence[Event]) -> None:
     """One commit."""
     with transaction(Book(db, UTC), last_seq(db), NOON + timedelta(seconds=1)) as txn:
@@ -46,9 +49,13 @@ def fill(path: Path, calls: int = 50) -> None:
 
 
 def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table; `but` names rows of `meta` that are left out."""
+    """Every row of every table but those that a daemon tidies up whenever it has time to.
+
+    `but` names rows of `meta` that are left out.
+    """
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-        names = sorted(str(name) for (name,) in db.execute(_TABLES))
+        tables = (str(name) for (name,) in db.execute(_TABLES))
+        names = sorted(each for each in tables if not each.endswith(_TIDIED))
         found = {
             name: sorted(db.execute(f'SELECT * FROM "{name}"'), key=repr)  # noqa: S608
             for name in names

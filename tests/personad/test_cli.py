@@ -113,7 +113,7 @@ class TestDoctor:
         daemon.append(*planned())
         daemon.stop()
         db = sqlite(daemon.paths.database)
-        db.execute("UPDATE event SET recorded_at = recorded_at + ?", (10 * 365 * 86_400 * 10**6,))
+        db.execute("UPDATE event SET delay = delay + ?", (10 * 365 * 86_400 * 10**6,))
         db.pragma("user_version", FORMAT + 1)
         found = {each.what: each for each in examine(daemon.paths)}
         assert "yet to come" in found["clock"].message

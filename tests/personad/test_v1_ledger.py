@@ -25,6 +25,8 @@ from tests.make_v1_ledger import ANSWERS, DATABASE, EVENTS, answers
 from .conftest import Running
 from .facts import cost
 
+ESTIMATES = ("eta_ms", "projected_nanousd")
+"""What a release may know better than the one before."""
 RECORDED = [
     msgspec.json.decode(line, type=Recorded) for line in EVENTS.read_bytes().splitlines() if line
 ]
@@ -79,10 +81,11 @@ def test_every_question_is_answered_as_then(opened: apsw.Connection) -> None:
 
 
 def _holds(found: Any, then: Any) -> None:
-    """Fields may have been added since; none may say another thing."""
+    """Fields may have been added since; none may say another thing, but for an estimate."""
     if isinstance(then, dict):
         for name, value in then.items():
-            _holds(found[name], value)
+            if name not in ESTIMATES:
+                _holds(found[name], value)
     elif isinstance(then, list):
         assert len(found) == len(then)
         for one, other in zip(found, then, strict=True):

@@ -12,6 +12,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
+from personad import bulk
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent, Recorded
@@ -53,10 +54,9 @@ CREATE TABLE dropped (
 ) STRICT;
 """
 
-INSERT = (
-    "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-)
+_INSERT = "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body)"
+_NEW_ONLY = "ON CONFLICT (id) DO NOTHING"
+_INSERT_ONE = f"{_INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_NEW_ONLY}"
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
 _FEW = 32
 _ASKED = 256
@@ -158,13 +158,13 @@ def insert(
             check_size(body, index)
     if len(events) == 1:
         rows, entries = _rows(names, events, bodies, after, now, priced)
-        db.execute(INSERT, rows[0])
+        db.execute(_INSERT_ONE, rows[0])
         return entries if db.changes() else []
     # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
     before = db.total_changes()
-    db.executemany(INSERT, rows)
+    bulk.insert(db, _INSERT, 9, _NEW_ONLY, rows)
     if db.total_changes() - before != len(rows):
         db.execute("ROLLBACK TO added")
         names.forget()
@@ -176,7 +176,7 @@ def insert(
                 fresh.append(event)
                 kept.append(body)
         rows, entries = _rows(names, fresh, kept, after, now, priced)
-        db.executemany(INSERT, rows)
+        bulk.insert(db, _INSERT, 9, _NEW_ONLY, rows)
     db.execute("RELEASE added")
     return entries
 

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from personad import bulk
 from personad.contract.cost import CostRecorded
 from personad.log import Entry
 from personad.projections import sketches
@@ -40,11 +41,11 @@ TABLES: tuple[str, ...] = (
     *(f"{each.name}_quarter" for each in COST.buckets if "quarter" in each.tiers),
 )
 
-_PERSONA = f"""
-INSERT INTO persona_cost (batch, persona, calls, cost_nanousd) VALUES (?, ?, ?, ?)
+_PERSONA = "INSERT INTO persona_cost (batch, persona, calls, cost_nanousd)"
+_ADD_TO_PERSONA = f"""
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
   cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
-"""  # noqa: S608 - a constant of ours
+"""
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
 
@@ -138,7 +139,7 @@ class _Sums:
             (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
             for key, (calls, cost) in self._personas.items()
         ]
-        db.executemany(_PERSONA, rows)
+        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, rows)
         if is_taking_back:
             db.executemany(_SWEEP, list(self._personas))
         sketches.note(self._book, self._latencies[1], self._latencies[-1])

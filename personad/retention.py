@@ -63,6 +63,8 @@ RETENTION: dict[str, Tier] = {
             "batch.resumed",
             "batch.interrupted",
             "batch.finished",
+            "batch.held",
+            "batch.slept",
         ),
         "for ever",
     ),

@@ -127,7 +127,7 @@ def test_a_terminal_of_any_width_shows_them_as_they_are_made(
     hostile: Studio, columns: int, colour: dict[str, str]
 ) -> None:
     program = Program(
-        ["-m", "persona", *arguments(hostile)], columns=columns, rows=30, environ=colour
+        ["-m", "persona", *arguments(hostile), "--yes"], columns=columns, rows=30, environ=colour
     )
 
     try:

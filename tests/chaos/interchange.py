@@ -122,6 +122,13 @@ def questions(client: Ledger) -> Iterator[Request[Any]]:
             yield b.BatchList(limit=1_000)
         elif kind is c.CostBreakdown:
             yield from (c.CostBreakdown(by=by, range=EVER) for by in get_args(c.Dimension))
+        elif kind is c.Estimate:
+            yield c.Estimate(
+                provider="anthropic",
+                model="claude-sonnet-4-5",
+                input_tokens=[900],
+                max_output_tokens=500,
+            )
         elif kind is BudgetStatus:
             yield BudgetStatus()
         else:

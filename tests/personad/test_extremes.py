@@ -9,9 +9,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from personad.contract.asking import Range
+from personad.contract.budget import BudgetCleared, BudgetSet
 from personad.contract.cost import CostBreakdown, CostHistory
+from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import
 from personad.log import read
+from personad.projections import budgets
 from personad.questions import ANSWERS
 from personad.tidy import all_at_once
 from tests.ledgers import damage_of
@@ -69,7 +72,9 @@ def extremes(draw: st.DrawFn) -> Any:
     fields |= {"id": str(fresh_id()), "at": draw(st.sampled_from(TIMES)).isoformat()}
     try:
         event = msgspec.convert(fields, type(specimen), strict=False)
-    except msgspec.ValidationError:
+        if isinstance(event, BudgetSet | BudgetCleared):
+            budgets.check(event, "$")
+    except (msgspec.ValidationError, LedgerError):
         event = msgspec.structs.replace(specimen, id=fresh_id(), at=NOON)
     return event
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 
 if TYPE_CHECKING:
     from .studio import Studio
+
+# A shell that runs us in the background has us ignore Ctrl-C, and so all that we start; then a test
+# that sends one would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
 

@@ -77,7 +77,7 @@ def test_without_a_terminal_what_ends_the_client_pauses_the_batch(
     program = piped(OWNER, BATCH, "detailed")
     assert program.stderr is not None
     runner.complete(1)
-    program.stderr.readline()
+    assert program.stderr.readline().startswith("[1/3] completed")
     program.send_signal(number)
     assert program.stderr.readline().startswith("pausing: nothing is in flight")
     assert runner.state.reason == reason

@@ -250,7 +250,7 @@ def test_of_two_resumes_at_once_one_goes_on_and_the_other_says_so(
 ) -> None:
     batch = begun(studio, source)
     first = studio.persona(
-        "generate", "--resume", batch, "--detach", PERSONA_SIMULATED_LATENCY_MS="2000"
+        "generate", "--resume", batch, "--detach", PERSONA_SIMULATED_LATENCY_MS="20000"
     )
     second = studio.persona("generate", "--resume", batch)
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from .studio import Studio
 
-# A shell that runs us in the background has us ignore Ctrl-C, and `nohup` the end of a terminal, and
-# so all that we start; then a test that sends one would wait for ever.
+# A shell that runs us in the background has us ignore Ctrl-C, `nohup` the end of a terminal, and so
+# all that we start; then a test that sends one would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

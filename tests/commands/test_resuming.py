@@ -249,9 +249,9 @@ def test_of_two_resumes_at_once_one_goes_on_and_the_other_says_so(
     studio: Studio, source: str
 ) -> None:
     batch = begun(studio, source)
-    first = studio.persona(
-        "generate", "--resume", batch, "--detach", PERSONA_SIMULATED_LATENCY_MS="20000"
-    )
+    # With time enough: by its old limit it would soon stand still again, and could be resumed.
+    words = ("generate", "--resume", batch, "--timeout", "600", "--detach")
+    first = studio.persona(*words, PERSONA_SIMULATED_LATENCY_MS="5000")
     second = studio.persona("generate", "--resume", batch)
 
     assert (first.returncode, second.returncode) == (0, 1)

@@ -328,13 +328,7 @@ def _batch(txn: Transaction, name: str) -> BatchRow:
 
 
 def _check_fence(txn: Transaction, fence: Fence, *, runner: str | None = None) -> None:
-    held = leases.get(txn.db, fence.batch)
-    if held.fence != fence.fence or (runner is not None and held.runner != runner):
-        raise LedgerError(
-            "conflict",
-            f"this runner's hold on {fence.batch} was lost (fence {fence.fence}, now {held.fence})",
-            field="$.fence",
-        )
+    leases.check_fence(txn.db, fence.batch, fence.fence, runner=runner)
 
 
 def _release(txn: Transaction, context: Context, batch: str) -> None:

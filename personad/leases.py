@@ -53,10 +53,11 @@ def get(db: apsw.Connection, batch: str) -> Lease:
     return Lease(*row) if row else Lease(None, 0, 0)
 
 
-def check_fence(db: apsw.Connection, batch: str, fence: int) -> None:
-    """Raises LedgerError `conflict` where another runner has claimed the batch since."""
+def check_fence(db: apsw.Connection, batch: str, fence: int, *, runner: str | None = None) -> None:
+    """Raises LedgerError `conflict` where another runner has claimed the batch since, or where it
+    isn't `runner` who holds it."""
     held = get(db, batch)
-    if held.fence != fence:
+    if held.fence != fence or (runner is not None and held.runner != runner):
         raise LedgerError(
             "conflict",
             f"this runner's hold on {batch} was lost (fence {fence}, now {held.fence})",

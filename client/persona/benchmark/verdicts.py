@@ -7,6 +7,9 @@ from msgspec import Struct
 
 Verdict = Literal["better", "same", "warning", "failure", "inconclusive", "not comparable"]
 
+_MOST = 700.0
+"""Beyond it, a ratio is no float any more."""
+
 SEVERITY: dict[Verdict, int] = {
     "better": 0,
     "same": 0,
@@ -73,7 +76,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 def percent(log_ratio: float) -> float:
     """A log ratio in percent of the old value."""
-    return math.expm1(log_ratio) * 100
+    return math.inf if log_ratio > _MOST else math.expm1(log_ratio) * 100
 
 
 def graded(worse: float, limits: Limits) -> Verdict:

@@ -1,0 +1,222 @@
+"""A kept run, as a YAML file that people read and git compares.
+
+Raw samples are kept, one map a process, so that whoever compares decides by them and not by what
+was once thought a good summary.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from personad.contract.base import VERSION
+
+from .metrics import METRICS
+
+FORMAT = 1
+"""Of the file; another one is refused."""
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """Where a run was made."""
+
+    python_version: str
+    platform: str
+    os: str
+    arch: str
+    cpu: str
+    cores: int
+    memory_gb: float
+    persona_version: str
+
+
+class Workload(Struct, frozen=True, kw_only=True):
+    """One workload's part of a run."""
+
+    description: str
+    provider: str
+    model: str
+    seed: int
+    iterations: int
+    input_digest: str
+    """Of everything that determines what is done: the input, the settings, the simulated times."""
+    runs: list[dict[str, list[float]]]
+    metrics: dict[str, float] = {}
+    """For readers: what the runs come to."""
+    interrupted: bool = False
+    """It has fewer iterations than it should; it is never compared."""
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """A change for the worse that is meant."""
+
+    metric: str
+    reason: Annotated[str, Meta(min_length=1)]
+
+
+class Baseline(Struct, frozen=True, kw_only=True):
+    """A run, kept."""
+
+    name: str
+    version: str
+    captured_at: datetime
+    environment: Environment
+    workloads: dict[str, Workload]
+    format: int = FORMAT
+    commit: str | None = None
+    accepted: list[Accepted] = []
+
+
+class BaselineError(Exception):
+    """A baseline that can't be used; the message says why, and `hint` what to do."""
+
+    EXIT_CODE = 65
+
+    def __init__(self, source: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.hint = hint
+
+
+def figures(workload: Workload) -> dict[str, float]:
+    """What the runs come to, by metric."""
+    found = ((each.name, each.figure(workload.runs)) for each in METRICS)
+    return {name: value for name, value in found if value is not None}
+
+
+def dump(baseline: Baseline) -> bytes:
+    """The file's text: lists in one line each, so that a process's samples are a line."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(
+        list,
+        lambda dumper, data: dumper.represent_sequence(
+            "tag:yaml.org,2002:seq",
+            data,
+            flow_style=bool(data) and not isinstance(data[0], Mapping),
+        ),
+    )
+    text: str = yaml.dump(
+        _written(baseline), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000
+    )
+    return text.encode()
+
+
+def _written(baseline: Baseline) -> Any:
+    """Plain data with samples as short as they are exact enough: 7 significant digits."""
+    plain = msgspec.to_builtins(baseline, builtin_types=(datetime,))
+    plain["captured_at"] = baseline.captured_at.isoformat(timespec="seconds")
+    for workload in plain["workloads"].values():
+        workload["runs"] = [
+            {key: [_short(value) for value in values] for key, values in run.items()}
+            for run in workload["runs"]
+        ]
+        workload["metrics"] = {key: _short(value) for key, value in workload["metrics"].items()}
+        if not workload["interrupted"]:
+            del workload["interrupted"]
+    return plain
+
+
+def _short(value: float) -> float | int:
+    rounded = float(f"{value:.7g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+
+
+def load(path: Path) -> Baseline:
+    """The baseline in a file.
+
+    Raises:
+        BaselineError: there is none, or it can't be trusted; the message says which and why.
+    """
+    source = str(path)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise BaselineError(
+            source,
+            "there is no such baseline",
+            "`persona benchmark list` shows those there are; `persona benchmark capture` makes one",
+        ) from None
+    return parse(text, source)
+
+
+def parse(text: bytes, source: str) -> Baseline:
+    """As `load`, of the file's text."""
+    import yaml
+
+    try:
+        plain = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}:{mark.line + 1}" if mark else source
+        problem = getattr(error, "problem", None) or "it is no text"
+        raise BaselineError(where, f"it is no YAML: {problem}") from None
+    except RecursionError:
+        raise BaselineError(source, "it is no YAML: nested too deep") from None
+    if not isinstance(plain, dict):
+        raise BaselineError(source, "it is no baseline: a map of name, version, workloads …")
+    _known(plain, source)
+    try:
+        baseline = msgspec.convert(plain, Baseline, strict=True)
+    except msgspec.ValidationError as error:
+        raise BaselineError(source, f"it is no baseline: {error}") from None
+    for name, workload in baseline.workloads.items():
+        _check(name, workload, source)
+    return baseline
+
+
+def _known(plain: dict[Any, Any], source: str) -> None:
+    """Refuses files of another format, and of a newer program."""
+    found = plain.get("format")
+    if found != FORMAT:
+        raise BaselineError(
+            source,
+            f"it has format {found!r}, and this program knows format {FORMAT}",
+            "capture it again: `persona benchmark capture --force`",
+        )
+    version = plain.get("version")
+    if isinstance(version, str) and _order(version) > _order(VERSION):
+        raise BaselineError(
+            source,
+            f"it was captured by version {version}, which is newer than this one ({VERSION})",
+            "install that version, or name an older baseline with --baseline",
+        )
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+def _check(name: str, workload: Workload, source: str) -> None:
+    """Refuses samples that are no numbers, and figures that are not the samples'."""
+    for index, run in enumerate(workload.runs, 1):
+        for key, values in run.items():
+            if not all(math.isfinite(value) for value in values):
+                raise BaselineError(
+                    source,
+                    f"workloads.{name}.runs[{index}].{key} has a sample that is no number",
+                    "capture it again: `persona benchmark capture --force`",
+                )
+    if not any(values for run in workload.runs for values in run.values()):
+        raise BaselineError(
+            source,
+            f"workloads.{name} has no samples",
+            "capture it again: `persona benchmark capture --force`",
+        )
+    found = figures(workload)
+    for metric, value in workload.metrics.items():
+        if metric in found and not math.isclose(value, found[metric], rel_tol=1e-5):
+            raise BaselineError(
+                source,
+                f"workloads.{name}.metrics.{metric} is {value:g}, but its samples come to "
+                f"{found[metric]:g}: it was edited",
+                "take it back from version control, or capture it again",
+            )

@@ -36,6 +36,7 @@ SAMPLED: dict[str, str] = {
     "api_calls": "calls of an iteration",
     "cost_nanousd": "what an iteration's calls cost",
     "personas": "personas that an iteration made",
+    "failed": "personas that could not be made",
     "retries": "calls that were a repetition",
     "unparsed": "answers that could not be used",
     "cli_startup_ms": "wall time of `persona --version`",

@@ -1,0 +1,149 @@
+"""Two versions in turn: pairs of runs, until it is known whether the new one is slower."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from math import log
+from random import Random
+
+from msgspec import Struct
+
+from personad.contract.options import Benchmark
+
+from .comparing import ComparedMetric, Comparison, shown
+from .crew import Worker, simulation, task_of, worker
+from .metrics import METRICS, Metric, limits_of
+from .other_version import Installation
+from .paired import LOOKS, decide
+from .private import Private, private_ledger
+from .stored import by_count
+from .verdicts import Decision, worst
+from .workloads import WorkloadSpec
+
+PAIRS_A_PROCESS = 5
+"""So many pairs, then both processes are begun anew: each has its own luck with memory."""
+
+PAIRED: dict[str, str] = {
+    "cpu_floor_ms": "cpu_ms",
+    "generation_latency_p50": "generation_latency_ms",
+    "memory_peak_mb": "memory_peak_mb",
+}
+"""The gating metrics that are compared by pairs, and of which sample."""
+
+Samples = dict[str, list[float]]
+Pairs = Callable[[int, int], None]
+"""Told after each pair how many there are, and how many there may be."""
+
+
+class Interleaved(Struct, frozen=True, kw_only=True):
+    """A finished comparison, with all that it stands on."""
+
+    comparison: Comparison
+    pairs: int
+    old: Samples
+    new: Samples
+
+
+def interleave(
+    versions: tuple[Installation, Installation],
+    spec: WorkloadSpec,
+    model: str,
+    settings: Benchmark,
+    rng: Random,
+    progress: Pairs = lambda done, most: None,
+) -> Interleaved:
+    """Runs old and new in turn, in random order inside each pair, until every gate is decided.
+
+    Raises:
+        WorkerFailed, PrivateFailed: one of them can't be run.
+        OSError: no room or no right for temporary files.
+    """
+    old: Samples = {}
+    new: Samples = {}
+    with ExitStack() as stack:
+        environ = dict(os.environ) | simulation(spec)
+        houses = [
+            stack.enter_context(private_ledger(each.python, environ | each.environment))
+            for each in versions
+        ]
+        pairs = 0
+        while True:
+            pairs += _some_pairs(versions, houses, spec, model, (old, new), rng)
+            progress(pairs, LOOKS[-1])
+            if pairs in LOOKS:
+                found = _compared(spec.name, versions, old, new, settings)
+                if found is not None:
+                    return Interleaved(comparison=found, pairs=pairs, old=old, new=new)
+
+
+def _some_pairs(
+    versions: Sequence[Installation],
+    houses: Sequence[Private],
+    spec: WorkloadSpec,
+    model: str,
+    kept: tuple[Samples, Samples],
+    rng: Random,
+) -> int:
+    """Five pairs by two new processes."""
+    with ExitStack() as stack:
+        workers: list[Worker] = [
+            stack.enter_context(worker(house, task_of(spec, house, model), version.python))
+            for version, house in zip(versions, houses, strict=True)
+        ]
+        for each in workers:
+            for _ in range(spec.warm_up):
+                each.iterate()
+        for _ in range(PAIRS_A_PROCESS):
+            for side in rng.sample((0, 1), 2):
+                for key, value in workers[side].iterate().items():
+                    kept[side].setdefault(key, []).append(value)
+    return PAIRS_A_PROCESS
+
+
+def _compared(
+    workload: str,
+    versions: Sequence[Installation],
+    old: Samples,
+    new: Samples,
+    settings: Benchmark,
+) -> Comparison | None:
+    """All verdicts; None while one that gates is not decided."""
+    lines = []
+    for metric in METRICS:
+        was, now = metric.figure([old]), metric.figure([new])
+        if was is None or now is None or not (metric.gates or metric.judge == "count"):
+            continue
+        decision = _decision(metric, old, new, settings)
+        if decision is None:
+            return None
+        estimate, low, high = shown(decision.change)
+        lines.append(
+            ComparedMetric(
+                workload=workload,
+                metric=metric.name,
+                baseline=was,
+                current=now,
+                change_percent=estimate,
+                low_percent=low,
+                high_percent=high,
+                verdict=decision.verdict,
+                gates=metric.gates,
+                note=decision.note,
+            )
+        )
+    return Comparison(
+        baseline=versions[0].label,
+        current=versions[1].label,
+        comparable=True,
+        reason=None,
+        metrics=lines,
+        verdict=worst([line.verdict for line in lines if line.gates]),
+    )
+
+
+def _decision(metric: Metric, old: Samples, new: Samples, settings: Benchmark) -> Decision | None:
+    limits = limits_of(metric, settings)
+    key = PAIRED.get(metric.name)
+    if key is None:
+        return by_count(metric.figures([old]), metric.figures([new]), limits)
+    return decide([log(now / was) for was, now in zip(old[key], new[key], strict=True)], limits)

@@ -1,0 +1,158 @@
+"""Another version of this program, set up aside so that it can be run in turn with this one.
+
+A commit or a folder is used as it lies, a wheel unpacked, both with the libraries that this version
+runs on: so nothing but our own code differs. Where it needs other libraries, it is installed with
+its own into an environment that is thrown away.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+from msgspec import Struct
+
+from .environment import git
+
+MERGE_BASE = "merge-base"
+_MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+_PROBE = "import persona.benchmark.worker, personad.daemon"
+_INSTALL_WITHIN_S = 900.0
+
+
+class NotInstallable(Exception):
+    """The other version can't be run here; the message says why."""
+
+    EXIT_CODE = 3
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """A version that can be run."""
+
+    label: str
+    python: str
+    environment: dict[str, str]
+    """What its processes need to see besides."""
+
+
+THIS = Installation(label="this version", python=sys.executable, environment={})
+
+
+def set_up(against: str, folder: Path, repository: Path) -> Installation:
+    """The version that `against` names.
+
+    Args:
+        against: a folder, a wheel, a git reference, or `merge-base`.
+        folder: an empty one, for what has to be unpacked; thrown away by the caller.
+        repository: where git references are looked up.
+
+    Raises:
+        NotInstallable: there is no such version, or it doesn't run here.
+    """
+    path = Path(against)
+    if path.is_dir():
+        label, root = against, path.resolve()
+    elif path.suffix == ".whl":
+        label, root = path.name, _unpacked_wheel(path, folder / "version")
+    else:
+        label, root = _commit(against, folder / "version", repository)
+    paths = [each for each in (root / "client", root) if (each / "persona").is_dir()]
+    if not paths or not (root / "personad").is_dir():
+        raise NotInstallable(f"{label} holds no version of this program")
+    search = os.pathsep.join(str(each) for each in dict.fromkeys([*paths, root]))
+    found = Installation(label=label, python=sys.executable, environment={"PYTHONPATH": search})
+    if _fails(found) is None:
+        return found
+    return _installed(label, root, folder / "environment")
+
+
+def _unpacked_wheel(path: Path, folder: Path) -> Path:
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            wheel.extractall(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise NotInstallable(f"{path} can't be unpacked: {error}") from None
+    return folder
+
+
+def _commit(reference: str, folder: Path, repository: Path) -> tuple[str, Path]:
+    """A commit's files, without touching the working copy."""
+    if git(repository, "rev-parse", "--show-toplevel") is None:
+        raise NotInstallable(
+            f"{reference} is neither a folder nor a wheel, and this is no git repository",
+            "name a folder with the other version, or a wheel",
+        )
+    wanted = _merge_base(repository) if reference == MERGE_BASE else reference
+    full = git(
+        repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"
+    )
+    if full is None:
+        raise NotInstallable(f"there is no commit {wanted}", "`git log` shows those there are")
+    top = git(repository, "rev-parse", "--show-toplevel") or str(repository)
+    archive = subprocess.run(["git", "archive", full], cwd=top, capture_output=True, check=False)
+    if archive.returncode != 0:
+        raise NotInstallable(f"git can't give the files of {wanted}: {archive.stderr.decode()}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return f"{wanted} ({full[:9]})", folder
+
+
+def _merge_base(repository: Path) -> str:
+    for branch in _MAIN_BRANCHES:
+        found = git(repository, "merge-base", "HEAD", branch)
+        if found is not None:
+            return found
+    raise NotInstallable(
+        "there is no main branch to have a merge base with",
+        "fetch it (`git fetch origin main`), or name a commit",
+    )
+
+
+def _fails(version: Installation) -> str | None:
+    """The last line of why it doesn't run; None where it does."""
+    done = subprocess.run(
+        [version.python, "-P", "-c", _PROBE],
+        env={**os.environ, **version.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no word"])[-1]
+
+
+def _installed(label: str, root: Path, folder: Path) -> Installation:
+    """With libraries of its own; that takes the network."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    if not (root / "pyproject.toml").is_file():
+        raise NotInstallable(
+            f"{label} needs other libraries than this version, and a wheel's can't be told",
+            "name the commit that it was built from",
+        )
+    try:
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(root)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_INSTALL_WITHIN_S,
+        )
+        said = done.stderr.strip().splitlines() if done.returncode else []
+    except subprocess.TimeoutExpired:
+        said = [f"pip took longer than {_INSTALL_WITHIN_S:g} s"]
+    found = Installation(label=label, python=python, environment={"PYTHONPATH": ""})
+    trouble = said[-1] if said else _fails(found)
+    if trouble is not None:
+        raise NotInstallable(
+            f"{label} does not run here: {trouble}",
+            "versions from before `persona benchmark` can't be run in turn with this one",
+        )
+    return found

@@ -1,0 +1,101 @@
+"""A ledger of a run's own: database, sockets and daemon in a temporary folder, gone afterwards.
+
+A benchmark's batches are no history of the user's, and their daemon's load is not measured with it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+READY_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.01
+_OURS = ("PERSONA_", "PERSONAD_")
+
+
+class PrivateFailed(Exception):
+    """No daemon could be started."""
+
+    EXIT_CODE = 3
+
+
+class Private(Struct, frozen=True, kw_only=True):
+    """Where it is."""
+
+    folder: Path
+    environment: dict[str, str]
+    """For processes that are to use it."""
+    daemon_pid: int
+
+
+@contextmanager
+def private_ledger(
+    python: str = sys.executable, environ: Mapping[str, str] | None = None
+) -> Iterator[Private]:
+    """A running daemon of the installation that `python` belongs to.
+
+    Args:
+        environ: what processes are to see besides; this process's environment if it isn't given.
+            Settings of ours in it don't count, apart from the simulated provider's.
+
+    Raises:
+        PrivateFailed: the daemon doesn't answer.
+        OSError: no room or no right for a temporary folder.
+    """
+    # Short: the path of a socket may have about 100 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pbm-"))
+    try:
+        environment = _environment(folder, os.environ if environ is None else environ)
+        log = (folder / "daemon.out").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [python, "-P", "-m", "personad", "start", "--foreground"],
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            _wait_until_ready(process, folder)
+            yield Private(folder=folder, environment=environment, daemon_pid=process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_OURS) or name.startswith("PERSONA_SIMULATED_")
+    }
+    for name in ("home", "run", "data"):
+        (folder / name).mkdir(mode=0o700)
+    return kept | {
+        "HOME": str(folder / "home"),
+        "XDG_CONFIG_HOME": str(folder / "home"),
+        "PERSONAD_DATA_DIR": str(folder / "data"),
+        "PERSONAD_RUNTIME_DIR": str(folder / "run"),
+        "PERSONA_AUTOSTART": "0",
+    }
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    socket = folder / "run" / "api.sock"
+    until = time.monotonic() + READY_WITHIN_S
+    while not socket.exists():
+        if process.poll() is not None or time.monotonic() > until:
+            said = (folder / "daemon.out").read_text(encoding="utf-8", errors="replace").strip()
+            raise PrivateFailed(f"the benchmark's own daemon does not start: {said or 'no word'}")
+        time.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,166 @@
+"""A workload run: several processes one after the other, each so many iterations."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from persona.client import Ledger
+from persona.identity import event_id, now
+from personad.contract.budget import BudgetSet
+from personad.contract.paths import resolve_paths
+from personad.contract.settings import load
+
+from .baseline_file import Workload, figures
+from .crew import WorkerFailed, simulation, task_of, worker
+from .private import Private, private_ledger
+from .workloads import WorkloadSpec, digest
+
+Progress = Callable[[int, int], None]
+"""Told after each iteration how many are done, and how many there will be."""
+
+STARTS = 3
+"""How often each process's part begins with a look at how long the program takes to start."""
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """A workload with what was asked for."""
+
+    spec: WorkloadSpec
+    model: str
+    iterations: int
+    processes: int
+    limit_s: float | None = None
+    base_url: str | None = None
+    budget_nanousd: int | None = None
+    """Of all iterations together; a stop."""
+
+    def shares(self) -> list[int]:
+        """How many iterations each process makes; the first ones one more where it doesn't fit."""
+        count = min(self.processes, self.iterations)
+        each, rest = divmod(self.iterations, count)
+        return [each + (index < rest) for index in range(count)]
+
+
+class Ran(Struct, frozen=True, kw_only=True):
+    """What a run gave."""
+
+    workload: Workload
+    cut: str | None = None
+    """Why it has fewer iterations than it should."""
+
+
+class _Cut(Exception):
+    """The run ends here; what it has is kept."""
+
+
+def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Ran:
+    """The samples of all processes. What Ctrl-C, money or time cut short is kept, and marked.
+
+    Raises:
+        WorkerFailed, PrivateFailed: it can't be run at all.
+        OSError: no room or no right for temporary files.
+    """
+    spec = chosen.spec
+    runs: list[dict[str, list[float]]] = []
+    cut: str | None = None
+    until = None if chosen.limit_s is None else clock() + chosen.limit_s
+    with private_ledger(environ=dict(os.environ) | simulation(spec)) as private:
+        _limit(private, chosen.budget_nanousd)
+        try:
+            for share in chosen.shares():
+                samples = {"cli_startup_ms": [_start_up_ms() for _ in range(STARTS)]}
+                runs.append(samples)
+                done = sum(len(each.get("cpu_ms", ())) for each in runs)
+                for number, values in enumerate(_iterations(chosen, private, share, until, clock)):
+                    for key, value in values.items():
+                        samples.setdefault(key, []).append(value)
+                    progress(done + number + 1, chosen.iterations)
+        except _Cut as reason:
+            cut = str(reason)
+        except KeyboardInterrupt:
+            cut = "interrupted"
+        except WorkerFailed as failed:
+            if not any("cpu_ms" in each for each in runs):
+                raise
+            cut = str(failed)
+    return Ran(workload=_workload(chosen, runs, is_cut=cut is not None), cut=cut)
+
+
+def _iterations(
+    chosen: Chosen,
+    private: Private,
+    share: int,
+    until: float | None,
+    clock: Callable[[], float],
+) -> Iterator[dict[str, float]]:
+    """One process's samples, after those that only warm it up."""
+    task = task_of(chosen.spec, private, chosen.model, base_url=chosen.base_url)
+    with worker(private, task) as one:
+        for _ in range(chosen.spec.warm_up):
+            one.iterate()
+        for _ in range(share):
+            if until is not None and clock() >= until:
+                raise _Cut(f"the time limit of {chosen.limit_s:g} s is over")
+            yield one.iterate()
+
+
+def _workload(chosen: Chosen, runs: list[dict[str, list[float]]], *, is_cut: bool) -> Workload:
+    spec = chosen.spec
+    whole = Workload(
+        description=spec.description,
+        provider=spec.provider,
+        model=chosen.model,
+        seed=spec.seed,
+        iterations=sum(len(each.get("cpu_ms", ())) for each in runs),
+        input_digest=digest(spec),
+        runs=[each for each in runs if "cpu_ms" in each],
+        interrupted=is_cut,
+    )
+    return replace(whole, metrics=figures(whole))
+
+
+def _start_up_ms() -> float:
+    """The wall time of the shortest command there is."""
+    began_ns = time.perf_counter_ns()
+    subprocess.run(
+        [sys.executable, "-P", "-m", "persona", "--version"], check=True, stdout=subprocess.DEVNULL
+    )
+    return (time.perf_counter_ns() - began_ns) / 1e6
+
+
+def _limit(private: Private, budget_nanousd: int | None) -> None:
+    """Has the private ledger refuse calls that would cost more, all iterations together."""
+    if budget_nanousd is None:
+        return
+    with ledger_of(private) as ledger:
+        ledger.append(
+            [
+                BudgetSet(
+                    id=event_id(),
+                    at=now(),
+                    scope="monthly",
+                    limit_nanousd=budget_nanousd,
+                    action="stop",
+                    thresholds=[100],
+                    timezone="UTC",
+                )
+            ]
+        )
+
+
+@contextmanager
+def ledger_of(private: Private) -> Iterator[Ledger]:
+    """A client of the private daemon."""
+    environ = private.environment
+    settings = load(environ=environ, cwd=None, home=environ["HOME"]).settings
+    ledger = Ledger(resolve_paths(settings, ledger=None, environ=environ), autostart=False)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

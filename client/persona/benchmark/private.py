@@ -15,6 +15,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from persona.client import Ledger
+from personad.contract.environment import daemon_environment
+from personad.contract.paths import Paths, resolve_paths
+from personad.contract.settings import load
+
 READY_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.01
 _OURS = ("PERSONA_", "PERSONAD_")
@@ -32,6 +37,7 @@ class Private(Struct, frozen=True, kw_only=True):
     folder: Path
     environment: dict[str, str]
     """For processes that are to use it."""
+    paths: Paths
     daemon_pid: int
 
 
@@ -53,11 +59,14 @@ def private_ledger(
     folder = Path(tempfile.mkdtemp(prefix="pbm-"))
     try:
         environment = _environment(folder, os.environ if environ is None else environ)
+        settings = load(environ=environment, cwd=None, home=environment["HOME"]).settings
+        paths = resolve_paths(settings, ledger=None, environ=environment)
         log = (folder / "daemon.out").open("wb")
         with log:
             process = subprocess.Popen(
                 [python, "-P", "-m", "personad", "start", "--foreground"],
-                env=environment,
+                # Keys are for the workers alone.
+                env=daemon_environment(environment, paths),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -65,8 +74,10 @@ def private_ledger(
                 start_new_session=True,
             )
         try:
-            _wait_until_ready(process, folder)
-            yield Private(folder=folder, environment=environment, daemon_pid=process.pid)
+            _wait_until_ready(process, paths.api_socket, log.name)
+            yield Private(
+                folder=folder, environment=environment, paths=paths, daemon_pid=process.pid
+            )
         finally:
             process.terminate()
             process.wait()
@@ -91,11 +102,20 @@ def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    socket = folder / "run" / "api.sock"
+def _wait_until_ready(process: "subprocess.Popen[bytes]", socket: Path, log: str) -> None:
     until = time.monotonic() + READY_WITHIN_S
     while not socket.exists():
         if process.poll() is not None or time.monotonic() > until:
-            said = (folder / "daemon.out").read_text(encoding="utf-8", errors="replace").strip()
+            said = Path(log).read_text(encoding="utf-8", errors="replace").strip()
             raise PrivateFailed(f"the benchmark's own daemon does not start: {said or 'no word'}")
         time.sleep(_LOOK_EVERY_S)
+
+
+@contextmanager
+def ledger_of(private: Private) -> Iterator[Ledger]:
+    """A client of the private daemon."""
+    ledger = Ledger(private.paths, autostart=False)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

@@ -5,20 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from persona.client import Ledger
 from persona.identity import event_id, now
 from personad.contract.budget import BudgetSet
-from personad.contract.paths import resolve_paths
-from personad.contract.settings import load
 
 from .baseline_file import Workload, figures
 from .crew import WorkerFailed, simulation, task_of, worker
-from .private import Private, private_ledger
+from .private import Private, ledger_of, private_ledger
 from .workloads import WorkloadSpec, digest
 
 Progress = Callable[[int, int], None]
@@ -152,15 +148,3 @@ def _limit(private: Private, budget_nanousd: int | None) -> None:
                 )
             ]
         )
-
-
-@contextmanager
-def ledger_of(private: Private) -> Iterator[Ledger]:
-    """A client of the private daemon."""
-    environ = private.environment
-    settings = load(environ=environ, cwd=None, home=environ["HOME"]).settings
-    ledger = Ledger(resolve_paths(settings, ledger=None, environ=environ), autostart=False)
-    try:
-        yield ledger
-    finally:
-        ledger.close()

@@ -197,7 +197,8 @@ def test_failures_are_retried_with_their_reasons(studio: Studio) -> None:
 
 
 def test_all_failing_is_a_failed_batch(studio: Studio) -> None:
-    started = studio.record(count=2, retry=RETRIES)
+    retries = Retry(retries=2, delay_ms=1, jitter=False, breaker_failures=7)
+    started = studio.record(count=2, retry=retries)
 
     studio.staged(started.batch, PERSONA_SIMULATED_ERRORS="server_error:1").wait(WITHIN_S)
 

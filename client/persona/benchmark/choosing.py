@@ -1,0 +1,109 @@
+"""From what was asked for to what is run: the workload, its provider, how often; and what it costs.
+
+A provider that is paid is never called without a budget, which is a stop.
+"""
+
+import tempfile
+from pathlib import Path
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from persona.app import App, Stopped
+
+from .running import Chosen
+from .workloads import WORKLOADS, WorkloadSpec
+
+FREE = frozenset({"simulated", "local", "ollama"})
+DEFAULT_PROCESSES = 5
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """The options that choose what is run."""
+
+    workload: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    iterations: int | None = None
+    processes: int = DEFAULT_PROCESSES
+    budget: int | None = None
+
+
+def chosen(app: App, asked: Asked) -> Chosen:
+    """What is to be run.
+
+    Raises:
+        Stopped: there is no such workload, or its provider can't be used.
+        click.UsageError: a paid provider without a budget.
+    """
+    from persona.choosing import chosen as provider_and_model
+
+    spec = workload(asked.workload or app.settings.benchmark.default_workload)
+    provider = asked.provider or spec.provider
+    name, model = provider_and_model(
+        app, provider, asked.model or spec.model, base_url=asked.base_url, for_calls=True
+    )
+    spec = replace(spec, provider=name)
+    settings = getattr(app.settings.benchmark.workloads, spec.name)
+    limit_s = settings.limit_s if settings.limit_s is not None else spec.limit_s
+    found = Chosen(
+        spec=spec,
+        model=model,
+        iterations=asked.iterations or settings.iterations or spec.iterations,
+        processes=asked.processes,
+        limit_s=limit_s,
+        base_url=asked.base_url,
+        budget_nanousd=asked.budget,
+    )
+    if name not in FREE:
+        _tell_cost(app, found)
+    return found
+
+
+def workload(name: str) -> WorkloadSpec:
+    """Raises Stopped, with the nearest names, where there is none of that name."""
+    found = WORKLOADS.get(name)
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, WORKLOADS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(WORKLOADS)}"
+        raise Stopped(f"there is no workload `{name}`", code=64, hint=hint)
+    return found
+
+
+def _tell_cost(app: App, found: Chosen) -> None:
+    """Says what the run may cost; raises click.UsageError where nobody has said what it may."""
+    from persona.estimating import estimated
+    from persona.generation.plan import Wanted, make_plan
+    from persona.render.plan import estimate_lines
+
+    from . import corpus
+    from .starting import started_of
+
+    with tempfile.TemporaryDirectory(prefix="persona-benchmark-") as folder:
+        source = Path(folder) / "source"
+        corpus.write(source, found.spec.source_bytes, found.spec.seed)
+        plan = make_plan(Wanted(path=source, count=found.spec.personas, seed=found.spec.seed))
+        started = started_of(
+            plan,
+            batch="batch-2000-01-01-000000",
+            provider=found.spec.provider,
+            model=found.model,
+            base_url=found.base_url,
+            concurrency=found.spec.concurrency,
+            seed=found.spec.seed,
+            output=Path(folder),
+        )
+        expected = estimated(app, plan, started)
+    times = found.iterations + found.spec.warm_up * len(found.shares())
+    if expected is not None:
+        app.note(f"{times} runs of {found.spec.personas} personas each; one run:")
+        for line in estimate_lines(expected):
+            app.note(line)
+    if found.budget_nanousd is None:
+        raise click.UsageError(
+            f"`{found.spec.provider}` is paid: say what all {times} runs may cost with --budget USD"
+        )

@@ -1,0 +1,212 @@
+"""`persona benchmark`: run workloads, keep what they took, and compare versions."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from persona.app import App, Group, Output, Stopped, output_options, pass_app
+from persona.usd import usd
+from personad.contract.base import VERSION
+
+from . import benchmark_compare, benchmark_report
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from persona.benchmark.choosing import Asked
+    from persona.benchmark.running import Chosen, Progress, Ran
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Measure persona generation on this machine, and find what a version made slower."""
+
+
+def workload_options(function: Callable[..., T]) -> Callable[..., T]:
+    """What is to be run, handed over as `asked: Asked`."""
+
+    def wrapper(*args: object, **given: object) -> T:
+        from persona.benchmark.choosing import Asked
+
+        fields = {name: given.pop(name) for name in Asked.__struct_fields__}
+        return function(*args, asked=Asked(**fields), **given)
+
+    from functools import update_wrapper
+
+    options = [
+        click.option("--workload", metavar="NAME", help="Which; the configured one if not given."),
+        click.option("--provider", metavar="NAME", help="Another provider than the workload's."),
+        click.option("--model", metavar="NAME", help="Another model than the provider's usual one."),
+        click.option("--base-url", metavar="URL", help="Where the provider's server is."),
+        click.option(
+            "--iterations", type=click.IntRange(1, 1_000_000), metavar="N", help="How many runs."
+        ),
+        click.option(
+            "--processes",
+            type=click.IntRange(1, 100),
+            default=5,
+            show_default=True,
+            metavar="N",
+            help="Among how many processes the runs are split.",
+        ),
+        click.option("--budget", type=usd, metavar="USD", help="What a paid run may cost; a stop."),
+    ]
+    wrapped: Callable[..., T] = update_wrapper(wrapper, function)
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@command.command("run")
+@workload_options
+@click.option(
+    "--suite",
+    type=click.Choice(["generation", "micro", "integration"]),
+    default="generation",
+    show_default=True,
+    help="Whole workloads, single parts, or a daemon under load.",
+)
+@click.option("--only", multiple=True, metavar="METRIC", help="Show only this; repeatable.")
+@click.option(
+    "--prove-overhead", is_flag=True, help="Measure what measuring itself takes, and end."
+)
+@output_options
+@pass_app
+def run(
+    app: App,
+    asked: "Asked",
+    suite: str,
+    only: tuple[str, ...],
+    prove_overhead: bool,
+    output: Output,
+) -> int:
+    """Run a workload, show what it took, and record it in the ledger.
+
+    Ends with 3 if it was cut short by Ctrl-C, time or money; what there is is recorded, and marked.
+    """
+    from persona.benchmark.choosing import chosen
+    from persona.benchmark.measures import MEASURES
+    from persona.benchmark.recording import record, report_of
+    from persona.render import benchmarks as shown
+
+    unknown = [name for name in only if name not in MEASURES]
+    if unknown:
+        raise click.UsageError(f"there is no metric {unknown[0]}; there are {', '.join(MEASURES)}")
+    what = chosen(app, asked)
+    began = time.monotonic()
+    ran = _run(app, what)
+    recorded = record(app.ledger, suite, what, ran)
+    report = report_of(recorded, ran, time.monotonic() - began, only)
+    app.emit(output, report, lambda: shown.run(report))
+    return 0 if ran.cut is None else 3
+
+
+@command.command("capture")
+@workload_options
+@click.option("--name", metavar="N", help="The baseline's name; v<version> if not given.")
+@click.option("-o", "--output", "path", metavar="FILE", help="Where to; <name>.yaml if not given.")
+@click.option("--force", is_flag=True, help="Also over one that is there.")
+@pass_app
+def capture(app: App, asked: "Asked", name: str | None, path: str | None, force: bool) -> int:
+    """Run a workload and keep its samples as a baseline, to compare with later."""
+    from persona.benchmark.baseline_file import dump
+    from persona.benchmark.choosing import chosen
+    from persona.benchmark.recording import baseline_of, record
+    from persona.files import write_whole
+    from persona.render.values import size
+
+    label = name or f"v{VERSION}"
+    if not _NAME.fullmatch(label):
+        raise click.UsageError(f"{label!r} is no name: letters, digits, `.`, `_` and `-`")
+    folder = Path(app.settings.benchmark.baselines_dir)
+    target = Path(path) if path else folder / f"{label}.yaml"
+    if target.exists() and not force:
+        raise Stopped(f"{target} exists", code=64, hint="--force replaces it; --name keeps both")
+    what = chosen(app, asked)
+    ran = _run(app, what)
+    record(app.ledger, "generation", what, ran)
+    if ran.cut is not None:
+        raise Stopped(
+            f"the run was cut short ({ran.cut}), so no baseline was written",
+            code=3,
+            hint="what there is is recorded: `persona benchmark report` shows it",
+        )
+    kept = baseline_of(label, {what.spec.name: ran.workload}, Path.cwd())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data = dump(kept)
+    write_whole(target, data)
+    app.note(f"{target} ({size(len(data))}): {len(ran.workload.runs)} processes")
+    return 0
+
+
+def _run(app: App, what: "Chosen") -> "Ran":
+    """With a bar on stderr, where somebody sees it."""
+    from persona.benchmark.running import run as run_workload
+
+    with progress_bar(app, what.spec.name, what.iterations) as told:
+        ran = run_workload(what, told)
+    if ran.cut is not None:
+        app.note(f"cut short after {ran.workload.iterations} of {what.iterations} runs: {ran.cut}")
+    return ran
+
+
+def progress_bar(app: App, label: str, total: int) -> "AbstractContextManager[Progress]":
+    """A bar that is told how many are done; silent where nobody sees it."""
+    if app.flags.quiet or not app.errors.is_terminal:
+        return nullcontext(lambda done, most: None)
+    from persona.render.progress import bar
+
+    return bar(app.errors, label, total)
+
+
+@command.command("list")
+@output_options
+@pass_app
+def list_(app: App, output: Output) -> None:
+    """Show the baselines there are, the newest first."""
+    from persona.benchmark.listing import Listing, listed, newest_first
+    from persona.render.benchmarks import listing
+
+    folder = Path(app.settings.benchmark.baselines_dir)
+    good, bad = newest_first(folder)
+    for error in bad:
+        app.note(f"{error.source}: {error}")
+    found = Listing(baselines=[listed(path, each) for path, each in good])
+    app.emit(output, found, lambda: listing(found.baselines, str(folder)))
+
+
+@command.command("clean")
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="All but the newest N.")
+@click.option("--name", metavar="N", help="The one of this name.")
+@pass_app
+def clean(app: App, keep: int | None, name: str | None) -> None:
+    """Delete baselines: all but the newest, or one by its name."""
+    from persona.benchmark.listing import newest_first
+
+    if (keep is None) == (name is None):
+        raise click.UsageError("say which: --keep N or --name NAME")
+    folder = Path(app.settings.benchmark.baselines_dir)
+    good, _ = newest_first(folder)
+    gone = good[keep:] if keep is not None else [each for each in good if each[1].name == name]
+    if name is not None and not gone:
+        known = ", ".join(each.name for _, each in good) or "none"
+        raise Stopped(f"there is no baseline {name} in {folder}; there is {known}", code=64)
+    for path, _ in gone:
+        path.unlink()
+        app.note(f"deleted {path}")
+
+
+command.add_command(benchmark_compare.compare)
+command.add_command(benchmark_compare.calibrate)
+command.add_command(benchmark_report.trends)
+command.add_command(benchmark_report.providers)
+command.add_command(benchmark_report.report)

@@ -1,0 +1,219 @@
+"""`persona benchmark compare` and `calibrate`: is this version slower?"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from persona.app import App, Output, Stopped, output_options, pass_app
+
+if TYPE_CHECKING:
+    from persona.benchmark.baseline_file import Baseline
+    from persona.benchmark.comparing import Comparison
+    from persona.benchmark.judging import Comparisons
+    from personad.contract.options import Benchmark
+
+
+def percents(text: str) -> float:
+    """The type of an option that takes a change in percent."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 10_000:
+        raise click.BadParameter(f"{text!r} is no change in percent: write such as 10")
+    return value
+
+
+@click.command("compare")
+@click.option(
+    "--baseline", "names", multiple=True, metavar="NAME|FILE", help="The newest if not given."
+)
+@click.option("--current", metavar="FILE", help="A kept run instead of one of now.")
+@click.option("--against", metavar="REF|PATH|WHEEL", help="Run that version in turn with this one.")
+@click.option("--workload", metavar="NAME", help="Only this workload.")
+@click.option("--warn-threshold", type=percents, metavar="N", help="Percent worse to warn of.")
+@click.option("--fail-threshold", type=percents, metavar="N", help="Percent worse to fail from.")
+@click.option("--threshold", type=percents, metavar="N", help="Warn from N, fail from 2.5 × N.")
+@click.option("--ci", is_flag=True, help="Exit by the verdict: 1 warning, 2 failure, 3 none.")
+@click.option("--fail-on-regression", is_flag=True, help="Exit with 2 on a failure, else 0.")
+@click.option("--strict", is_flag=True, help="With --ci: exit with 1 where it is inconclusive.")
+@output_options
+@pass_app
+def compare(
+    app: App,
+    names: tuple[str, ...],
+    current: str | None,
+    against: str | None,
+    workload: str | None,
+    warn_threshold: float | None,
+    fail_threshold: float | None,
+    threshold: float | None,
+    ci: bool,
+    fail_on_regression: bool,
+    strict: bool,
+    output: Output,
+) -> int:
+    """Say whether this version is slower than a kept run, or than another version.
+
+    With --against (a commit, a folder, a wheel, or `merge-base`) both run in turn on this machine:
+    that is the way to trust. A kept run counts only on the machine that it was made on.
+    """
+    from persona.benchmark.judging import FAIL_TIMES, Gate, judged, with_thresholds
+
+    if ci and fail_on_regression:
+        raise click.UsageError("--ci and --fail-on-regression exclude each other")
+    if strict and not ci:
+        raise click.UsageError("--strict goes with --ci")
+    if against is not None and (names or current is not None):
+        raise click.UsageError("--against runs both versions: no --baseline or --current with it")
+    if threshold is not None:
+        warn_threshold = threshold if warn_threshold is None else warn_threshold
+        fail_threshold = threshold * FAIL_TIMES if fail_threshold is None else fail_threshold
+    try:
+        settings = with_thresholds(app.settings.benchmark, warn_threshold, fail_threshold)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if against is not None:
+        found = [_in_turn(app, against, workload, settings)]
+    else:
+        found = _with_kept(app, names, current, workload, settings)
+    whole = judged(found, Gate(ci=ci, fail_on_regression=fail_on_regression, strict=strict))
+    _show(app, output, whole, is_loud=fail_on_regression)
+    return whole.exit_code
+
+
+def _show(app: App, output: Output, whole: "Comparisons", *, is_loud: bool) -> None:
+    from persona.render import benchmarks as shown
+
+    app.emit(
+        output,
+        whole,
+        lambda: [block for each in whole.comparisons for block in shown.comparison(each)],
+    )
+    if is_loud and not any(each.comparable for each in whole.comparisons):
+        app.note("NOTHING WAS COMPARED, so nothing was found:")
+        for each in whole.comparisons:
+            app.note(f"  {each.baseline}: {each.reason}")
+
+
+def _with_kept(
+    app: App,
+    names: tuple[str, ...],
+    current: str | None,
+    workload: str | None,
+    settings: "Benchmark",
+) -> "list[Comparison]":
+    from persona.benchmark.baseline_file import load
+    from persona.benchmark.comparing import compare as compared
+    from persona.benchmark.listing import named, newest_first
+
+    folder = Path(settings.baselines_dir)
+    if names:
+        kept = [load(named(folder, name)) for name in names]
+    else:
+        good, bad = newest_first(folder)
+        for error in bad:
+            app.note(f"{error.source}: {error}")
+        if not good:
+            raise Stopped(
+                f"there is no baseline in {folder} to compare with",
+                code=3,
+                hint="`persona benchmark capture` makes one; --against REF needs none",
+            )
+        kept = [good[0][1]]
+    wanted = [workload] if workload is not None else None
+    now = load(Path(current)) if current is not None else _of_now(app, kept[0], workload)
+    return [compared(each, now, settings, wanted) for each in kept]
+
+
+def _of_now(app: App, baseline: "Baseline", workload: str | None) -> "Baseline":
+    """The newest recorded run of this commit and workload, else a new one."""
+    from persona.benchmark.choosing import Asked, chosen
+    from persona.benchmark.environment import commit
+    from persona.benchmark.recording import kept, record
+    from persona.benchmark.running import run as run_workload
+
+    from .benchmark import progress_bar
+    from .benchmark_report import recorded_runs
+
+    name = workload or next(iter(baseline.workloads))
+    then = baseline.workloads.get(name)
+    if then is None:
+        raise Stopped(
+            f"the baseline {baseline.name} has no workload `{name}`",
+            code=3,
+            hint=f"it has {', '.join(baseline.workloads)}",
+        )
+    here = commit(Path.cwd())
+    for event in recorded_runs(app, workload=name):
+        is_clean = here is not None and not here.endswith("+")
+        if is_clean and event.commit == here and event.provider == then.provider:
+            app.note(f"with the recorded run {event.run} of this commit")
+            return kept(event)
+    what = chosen(
+        app,
+        Asked(
+            workload=name,
+            provider=then.provider,
+            model=then.model,
+            iterations=then.iterations,
+            processes=len(then.runs),
+        ),
+    )
+    with progress_bar(app, name, what.iterations) as told:
+        ran = run_workload(what, told)
+    return kept(record(app.ledger, "generation", what, ran))
+
+
+def _in_turn(
+    app: App, against: str, workload: str | None, settings: "Benchmark"
+) -> "Comparison":
+    """Both versions on this machine, in turn."""
+    from random import SystemRandom
+    from tempfile import TemporaryDirectory
+
+    from persona.benchmark.choosing import Asked, chosen
+    from persona.benchmark.interleaving import interleave
+    from persona.benchmark.other_version import THIS, set_up
+    from persona.benchmark.paired import LOOKS
+
+    from .benchmark import progress_bar
+
+    what = chosen(app, Asked(workload=workload or "quick"))
+    with TemporaryDirectory(prefix="persona-benchmark-") as folder:
+        app.note(f"setting up {against} …")
+        other = set_up(against, Path(folder), Path.cwd())
+        with progress_bar(app, f"{what.spec.name}: {other.label}", LOOKS[-1]) as told:
+            found = interleave(
+                (other, THIS), what.spec, what.model, settings, SystemRandom(), told
+            )
+    app.note(f"{found.pairs} pairs of runs")
+    return found.comparison
+
+
+@click.command("calibrate")
+@click.option("--workload", metavar="NAME", default="quick", show_default=True, help="What to run.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(10, 10_000),
+    default=120,
+    show_default=True,
+    metavar="N",
+    help="How many pairs of runs to make; comparisons are drawn from them.",
+)
+@output_options
+@pass_app
+def calibrate(app: App, workload: str, pairs: int, output: Output) -> None:
+    """Compare this version with itself: the false alarms of this machine, and what it can show."""
+    from persona.benchmark.calibrating import calibrate as calibrated
+    from persona.benchmark.choosing import Asked, chosen
+    from persona.render.benchmarks import calibration
+
+    from .benchmark import progress_bar
+
+    what = chosen(app, Asked(workload=workload))
+    with progress_bar(app, f"{workload} with itself", pairs) as told:
+        found = calibrated(what.spec, what.model, app.settings.benchmark, pairs, told)
+    app.emit(output, found, lambda: calibration(found))

@@ -1,0 +1,185 @@
+"""How benchmarks look."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from . import values
+from .tables import TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
+
+if TYPE_CHECKING:
+    from persona.benchmark.calibrating import Calibration
+    from persona.benchmark.comparing import ComparedMetric, Comparison
+    from persona.benchmark.listing import Listed
+    from persona.benchmark.measures import MeasuredMetric, RunReport
+
+STYLES = {
+    "better": "green",
+    "same": "",
+    "warning": "yellow",
+    "failure": "bold red",
+    "inconclusive": "magenta",
+    "not comparable": "magenta",
+}
+
+UNITS = {
+    "generation_latency": "ms",
+    "time_to_first_token": "ms",
+    "cpu_ms": "ms",
+    "cpu_floor_ms": "ms",
+    "throughput_personas_per_minute": "/min",
+    "memory_peak_mb": "MB",
+    "memory_average_mb": "MB",
+    "cost_per_persona_usd": "USD",
+    "cli_startup": "ms",
+}
+"""Of the metrics' values; the others are counts or shares."""
+
+
+def unit(metric: str) -> str:
+    """`ms` of `generation_latency_p50` too."""
+    base = metric.rpartition("_")[0] if metric[-3:] in ("p50", "p95", "p99") else metric
+    return UNITS.get(base, "")
+
+
+def amount(value: float) -> str:
+    """Four significant digits, in thousands where it is large."""
+    if value and abs(value) < 0.001:
+        return f"{value:.3g}"
+    digits = max(0, 3 - len(str(int(abs(value)))) + 1)
+    return f"{value:,.{min(digits, 3)}f}"
+
+
+def percent(value: float) -> str:
+    return f"{value:+.1f} %"
+
+
+AMOUNT = Kind(amount, repr)
+PERCENT = Kind(percent, repr)
+
+
+class _Cell(Struct, frozen=True):
+    """A metric's value with its unit."""
+
+    value: float
+    metric: str
+
+
+def _with_unit(cell: _Cell) -> str:
+    return f"{amount(cell.value)} {unit(cell.metric)}".rstrip()
+
+
+MEASURED_VALUE = Kind(_with_unit, lambda cell: repr(cell.value))
+
+
+def _cell(value: float | None, metric: str) -> _Cell | None:
+    return None if value is None else _Cell(value, metric)
+
+
+def _measured_columns() -> tuple[Column["MeasuredMetric"], ...]:
+    return (
+        Column("Metric", lambda row: row.metric),
+        Column("P50", lambda row: _cell(row.p50, row.metric), MEASURED_VALUE),
+        Column("P95", lambda row: _cell(row.p95, row.metric), MEASURED_VALUE),
+        Column("P99", lambda row: _cell(row.p99, row.metric), MEASURED_VALUE),
+        Column("±", lambda row: _cell(row.plus_minus, row.metric), MEASURED_VALUE),
+    )
+
+
+def run(report: "RunReport") -> View:
+    """A run's table; percentiles of too few samples are left open."""
+    environment = report.environment
+    facts = [
+        Fact("run", report.run),
+        Fact("workload", f"{report.workload} ({report.provider}, {report.model})"),
+        Fact("machine", f"{environment.cpu}, {values.plural(environment.cores, 'core')}"),
+        Fact("python", f"{environment.python_version}, persona {environment.persona_version}"),
+        Fact("took", values.duration(round(report.took_s * 1_000))),
+    ]
+    if report.interrupted:
+        facts.append(Fact("cut short", report.interrupted, "yellow"))
+    return (Table(_measured_columns(), report.metrics), Facts(facts))
+
+
+def _interval(row: "ComparedMetric") -> str | None:
+    if row.low_percent is None or row.high_percent is None:
+        return None
+    return f"{row.low_percent:+.1f} to {row.high_percent:+.1f} %"
+
+
+def _verdict(row: "ComparedMetric") -> str:
+    return row.verdict if row.gates else f"({row.verdict})"
+
+
+def compared_columns(*, several: bool) -> tuple[Column["ComparedMetric"], ...]:
+    """With the workload where there are several of them."""
+    workload: tuple[Column[ComparedMetric], ...] = (Column("Workload", lambda row: row.workload),)
+    return (workload if several else ()) + (
+        Column("Metric", lambda row: row.metric),
+        Column("Baseline", lambda row: _cell(row.baseline, row.metric), MEASURED_VALUE),
+        Column("Current", lambda row: _cell(row.current, row.metric), MEASURED_VALUE),
+        Column("Change", lambda row: row.change_percent, PERCENT),
+        Column("95 % interval", _interval),
+        Column("Verdict", _verdict, TEXT, style=lambda row: STYLES[row.verdict]),
+    )
+
+
+def comparison(found: "Comparison") -> View:
+    """One comparison: the table, then a line with what crossed which threshold."""
+    if not found.comparable:
+        return (Facts([Fact("not comparable", found.reason or "", "magenta")]),)
+    several = len({row.workload for row in found.metrics}) > 1
+    told = [Fact(found.verdict, line, STYLES[found.verdict]) for line in summary(found)]
+    return (Table(compared_columns(several=several), found.metrics), Facts(told))
+
+
+def summary(found: "Comparison") -> list[str]:
+    """What the verdict is of, and what was noted."""
+    against = f"{found.current} against {found.baseline}"
+    crossed = [row for row in found.metrics if row.gates and row.verdict in ("warning", "failure")]
+    lines = [
+        f"{row.metric} of {row.workload}: {percent(row.change_percent)}"
+        if row.change_percent is not None
+        else f"{row.metric} of {row.workload}: from nothing"
+        for row in crossed
+    ]
+    notes = [f"{row.metric}: {row.note}" for row in found.metrics if row.note]
+    return [f"{against}{': ' if lines else ''}{', '.join(lines)}", *notes]
+
+
+def _listed_columns() -> tuple[Column["Listed"], ...]:
+    return (
+        Column("Name", lambda row: row.name),
+        Column("Captured", lambda row: row.captured_at, WHEN),
+        Column("Version", lambda row: row.version),
+        Column("Workloads", lambda row: ", ".join(row.workloads)),
+        Column("Size", lambda row: row.size_bytes, Kind(values.size, str)),
+    )
+
+
+def listing(rows: Sequence["Listed"], folder: str) -> View:
+    empty = f"no baselines in {folder}; `persona benchmark capture` makes one"
+    return (Table(_listed_columns(), rows, empty),)
+
+
+def calibration(found: "Calibration") -> View:
+    """What comparisons come to on this machine."""
+    return (
+        Facts(
+            [
+                Fact("workload", found.workload),
+                Fact("pairs run", values.count(found.pairs)),
+                Fact("spread of a pair", f"{found.spread_percent:.1f} %"),
+                Fact("false alarms", _share(found.false_alarm_share, found.comparisons)),
+                Fact("false failures", _share(found.false_failure_share, found.comparisons)),
+                Fact("warnings found", _share(found.found_share, found.comparisons)),
+                Fact("failures found", _share(found.failed_share, found.comparisons)),
+                Fact("pairs it takes", f"{found.median_pairs:g}, where nothing has changed"),
+            ]
+        ),
+    )
+
+
+def _share(share: float, of: int) -> str:
+    return f"{share * 100:.1f} % of {values.count(of)} comparisons"

@@ -100,4 +100,3 @@ def _drawn(
         if found is not None:
             return found, look
     raise AssertionError("the last look decides")
-

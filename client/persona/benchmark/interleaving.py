@@ -13,7 +13,7 @@ from personad.contract.options import Benchmark
 from .comparing import ComparedMetric, Comparison, shown
 from .crew import Worker, simulation, task_of, worker
 from .metrics import METRICS, Metric, limits_of
-from .other_version import Installation
+from .other_version import THIS, Installation
 from .paired import LOOKS, decide
 from .private import Private, private_ledger
 from .stored import by_count
@@ -74,6 +74,27 @@ def interleave(
                 found = _compared(spec.name, versions, old, new, settings)
                 if found is not None:
                     return Interleaved(comparison=found, pairs=pairs, old=old, new=new)
+
+
+def pool(
+    spec: WorkloadSpec, model: str, pairs: int, rng: Random, progress: Pairs
+) -> list[list[float]]:
+    """ln(second / first) of the time on a core of this version with itself, by block of pairs.
+
+    Raises:
+        WorkerFailed, PrivateFailed, OSError: as `interleave`.
+    """
+    blocks: list[list[float]] = []
+    environ = dict(os.environ) | simulation(spec)
+    with private_ledger(environ=environ) as one, private_ledger(environ=environ) as other:
+        while len(blocks) * PAIRS_A_PROCESS < pairs:
+            first: Samples = {}
+            second: Samples = {}
+            _some_pairs((THIS, THIS), (one, other), spec, model, (first, second), rng)
+            both = zip(first["cpu_ms"], second["cpu_ms"], strict=True)
+            blocks.append([log(now / was) for was, now in both])
+            progress(len(blocks) * PAIRS_A_PROCESS, pairs)
+    return blocks
 
 
 def _some_pairs(

@@ -52,9 +52,7 @@ def record(ledger: Ledger, suite: str, chosen: Chosen, ran: Ran) -> BenchmarkFin
     return event
 
 
-def report_of(
-    event: BenchmarkFinished, ran: Ran, took_s: float, only: Sequence[str]
-) -> RunReport:
+def report_of(event: BenchmarkFinished, ran: Ran, took_s: float, only: Sequence[str]) -> RunReport:
     """What is told of a run that has just ended."""
     return RunReport(
         run=event.run,

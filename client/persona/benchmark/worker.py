@@ -24,11 +24,9 @@ from msgspec import Struct
 
 from persona.client import Ledger
 from persona.generation.kept_plan import keep
-from persona.generation.plan import Plan, Wanted, make_plan, queue_of
-from persona.generation.prompts import build_prompt
+from persona.generation.plan import Wanted, make_plan, queue_of
 from persona.generation.runner import Runner
-from persona.identity import batch_id, event_id, now
-from persona.resuming import source_of
+from persona.identity import batch_id, now
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import VERSION
@@ -36,6 +34,7 @@ from personad.contract.events import AnyEvent
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.settings import Settings, load
 
+from .starting import started_of
 from .vitals import Vitals, measured
 
 PROTOCOL = 1
@@ -92,7 +91,16 @@ def _iterate(task: Task, paths: Paths, settings: Settings, ledger: Ledger) -> di
     try:
         with measured(memory=task.memory) as vitals:
             plan = make_plan(Wanted(path=Path(task.source), count=task.personas, seed=task.seed))
-            started = _started(task, plan, batch, output / "personas")
+            started = started_of(
+                plan,
+                batch=batch,
+                provider=task.provider,
+                model=task.model,
+                base_url=task.base_url,
+                concurrency=task.concurrency,
+                seed=task.seed,
+                output=output / "personas",
+            )
             keep(paths.runs_dir / batch, plan)
             events: list[AnyEvent] = [started, *queue_of(started, plan.segments)]
             ledger.append(events)
@@ -101,25 +109,6 @@ def _iterate(task: Task, paths: Paths, settings: Settings, ledger: Ledger) -> di
     finally:
         shutil.rmtree(output)
         shutil.rmtree(paths.runs_dir / batch, ignore_errors=True)
-
-
-def _started(task: Task, plan: Plan, batch: str, output: Path) -> b.BatchStarted:
-    prompt = build_prompt(plan.segments[0], language=plan.reading.language)
-    return b.BatchStarted(
-        id=event_id(),
-        at=now(),
-        batch=batch,
-        source=source_of(plan),
-        total=plan.total,
-        provider=task.provider,
-        model=task.model,
-        base_url=task.base_url,
-        concurrency=task.concurrency,
-        output=str(output),
-        prompt_digest=prompt.template_digest,
-        seed=task.seed,
-        retry=b.Retry(),
-    )
 
 
 def _samples(ledger: Ledger, batch: str, vitals: Vitals) -> dict[str, float]:

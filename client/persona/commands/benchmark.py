@@ -4,8 +4,9 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -34,18 +35,16 @@ def command() -> None:
 def workload_options(function: Callable[..., T]) -> Callable[..., T]:
     """What is to be run, handed over as `asked: Asked`."""
 
-    def wrapper(*args: object, **given: object) -> T:
+    def wrapper(*args: Any, **given: Any) -> T:
         from persona.benchmark.choosing import Asked
 
         fields = {name: given.pop(name) for name in Asked.__struct_fields__}
         return function(*args, asked=Asked(**fields), **given)
 
-    from functools import update_wrapper
-
     options = [
         click.option("--workload", metavar="NAME", help="Which; the configured one if not given."),
         click.option("--provider", metavar="NAME", help="Another provider than the workload's."),
-        click.option("--model", metavar="NAME", help="Another model than the provider's usual one."),
+        click.option("--model", metavar="NAME", help="Not the provider's usual model."),
         click.option("--base-url", metavar="URL", help="Where the provider's server is."),
         click.option(
             "--iterations", type=click.IntRange(1, 1_000_000), metavar="N", help="How many runs."
@@ -70,15 +69,12 @@ def workload_options(function: Callable[..., T]) -> Callable[..., T]:
 @workload_options
 @click.option(
     "--suite",
-    type=click.Choice(["generation", "micro", "integration"]),
+    type=click.Choice(["generation"]),
     default="generation",
     show_default=True,
-    help="Whole workloads, single parts, or a daemon under load.",
+    help="Whole workloads.",
 )
 @click.option("--only", multiple=True, metavar="METRIC", help="Show only this; repeatable.")
-@click.option(
-    "--prove-overhead", is_flag=True, help="Measure what measuring itself takes, and end."
-)
 @output_options
 @pass_app
 def run(
@@ -86,7 +82,6 @@ def run(
     asked: "Asked",
     suite: str,
     only: tuple[str, ...],
-    prove_overhead: bool,
     output: Output,
 ) -> int:
     """Run a workload, show what it took, and record it in the ledger.

@@ -167,9 +167,7 @@ def _of_now(app: App, baseline: "Baseline", workload: str | None) -> "Baseline":
     return kept(record(app.ledger, "generation", what, ran))
 
 
-def _in_turn(
-    app: App, against: str, workload: str | None, settings: "Benchmark"
-) -> "Comparison":
+def _in_turn(app: App, against: str, workload: str | None, settings: "Benchmark") -> "Comparison":
     """Both versions on this machine, in turn."""
     from random import SystemRandom
     from tempfile import TemporaryDirectory
@@ -186,9 +184,7 @@ def _in_turn(
         app.note(f"setting up {against} …")
         other = set_up(against, Path(folder), Path.cwd())
         with progress_bar(app, f"{what.spec.name}: {other.label}", LOOKS[-1]) as told:
-            found = interleave(
-                (other, THIS), what.spec, what.model, settings, SystemRandom(), told
-            )
+            found = interleave((other, THIS), what.spec, what.model, settings, SystemRandom(), told)
     app.note(f"{found.pairs} pairs of runs")
     return found.comparison
 

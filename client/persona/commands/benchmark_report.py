@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from persona.app import App, Output, Stopped, output_options, pass_app
 if TYPE_CHECKING:
     from personad.contract.benchmark import BenchmarkFinished
 
+FORMATS = ("markdown", "json", "html", "junit", "github", "bmf", "openmetrics")
 MOST_RUNS = 1_000
 """So many of the newest are looked at."""
 
@@ -25,3 +27,133 @@ def recorded_runs(app: App, *, workload: str | None = None) -> "Iterator[Benchma
         if isinstance(event, BenchmarkFinished) and workload in (None, event.workload):
             newest.append(event)
     yield from reversed(newest)
+
+
+def recorded_run(app: App, run: str | None) -> "BenchmarkFinished":
+    """The run of that id, or of a unique beginning of one; the newest if it is None or `last`.
+
+    Raises:
+        Stopped: there is no such run, or no run at all.
+    """
+    runs = list(recorded_runs(app))
+    if not runs:
+        raise Stopped(
+            "no run is recorded yet", code=64, hint="`persona benchmark run` makes the first"
+        )
+    if run in (None, "last"):
+        return runs[0]
+    found = [each for each in runs if each.run.startswith(run or "")]
+    exact = [each for each in found if each.run == run]
+    if len(exact or found) != 1:
+        known = ", ".join(each.run for each in (found or runs)[:5])
+        problem = "is the beginning of several" if found else "is no recorded run"
+        raise Stopped(f"{run} {problem}: {known}", code=64)
+    return (exact or found)[0]
+
+
+@click.command("trends")
+@click.option(
+    "--metric", metavar="M", default="generation_latency", show_default=True, help="Of what."
+)
+@click.option("--workload", metavar="NAME", help="Of this workload; the configured one otherwise.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 10_000),
+    default=90,
+    show_default=True,
+    metavar="N",
+    help="How far back.",
+)
+@click.option("--no-plot", is_flag=True, help="Only the table.")
+@output_options
+@pass_app
+def trends(
+    app: App, metric: str, workload: str | None, days: int, no_plot: bool, output: Output
+) -> None:
+    """Show how a metric went from run to run, and where it changed for good."""
+    from persona.benchmark.measures import MEASURES
+    from persona.benchmark.trending import trend_of
+    from persona.render import benchmark_trends as shown
+
+    if metric not in MEASURES:
+        raise click.UsageError(f"there is no metric {metric}; there are {', '.join(MEASURES)}")
+    name = workload or app.settings.benchmark.default_workload
+    found = trend_of(list(recorded_runs(app, workload=name)), name, metric, days)
+    app.emit(output, found, lambda: shown.trend(found, plots=not no_plot))
+
+
+@click.command("providers")
+@click.option("--provider", "names", multiple=True, metavar="NAME", help="Only this; repeatable.")
+@click.option("--workload", metavar="NAME", help="Of this workload; of all if not given.")
+@output_options
+@pass_app
+def providers(app: App, names: tuple[str, ...], workload: str | None, output: Output) -> None:
+    """Show providers side by side, by the newest run of each; `run --provider` makes one."""
+    from persona.benchmark.trending import side_by_side
+    from persona.render import benchmark_trends as shown
+
+    found = side_by_side(list(recorded_runs(app, workload=workload)), names)
+    missing = [name for name in names if name not in {row.provider for row in found.rows}]
+    for name in missing:
+        app.note(f"no run of {name}: `persona benchmark run --provider {name}` makes one")
+    app.emit(output, found, lambda: shown.providers(found))
+
+
+@click.command("report")
+@click.option("--run", "run_id", metavar="ID", help="Which run; the newest if not given.")
+@click.option("--baseline", "name", metavar="NAME|FILE", help="Compare it with this baseline.")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(FORMATS),
+    default="markdown",
+    show_default=True,
+    help="What reads it.",
+)
+@click.option(
+    "--compare-history", type=click.IntRange(1, 100), metavar="N", help="Beside the N runs before."
+)
+@click.option("-o", "--output", "path", metavar="FILE", help="Write to FILE, whole or not at all.")
+@pass_app
+def report(
+    app: App,
+    run_id: str | None,
+    name: str | None,
+    format_name: str,
+    compare_history: int | None,
+    path: str | None,
+) -> None:
+    """Write a report of a run, for people, for CI or for a dashboard."""
+    import os
+    import sys
+
+    from persona.benchmark.baseline_file import load
+    from persona.benchmark.comparing import compare as compared
+    from persona.benchmark.listing import named
+    from persona.benchmark.recording import kept
+    from persona.benchmark.reports import Material, render
+    from persona.benchmark.reports.as_github import annotations
+    from persona.files import write_whole
+
+    event = recorded_run(app, run_id)
+    settings = app.settings.benchmark
+    found = None
+    if name is not None:
+        found = compared(load(named(Path(settings.baselines_dir), name)), kept(event), settings)
+    before = [
+        each
+        for each in recorded_runs(app, workload=event.workload)
+        if each.at < event.at and each.provider == event.provider
+    ][: compare_history or 0]
+    data = render(format_name, Material(run=event, comparison=found, history=before)).encode()
+    if format_name == "github" and path is None:
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if path:
+            with open(path, "ab") as stream:
+                stream.write(data)
+            sys.stdout.write(annotations(found))
+            return
+    if path is None:
+        sys.stdout.buffer.write(data)
+    else:
+        write_whole(Path(path), data)

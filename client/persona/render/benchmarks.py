@@ -77,7 +77,8 @@ def _cell(value: float | None, metric: str) -> _Cell | None:
     return None if value is None else _Cell(value, metric)
 
 
-def _measured_columns() -> tuple[Column["MeasuredMetric"], ...]:
+def measured_columns() -> tuple[Column["MeasuredMetric"], ...]:
+    """Of a run's table."""
     return (
         Column("Metric", lambda row: row.metric),
         Column("P50", lambda row: _cell(row.p50, row.metric), MEASURED_VALUE),
@@ -99,7 +100,7 @@ def run(report: "RunReport") -> View:
     ]
     if report.interrupted:
         facts.append(Fact("cut short", report.interrupted, "yellow"))
-    return (Table(_measured_columns(), report.metrics), Facts(facts))
+    return (Table(measured_columns(), report.metrics), Facts(facts))
 
 
 def _interval(row: "ComparedMetric") -> str | None:

@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .plain import records
-from .tables import Column, Facts, Table, View, shown
+from .tables import Block, Chart, Column, Facts, Table, View, shown
 from .values import clean, width_of
 
 _LEAST, _WORD = 8, 10
@@ -22,7 +22,19 @@ def render(view: View, console: Console) -> None:
     for number, block in enumerate(view):
         if number:
             console.print()
-        console.print(facts(block) if isinstance(block, Facts) else table(block, console.width))
+        console.print(_drawn(block, console.width))
+
+
+def _drawn(block: Block, width: int) -> RenderableType:
+    match block:
+        case Facts():
+            return facts(block)
+        case Chart():
+            from .charts import columns
+
+            return Text(columns(block, width), style="cyan", no_wrap=True)
+        case Table():
+            return table(block, width)
 
 
 def table(block: Table[Any], width: int) -> RenderableType:

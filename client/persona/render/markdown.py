@@ -3,14 +3,26 @@
 import re
 from typing import Any
 
-from .tables import Facts, Table, View, shown
+from .charts import columns
+from .plain import CHART_CELLS
+from .tables import Block, Chart, Facts, Table, View, shown
 from .values import clean
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
 
 def render(view: View) -> str:
-    return "\n".join(_facts(block) if isinstance(block, Facts) else _table(block) for block in view)
+    return "\n".join(_drawn(block) for block in view)
+
+
+def _drawn(block: Block) -> str:
+    match block:
+        case Facts():
+            return _facts(block)
+        case Chart():
+            return f"```text\n{columns(block, CHART_CELLS)}\n```\n"
+        case Table():
+            return _table(block)
 
 
 def escape(text: str) -> str:

@@ -2,16 +2,30 @@
 
 from typing import Any
 
-from .tables import Facts, Table, View, shown
+from .tables import Block, Chart, Facts, Table, View, shown
 from .values import clean, width_of
 
 _GAP = "  "
+CHART_CELLS = 80
+"""How wide a chart is where lines may be as long as they like."""
 
 
 def render(view: View, width: int | None) -> str:
     """`width` in cells; None where lines may be as long as they like."""
-    parts = (facts(block) if isinstance(block, Facts) else table(block, width) for block in view)
+    parts = (_drawn(block, width) for block in view)
     return "\n".join(part for part in parts if part)
+
+
+def _drawn(block: Block, width: int | None) -> str:
+    match block:
+        case Facts():
+            return facts(block)
+        case Chart():
+            from .charts import columns
+
+            return columns(block, width or CHART_CELLS) + "\n"
+        case Table():
+            return table(block, width)
 
 
 def table(block: Table[Any], width: int | None) -> str:

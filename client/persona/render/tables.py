@@ -69,7 +69,23 @@ class Facts(Struct, frozen=True):
     lines: Sequence[Fact]
 
 
-Block = Table[Any] | Facts
+class Chart(Struct, frozen=True, kw_only=True):
+    """Columns above a line, one a value."""
+
+    title: str
+    values: Sequence[float | None]
+    """None where there is none: its column stays empty."""
+    first: str
+    """What stands under the first column."""
+    last: str
+    amount: Callable[[float], str]
+    marked: frozenset[int] = frozenset()
+    """Indices of values that get a mark below."""
+    from_zero: bool = True
+    """Whether the lowest line is 0; otherwise it is a little below the least value."""
+
+
+Block = Table[Any] | Facts | Chart
 View = Sequence[Block]
 """What a command shows, from top to bottom."""
 

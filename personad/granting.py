@@ -6,9 +6,7 @@ runs inside the writer's transaction, after everything before it was folded: so 
 at once can't both be given what is left.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from personad import leases
@@ -29,15 +27,11 @@ from personad.kinds import microseconds
 from personad.pricing import Tokens
 from personad.projections import budget_sums
 from personad.projections.batch_rows import BatchRow
-from personad.projections.budget_sums import Committed
 from personad.projections.costs import COST_MAX
+from personad.projections.holding import Limit, limits, scopes_of, standing
 from personad.projections.prices import price_book
 from personad.store import Transaction
 
-_STOPS = """
-SELECT scope, limit_nanousd, timezone FROM budget
-WHERE action = 'stop' AND scope IN (SELECT value FROM json_each(?))
-"""
 _COUNTED = "SELECT 1 FROM call WHERE call = ?"
 _HELD = "SELECT call, batch, state, reserved_nanousd FROM open_call"
 _UNRESOLVED = f"{_HELD} WHERE state = 'unresolved' ORDER BY at, call LIMIT ?"
@@ -45,12 +39,6 @@ _ONE = f"{_HELD} WHERE call = ?"
 _BEGINNING = f"{_HELD} WHERE call >= ? AND call < ? LIMIT 6"
 
 SETTLED_AT_ONCE = 10_000
-
-
-class _Limit(NamedTuple):
-    scope: str
-    nanousd: int
-    committed: Committed
 
 
 def grant(
@@ -70,10 +58,10 @@ def grant(
     most = _ceiling(txn, call)
     must_wait = False
     for limit in _limits(txn, experiment, row):
-        held = limit.committed
-        if most is None or held.spent + held.unresolved + most > limit.nanousd:
-            return _refused(limit, most)
-        must_wait |= held.total + most > limit.nanousd
+        refused = limit.refusal(most)
+        if refused is not None:
+            return refused
+        must_wait |= most is not None and limit.committed.total + most > limit.nanousd
     return Wait() if must_wait else Granted(reserved_nanousd=most)
 
 
@@ -122,33 +110,13 @@ def _ceiling(txn: Transaction, call: StartCall) -> int | None:
     return most
 
 
-def _limits(txn: Transaction, experiment: str | None, row: BatchRow | None) -> Iterator[_Limit]:
+def _limits(txn: Transaction, experiment: str | None, row: BatchRow | None) -> Iterator[Limit]:
     """Every budget with `stop` that the call falls under, and what stands against it."""
-    scopes = [*budget_sums.PERIODS]
-    if experiment is not None:
-        scopes.append(f"experiment:{experiment}")
-    if row is not None:
-        scopes.append(f"batch:{row.batch}")
-    stops: list[tuple[str, int, str]] = list(txn.db.execute(_STOPS, (json.dumps(scopes),)))
+    stops = standing(txn.db, scopes_of(experiment, row.batch if row is not None else None))
     if row is not None and row.stop_on_budget and row.budget_nanousd is not None:
-        stops.append((scopes[-1], row.budget_nanousd, "UTC"))
+        stops.append((f"batch:{row.batch}", row.budget_nanousd, "UTC"))
     if stops:
-        accounts = budget_sums.accounts(txn.book, microseconds(txn.now))
-        for scope, limit, timezone in stops:
-            committed = accounts.of(scope, timezone)
-            if committed is not None:
-                yield _Limit(scope, limit, committed)
-
-
-def _refused(limit: _Limit, most: int | None) -> Refused:
-    return Refused(
-        budget=limit.scope,
-        spent_nanousd=limit.committed.spent,
-        reserved_nanousd=limit.committed.reserved,
-        unresolved_nanousd=limit.committed.unresolved,
-        limit_nanousd=limit.nanousd,
-        maximum_nanousd=most,
-    )
+        yield from limits(budget_sums.accounts(txn.book, microseconds(txn.now)), stops)
 
 
 _Held = tuple[str, str | None, str, int]

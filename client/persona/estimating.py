@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from persona.app import App
+from persona.app import App, Stopped
 
 if TYPE_CHECKING:
     from persona.generation.plan import Plan
-    from personad.contract.batch import BatchStarted
+    from personad.contract.batch import BatchStarted, BatchState
     from personad.contract.cost import Estimated
 
 
@@ -19,20 +19,40 @@ def estimated(app: App, plan: "Plan", started: "BatchStarted") -> "Estimated | N
 
     Raises LedgerError.
     """
-    from persona.generation.asking import output_tokens, prompt_of
+    from persona.generation.asking import output_tokens, prompt_of, size_bytes
     from persona.generation.facts import FREE
     from personad.contract.cost import Estimate
 
     if started.provider in FREE:
         return None
     language = plan.reading.language
+    prompts = [prompt_of(started, each, language) for each in plan.segments]
     request = Estimate(
         provider=started.provider,
         model=started.model,
-        input_tokens=[prompt_of(started, each, language).tokens for each in plan.segments],
+        input_tokens=[prompt.tokens for prompt in prompts],
         max_output_tokens=output_tokens(started),
+        largest_call_bytes=max((size_bytes(prompt, None) for prompt in prompts), default=0),
+        experiment=started.experiment,
+        stop_nanousd=started.budget_nanousd if started.stop_on_budget else None,
     )
     return app.ledger.ask(request)
+
+
+def refuse(found: "Estimated") -> None:
+    """Raises Stopped where no budget would let even a first call start."""
+    if found.refused is None:
+        return
+    from persona.refused import refusal
+
+    scope = found.refused.budget
+    raise Stopped(
+        f"nothing was started: {refusal(found.refused)}",
+        code=75,
+        hint="give it more with --budget or --max-cost"
+        if scope.startswith("batch:")
+        else "`persona cost budget status` shows what stands; `persona cost budget set` changes it",
+    )
 
 
 def is_agreed(app: App, found: "Estimated", *, yes: bool) -> bool:
@@ -47,11 +67,35 @@ def is_agreed(app: App, found: "Estimated", *, yes: bool) -> bool:
         return True
     for line in estimate_lines(found):
         app.note(line)
+    return _is_confirmed(app, found.expected_nanousd, "Start it?", yes=yes)
+
+
+def is_agreed_to_go_on(app: App, state: "BatchState", *, yes: bool) -> bool:
+    """As `is_agreed`, of what is left of a batch."""
+    from persona.generation.facts import FREE
+    from persona.render.values import money, plural
+
+    counts, cost = state.counts, state.cost
+    left = state.total - counts.completed - counts.failed
+    if state.provider in FREE or not left:
+        return True
+    rest = None
+    if cost.projected_nanousd is not None:
+        rest = max(0, cost.projected_nanousd - cost.spent_nanousd)
+    expected = "nobody knows what they cost" if rest is None else f"about {money(rest)} more"
+    app.note(
+        f"{plural(left, 'persona')} to go, {expected}; {money(cost.spent_nanousd)} is spent already"
+    )
+    return _is_confirmed(app, rest, "Go on?", yes=yes)
+
+
+def _is_confirmed(app: App, nanousd: int | None, question: str, *, yes: bool) -> bool:
+    """Asked where it may be much, and somebody is there to answer."""
     limit = Decimal(str(app.settings.generate.confirm_above_usd)) * 10**9
-    is_much = found.expected_nanousd is None or found.expected_nanousd > limit
+    is_much = nanousd is None or nanousd > limit
     if yes or not is_much or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    return click.confirm("Start it?", default=False, err=True)
+    return click.confirm(question, default=False, err=True)
 
 
 def dry_run(
@@ -71,4 +115,8 @@ def dry_run(
             raise
         expected = None
         app.note(f"no estimate of its cost: {error}")
+    if expected is not None and expected.refused is not None:
+        from persona.refused import refusal
+
+        app.note(f"it would not start: {refusal(expected.refused)}")
     click.echo(shown.dry_run(plan, started, expected, show_prompts=show_prompts, as_json=as_json))

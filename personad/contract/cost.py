@@ -177,6 +177,8 @@ class Estimated(Reply, frozen=True, kw_only=True, tag="estimated"):
     history_batches: Count
     """Earlier batches of this model that it is judged by; without any it is a rule of thumb."""
     history_personas: Count
+    refused: Refused | None = None
+    """By a budget that has no room for one call: the batch could not begin."""
 
 
 class Estimate(Request[Estimated], frozen=True, tag="estimate"):
@@ -190,6 +192,11 @@ class Estimate(Request[Estimated], frozen=True, tag="estimate"):
     """Of each prompt."""
     max_output_tokens: Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)]
     """Of one call."""
+    largest_call_bytes: Annotated[int, Meta(ge=0, le=PROMPT_TOKENS_MAX)] = 0
+    """Of the longest prompt: none of its bytes is more than one token."""
+    experiment: Name | None = None
+    stop_nanousd: Positive | None = None
+    """What the batch itself may cost at most; a standing budget with `stop` counts without it."""
 
 
 class CostSums(Struct, frozen=True, kw_only=True, gc=False):

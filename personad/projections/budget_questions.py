@@ -47,11 +47,16 @@ class _Row(NamedTuple):
     timezone: str | None
 
 
-def status(db: apsw.Connection, request: BudgetStatus, now: datetime) -> BudgetStatusReply:
+def accounts_at(db: apsw.Connection, now: datetime) -> Accounts:
+    """Those of a ledger that is only read."""
     zone = civil.find_zone(str(db.execute(_ZONE).get or "UTC"))
-    now_us = microseconds(now)
     stale = {tier: stale_days(db, tier) for tier in ("hour", "day")}
-    accounts = Accounts(db, zone, stale, Spent(), OpenCalls(db), civil.quarter_of(now_us))
+    quarter = civil.quarter_of(microseconds(now))
+    return Accounts(db, zone, stale, Spent(), OpenCalls(db), quarter)
+
+
+def status(db: apsw.Connection, request: BudgetStatus, now: datetime) -> BudgetStatusReply:
+    accounts, now_us = accounts_at(db, now), microseconds(now)
     standing = sorted((_Row(*row) for row in db.execute(_SET)), key=_place)
     named = {row.scope for row in standing}
     own = [row for each in db.execute(_OF_BATCHES) if (row := _Row(*each)).scope not in named]
@@ -59,7 +64,7 @@ def status(db: apsw.Connection, request: BudgetStatus, now: datetime) -> BudgetS
     return BudgetStatusReply(
         budgets=[budget for budget in found if budget is not None],
         unresolved_calls=int(db.execute(_COUNT_UNRESOLVED).get),
-        timezone=zone.key,
+        timezone=accounts.home.key,
     )
 
 

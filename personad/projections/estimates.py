@@ -10,6 +10,9 @@ import apsw
 from personad.contract import cost as c
 from personad.pricing import PriceBook, Tokens
 from personad.projections.batch_costs import exact_sum
+from personad.projections.budget_questions import accounts_at
+from personad.projections.budget_sums import Committed
+from personad.projections.holding import Limit, limits, scopes_of, standing
 from personad.projections.prices import own_prices
 
 BATCHES = 20
@@ -83,7 +86,26 @@ def estimate(db: apsw.Connection, request: c.Estimate, now: datetime) -> c.Estim
         price_source=prices.source if prices is not None else None,
         history_batches=len(past),
         history_personas=sum(each.personas for each in past),
+        refused=_refused(db, book, request, now),
     )
+
+
+def _refused(
+    db: apsw.Connection, book: PriceBook, request: c.Estimate, now: datetime
+) -> c.Refused | None:
+    """Why not even a first call could be made."""
+    stops = standing(db, scopes_of(request.experiment, None))
+    most = book.ceiling(
+        request.provider,
+        request.model,
+        Tokens(input=request.largest_call_bytes, output=request.max_output_tokens),
+        now,
+    )
+    found = [*limits(accounts_at(db, now), stops)] if stops else []
+    if request.stop_nanousd is not None:
+        found.append(Limit("batch:", request.stop_nanousd, Committed(0, 0, 0)))
+    refusals = (limit.refusal(most) for limit in found)
+    return next((each for each in refusals if each is not None), None)
 
 
 def _cases(past: Sequence[_Past], most: int) -> list[_Case]:

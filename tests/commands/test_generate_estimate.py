@@ -131,3 +131,59 @@ def test_nobody_is_asked_who_said_yes_or_whose_run_is_cheap(
     finally:
         program.close()
     assert batches(studio) == 1
+
+
+def test_a_budget_below_one_call_is_refused_before_there_is_a_batch(
+    studio: Studio, command: list[str], server: ProviderServer
+) -> None:
+    said = studio.persona(*command, "--max-cost", "0.000001")
+    dry = studio.persona(*command, "--max-cost", "0.000001", "--dry-run")
+
+    assert said.returncode == 75
+    assert "nothing was started: one call may cost $0.0" in said.stderr
+    assert "more than all of the batch's own budget of $0.000001" in said.stderr
+    assert "give it more with --budget or --max-cost" in said.stderr
+    assert dry.returncode == 0
+    assert "it would not start: one call may cost" in dry.stderr
+    assert batches(studio) == 0
+    assert not server.asked
+    assert not Path("out").exists()
+
+
+def test_a_standing_budget_without_room_refuses_with_its_figures(
+    studio: Studio, command: list[str]
+) -> None:
+    studio.persona("cost", "budget", "set", "--monthly", "0.000001", "--action", "stop")
+
+    said = studio.persona(*command)
+
+    assert said.returncode == 75
+    assert "more than all of the monthly budget of $0.000001" in said.stderr
+    assert "`persona cost budget status` shows what stands" in said.stderr
+    assert batches(studio) == 0
+
+
+def test_a_budget_that_only_warns_refuses_nothing(studio: Studio, command: list[str]) -> None:
+    assert studio.persona(*command, "--budget", "0.000001").returncode == 0
+
+
+def test_what_is_left_of_a_batch_is_said_and_asked_about(
+    studio: Studio, command: list[str], server: ProviderServer
+) -> None:
+    paused = studio.persona(*command, "--timeout", "0.001")
+    assert paused.returncode == 75, paused.stderr
+    program = Program(
+        ["-m", "persona", "generate", "--resume", "last", "--timeout", "60"],
+        environ={"PERSONA_GENERATE_CONFIRM_ABOVE_USD": "0"},
+    )
+    try:
+        program.until("2 personas to go, about $0.00")
+        program.until("Go on? [y/N]:")
+        program.press("n\r")
+        assert program.end() == 1
+    finally:
+        program.close()
+    assert studio.ledger.ask(BatchList()).batches[0].status == "paused"
+    again = studio.persona("generate", "--resume", "last", "--timeout", "60")
+    assert again.returncode == 0, again.stderr
+    assert "to go, about" in again.stderr

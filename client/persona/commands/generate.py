@@ -1,21 +1,18 @@
 """`persona generate`: plan, record the batch, start a runner, and from then on only watch."""
 
 import os
-import random
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import Struct
 
 from persona import standstill
-from persona.app import App, Stopped, pass_app, yes_option
+from persona.app import App, pass_app, yes_option
 from persona.going_on import go_on, let_go_on, or_paused, standby, start
 from persona.outcome import exit_status
+from persona.planning import Options, described, planned, provider_of
 from persona.quantities import Dollars, Seconds
-from persona.render.values import clean, size
 from persona.resuming import (
     Terms,
     check_checkpoint,
@@ -23,7 +20,6 @@ from persona.resuming import (
     money_of,
     named_batch,
     refuse_beside_resume,
-    source_of,
 )
 
 if TYPE_CHECKING:
@@ -34,47 +30,7 @@ if TYPE_CHECKING:
 MODES = ["detailed", "compact", "quiet", "json"]
 PERSONAS_MAX = 9_999
 """A batch and its queue are one append."""
-LARGE_BYTES = 8 << 20
-"""Of a source: a few seconds' reading."""
 YEAR_S = 366 * 86_400
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """The command's options, as they were given."""
-
-    source: str | None
-    count: int
-    mode: str | None
-    experiment: str | None
-    provider: str | None
-    model: str | None
-    base_url: str | None
-    concurrency: int | None
-    output: str | None
-    seed: int | None
-    language: str | None
-    text_columns: str | None
-    participant_column: str | None
-    no_redact: bool
-    retry_count: int | None
-    retry_delay: float | None
-    timeout: float | None
-    call_timeout: float | None
-    budget: int | None
-    stop_on_budget: bool
-    max_cost: int | None
-    checkpoint: str | None
-    resume: str | None
-    accept_changed_source: bool
-    detach: bool
-    dry_run: bool
-    show_prompts: bool
-    as_json: bool
-    yes: bool
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in (self.text_columns or "").split(",") if name.strip())
 
 
 @click.command()
@@ -140,7 +96,7 @@ def command(app: App, /, **given: object) -> int:
     import msgspec
 
     from persona.choosing import note_what_is_odd
-    from persona.estimating import dry_run, estimated, is_agreed
+    from persona.estimating import dry_run, estimated, is_agreed, refuse
 
     options = msgspec.convert(given, Options)
     if options.resume is not None:
@@ -150,18 +106,19 @@ def command(app: App, /, **given: object) -> int:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
-    provider, model = _provider(app, options, for_calls=not options.dry_run)
+    provider, model = provider_of(app, options, for_calls=not options.dry_run)
     note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
-        plan = _plan(app, options)
-        started, shown = _describe(app, options, plan), options.show_prompts
+        plan = planned(app, options)
+        started, shown = described(app, options, plan), options.show_prompts
         dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json)
         return 0
     with standby(app, tied=_is_tied(app, options)) as runner:
-        plan = _plan(app, options)
-        started = _describe(app, options, plan)
+        plan = planned(app, options)
+        started = described(app, options, plan)
         expected = estimated(app, plan, started)
         if expected is not None:
+            refuse(expected)
             if not is_agreed(app, expected, yes=options.yes):
                 return 1
             started = msgspec.structs.replace(started, estimate_nanousd=expected.expected_nanousd)
@@ -180,121 +137,6 @@ def command(app: App, /, **given: object) -> int:
 def _is_tied(app: App, options: Options) -> bool:
     """Whether the batch is to pause when this process ends: where nobody sees it go on."""
     return not options.detach and not app.errors.is_terminal
-
-
-def _plan(app: App, options: Options) -> "Plan":
-    from persona.generation.plan import Wanted, make_plan
-
-    settings = app.settings.generate
-    _provider(app, options)
-    assert options.source is not None
-    plan = make_plan(
-        Wanted(
-            path=Path(options.source),
-            count=options.count,
-            seed=options.seed,
-            language=options.language or settings.language,
-            text_columns=options.columns,
-            participant_column=options.participant_column,
-            redact=settings.redact and not options.no_redact,
-        ),
-        progress=_warning_of_large(app),
-    )
-    for each in plan.reading.unreadable:
-        where = each.source if each.line is None else f"{each.source}:{each.line}"
-        app.note(clean(f"not read: {where}: {each.reason}"))
-    if not plan.total:
-        raise Stopped(
-            "nobody says anything in there that a persona could be written from",
-            code=65,
-            where=options.source,
-            hint="name the columns with free text: --text-columns A,B",
-        )
-    if plan.total < options.count:
-        app.note(_fewer(plan.total, options.count))
-    return plan
-
-
-def _warning_of_large(app: App) -> Callable[[int, int], None]:
-    """Says it once: whoever sees nothing for half a minute holds the program for hung."""
-    is_first = True
-
-    def progress(_: int, all_bytes: int) -> None:
-        nonlocal is_first
-        if is_first and all_bytes >= LARGE_BYTES:
-            app.note(f"reading {size(all_bytes)}: that takes a while")
-        is_first = False
-
-    return progress
-
-
-def _fewer(speakers: int, wanted: int) -> str:
-    if speakers == 1:
-        return f"1 participant speaks in there, so 1 persona is made rather than {wanted}"
-    return (
-        f"{speakers} participants speak in there, so {speakers} personas are made "
-        f"rather than {wanted}"
-    )
-
-
-def _provider(app: App, options: Options, *, for_calls: bool = False) -> tuple[str, str]:
-    """Its name and the model's; raises Stopped or click.UsageError where that can't be."""
-    from persona.choosing import chosen
-
-    return chosen(
-        app, options.provider, options.model, base_url=options.base_url, for_calls=for_calls
-    )
-
-
-def _describe(app: App, options: Options, plan: "Plan") -> "BatchStarted":
-    """The batch as it will be recorded: all that a resume needs."""
-    from persona.generation.prompts import build_prompt
-    from persona.identity import batch_id, event_id, now
-    from personad.contract.batch import BatchStarted, Retry
-
-    settings, reading = app.settings.generate, plan.reading
-    moment = now()
-    batch = batch_id(moment, random.SystemRandom())
-    provider, model = _provider(app, options)
-    retry = settings.retry
-    asked = money_of(options.budget, options.max_cost, stop=options.stop_on_budget)
-    if options.stop_on_budget and asked.budget_nanousd is None:
-        raise click.UsageError("--stop-on-budget needs --budget USD")
-    stops = asked.stops or settings.budget.enforcement == "stop"
-    delay_s = options.retry_delay if options.retry_delay is not None else retry.delay_s
-    timeout_s = options.timeout or settings.timeout_s
-    call_timeout_s = options.call_timeout or settings.call_timeout_s
-    prompt = build_prompt(plan.segments[0], language=reading.language)
-    return BatchStarted(
-        id=event_id(),
-        at=moment,
-        batch=batch,
-        source=source_of(plan),
-        total=plan.total,
-        provider=provider,
-        model=model,
-        base_url=options.base_url,
-        concurrency=options.concurrency or settings.concurrency,
-        output=str(Path(options.output or os.path.join(settings.output, batch)).absolute()),
-        prompt_digest=prompt.template_digest,
-        experiment=options.experiment,
-        seed=options.seed,
-        retry=Retry(
-            retries=options.retry_count if options.retry_count is not None else retry.retries,
-            delay_ms=round(delay_s * 1_000),
-            multiplier=retry.multiplier,
-            jitter=retry.jitter,
-            breaker_failures=retry.breaker_failures,
-        ),
-        timeout_ms=round(timeout_s * 1_000) if timeout_s else None,
-        call_timeout_ms=round(call_timeout_s * 1_000),
-        budget_nanousd=asked.budget_nanousd,
-        stop_on_budget=stops and asked.budget_nanousd is not None,
-        redact=settings.redact and not options.no_redact,
-        language=options.language or settings.language,
-        text_columns=list(options.columns),
-        participant_column=options.participant_column,
-    )
 
 
 def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
@@ -373,6 +215,8 @@ def _document(app: App, batch: str) -> None:
 
 def _resume(app: App, options: Options) -> int:
     """Goes on with a paused or interrupted batch; one that has ended is shown as it is."""
+    from persona.estimating import is_agreed_to_go_on
+
     assert options.resume is not None
     asked = money_of(options.budget, options.max_cost, stop=options.stop_on_budget)
     state = named_batch(app, options.resume, source=options.source, output=options.output)
@@ -395,6 +239,8 @@ def _resume(app: App, options: Options) -> int:
     if options.checkpoint is not None:
         check_checkpoint(state.batch, options.checkpoint)
         keep_checkpoint(app, state.batch, options.checkpoint)
+    if not is_agreed_to_go_on(app, state, yes=options.yes):
+        return 1
     with standby(app, tied=_is_tied(app, options)) as runner:
         let_go_on(app, state, terms)
         return or_paused(app, state.batch, lambda: _run(app, options, state.batch, runner))

@@ -16,7 +16,7 @@ import msgspec
 from persona.client import Ledger
 from persona.generation.facts import not_sent
 from persona.generation.standing import HoldLost
-from persona.render.values import money
+from persona.refused import refusal
 from persona.spool import Recorder, Spool, Spooled
 from personad.contract import batch as b
 from personad.contract import cost as c
@@ -46,20 +46,7 @@ class BudgetRefused(Exception):
     """No call may be made any more: it could cost more than a budget has left."""
 
     def __init__(self, refused: c.Refused) -> None:
-        limit, held = refused.limit_nanousd, refused.reserved_nanousd + refused.unresolved_nanousd
-        scope = "batch's own" if refused.budget.startswith("batch:") else refused.budget
-        budget = f"the {scope} budget of {money(limit)}"
-        if refused.maximum_nanousd is None:
-            said = f"nobody knows what a call costs, so {budget} can't hold"
-        elif refused.maximum_nanousd > limit:
-            said = f"one call may cost {money(refused.maximum_nanousd)}, more than all of {budget}"
-        else:
-            said = (
-                f"the next call may cost {money(refused.maximum_nanousd)}, more than is left of "
-                f"{budget}: {money(refused.spent_nanousd)} is spent"
-            )
-            said += f", {money(held)} reserved or unresolved" if held else ""
-        super().__init__(said)
+        super().__init__(refusal(refused))
 
 
 async def _nobody_hears(_: bool) -> None:

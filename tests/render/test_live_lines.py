@@ -1,6 +1,7 @@
 """What is said of a batch line by line: each change once, and the end in one line."""
 
 import json
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -29,12 +30,14 @@ def cost(spent: int, projected: int | None) -> BatchCost:
     )
 
 
-def documents(state: BatchState, seen: Seen) -> list[dict[str, object]]:
-    return [json.loads(text) for text in json_lines(state, seen)]
+def documents(
+    state: BatchState, seen: Seen, tokens: dict[str, int] | None = None
+) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in json_lines(state, seen, tokens or {})]
 
 
 def test_a_change_is_one_object_on_one_line() -> None:
-    (text,) = json_lines(batch("running", [row(1, "completed")]), Seen())
+    (text,) = json_lines(batch("running", [row(1, "completed")]), Seen(), {})
 
     assert text.count("\n") == 1
     told = json.loads(text)
@@ -61,11 +64,23 @@ def test_each_change_is_told_once_even_where_rows_change_in_place() -> None:
 
 def test_a_change_of_the_batch_alone_is_told_without_a_persona() -> None:
     seen = Seen()
-    json_lines(stages()["running"], seen)
+    json_lines(stages()["running"], seen, {})
 
     (told,) = documents(stages()["pausing"], seen)
 
     assert (told["status"], told["reason"], told["persona"]) == ("pausing", "user", None)
+
+
+def test_tokens_are_told_as_they_come_and_only_where_more_have() -> None:
+    seen, state = Seen(), batch("running", [row(1, "generating"), row(2, "generating")])
+
+    *_, told = documents(state, seen, {"persona-a": 10, "persona-b": 4})
+    assert told["tokens"] == {"persona-a": 10, "persona-b": 4}
+    assert told["batch"] == state.batch
+    (told,) = documents(state, seen, {"persona-a": 25, "persona-b": 4})
+    assert told["tokens"] == {"persona-a": 25}
+    assert documents(state, seen, {"persona-a": 25, "persona-b": 4}) == []
+    assert documents(state, seen, {}) == []
 
 
 def test_whoever_comes_late_hears_of_those_that_have_ended() -> None:

@@ -126,7 +126,8 @@ class _Loop:
                 is_stale, drawn_at = False, now
             # While a drawing waits for its turn, what is published can wait as well.
             wait_s = drawn_at + self._rest_s - now if is_stale else _TICK_S
-            ready = self._wait(max(0.0, wait_s), hears_ledger=not is_stale)
+            wait_s = 0.0 if self._steering.is_hurried and not is_stale else max(0.0, wait_s)
+            ready = self._wait(wait_s, hears_ledger=not is_stale)
             if self._signals in ready:
                 is_stale = self._take_signals() or is_stale
             if self._keyboard in ready:

@@ -1,8 +1,8 @@
 """What is said of a running batch line by line: to logs, to programs, and at its end."""
 
 import os
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -38,6 +38,15 @@ class Change(Struct, frozen=True, kw_only=True):
     persona: PersonaRow | None
 
 
+class Arriving(Struct, frozen=True, kw_only=True):
+    """A line of `--progress json` while answers stream."""
+
+    at: datetime
+    batch: str
+    tokens: dict[str, int]
+    """About how many of its answer have come, by persona that is being answered."""
+
+
 class Seen:
     """What has been told of a batch, so that each change is told once.
 
@@ -47,6 +56,7 @@ class Seen:
     def __init__(self) -> None:
         self._rows: dict[int, PersonaRow] = {}
         self._about: tuple[object, ...] = ()
+        self._tokens: dict[str, int] = {}
 
     def changed(self, state: BatchState) -> list[PersonaRow]:
         """The personas that are not what they were; waiting ones are nothing new."""
@@ -65,13 +75,24 @@ class Seen:
         before, self._about = self._about, about
         return before != about
 
+    def arrived(self, tokens: Mapping[str, int]) -> dict[str, int]:
+        """Of which answers more has come."""
+        found = {who: count for who, count in tokens.items() if self._tokens.get(who) != count}
+        self._tokens = dict(tokens)
+        return found
 
-def json_lines(state: BatchState, seen: Seen) -> list[str]:
-    """One object for each persona that changed; one where only the batch did."""
+
+def json_lines(state: BatchState, seen: Seen, tokens: Mapping[str, int]) -> list[str]:
+    """One object for each persona that changed; one where only the batch did, or tokens came."""
     rows: Sequence[PersonaRow | None] = seen.changed(state)
     if seen.is_news(state) and not rows:
         rows = [None]
-    return [render(_change(state, row)).decode() for row in rows]
+    lines = [render(_change(state, row)).decode() for row in rows]
+    arrived = seen.arrived(tokens)
+    if arrived:
+        told = Arriving(at=datetime.now(UTC), batch=state.batch, tokens=arrived)
+        lines.append(render(told).decode())
+    return lines
 
 
 def _change(state: BatchState, row: PersonaRow | None) -> Change:

@@ -19,6 +19,9 @@ Draw = Callable[[BatchState, Look], list[Text]]
 LookAt = Callable[[int, int], Look]
 """The look of a screen with so many columns and rows."""
 
+_NO_SCREEN = 80
+"""Columns and rows of who draws nothing."""
+
 
 class Output(Protocol):
     """Shows a batch's changes. Each may raise OSError where nobody is there any more."""
@@ -83,7 +86,8 @@ class JsonLines(_Lines):
     """One object a change, on stdout."""
 
     def show(self, state: BatchState, look: LookAt) -> None:
-        for text in json_lines(state, self._seen):
+        tokens = look(_NO_SCREEN, _NO_SCREEN).tokens
+        for text in json_lines(state, self._seen, tokens):
             sys.stdout.write(text)
         sys.stdout.flush()
 

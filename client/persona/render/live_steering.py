@@ -27,6 +27,8 @@ TWICE_S = 2.0
 """A second Ctrl-C within this time leaves at once."""
 NOTICE_S = 10.0
 """How long something that was said can be read."""
+LOOKS_BEFORE = 2
+"""The first look is the one that draws what was said."""
 ASK_S = 10.0
 """How long a steering request may take; keys are not heard meanwhile."""
 
@@ -76,6 +78,8 @@ class Steering:
         self._left_at: float | None = None
         self._is_leaving = False
         self._resumes_next = False
+        self._resumes_in: int | None = None
+        """After so many more looks at the batch: the view is drawn before."""
         self.left: Left | None = None
         """Set when the view is over."""
 
@@ -87,6 +91,11 @@ class Steering:
     def is_saying(self) -> bool:
         """Whether there is a notice that will go away by itself."""
         return self._notice is not None
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether something is to be done as soon as the view has been drawn."""
+        return self._resumes_in is not None
 
     def look(self, width: int, height: int, *, plain: bool, has_keys: bool) -> Look:
         """What a screen of this size is to show now."""
@@ -112,6 +121,12 @@ class Steering:
         """Draws the conclusions from the batch's present state."""
         state = self.state
         status = exit_status(state)
+        if self._resumes_in is not None:
+            self._resumes_in -= 1
+            if self._resumes_in == 0:
+                self._resumes_in = None
+                self._go_on()
+            return
         if status is None or self.left is not None:
             return
         if state.status not in OPEN:
@@ -217,8 +232,12 @@ class Steering:
                 # Its runner still holds it: only when that has let go can a new one take over.
                 self._is_leaving, self._resumes_next = False, True
                 self._say("it goes on as soon as what is in flight is finished")
+            case _ if self._resume is not None:
+                # Its runner takes a moment to load, in which no key is heard: so it is said first.
+                self._say("starting a runner that goes on with it …")
+                self._resumes_in = LOOKS_BEFORE
             case _:
-                self._go_on()
+                self._say(f"`persona batch resume {self.state.batch}` goes on with it")
 
     def _go_on(self) -> None:
         self._is_leaving = False
@@ -235,6 +254,7 @@ class Steering:
                 "; ".join((f"it could not be resumed: {error}", *said.getvalue().splitlines()))
             )
             return
+        self._notice = None
         self._watched.poll()
 
     def _try(self, request: Pause | Cancel) -> bool:

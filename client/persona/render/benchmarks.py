@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from . import values
-from .tables import TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
+from .tables import COUNT, TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
 
 if TYPE_CHECKING:
     from persona.benchmark.calibrating import Calibration
     from persona.benchmark.comparing import ComparedMetric, Comparison
     from persona.benchmark.listing import Listed
-    from persona.benchmark.measures import MeasuredMetric, RunReport
+    from persona.benchmark.measures import MeasuredMetric, RunReport, SuiteReport
+    from persona.benchmark.overhead import Overhead
 
 STYLES = {
     "better": "green",
@@ -25,6 +26,7 @@ STYLES = {
 
 UNITS = {
     "generation_latency": "ms",
+    "part": "ms",
     "time_to_first_token": "ms",
     "cpu_ms": "ms",
     "cpu_floor_ms": "ms",
@@ -101,6 +103,49 @@ def run(report: "RunReport") -> View:
     if report.interrupted:
         facts.append(Fact("cut short", report.interrupted, "yellow"))
     return (Table(measured_columns(), report.metrics), Facts(facts))
+
+
+class _Part(Struct, frozen=True):
+    """A part's time, and its time on a core."""
+
+    name: str
+    part: "MeasuredMetric"
+    cpu: "MeasuredMetric"
+
+
+def suite(report: "SuiteReport") -> View:
+    """A row a part."""
+    rows = []
+    for each in report.runs:
+        metrics = {row.metric: row for row in each.metrics}
+        if "part" in metrics and "cpu_ms" in metrics:
+            rows.append(_Part(each.workload, metrics["part"], metrics["cpu_ms"]))
+    columns: tuple[Column[_Part], ...] = (
+        Column("Part", lambda row: row.name),
+        Column("P50", lambda row: _cell(row.part.p50, "part"), MEASURED_VALUE),
+        Column("P95", lambda row: _cell(row.part.p95, "part"), MEASURED_VALUE),
+        Column("P99", lambda row: _cell(row.part.p99, "part"), MEASURED_VALUE),
+        Column("±", lambda row: _cell(row.part.plus_minus, "part"), MEASURED_VALUE),
+        Column("On a core", lambda row: _cell(row.cpu.p50, "cpu_ms"), MEASURED_VALUE),
+        Column("n", lambda row: row.part.n, COUNT),
+    )
+    return (Table(columns, rows),)
+
+
+def overhead(found: "Overhead") -> View:
+    """What measuring takes, and whether that is under 5 % for sure."""
+    said = "under 5 %" if found.is_under_5_percent else "NOT SHOWN to be under 5 %"
+    style = "green" if found.is_under_5_percent else "yellow"
+    return (
+        Facts(
+            [
+                Fact("measuring takes", f"{found.percent:+.2f} %"),
+                Fact("95 % interval", f"{found.low_percent:+.2f} to {found.high_percent:+.2f} %"),
+                Fact("pairs of runs", values.count(found.pairs)),
+                Fact("so it is", said, style),
+            ]
+        ),
+    )
 
 
 def _interval(row: "ComparedMetric") -> str | None:

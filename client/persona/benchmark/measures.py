@@ -127,4 +127,5 @@ def _plus_minus(by_process: Sequence[Sequence[float]]) -> float | None:
 
 def of_statistics(found: Mapping[str, Statistics]) -> list[MeasuredMetric]:
     """The lines of a run of which only the statistics are left."""
-    return [_line(name, found[name], ()) for name in MEASURES if name in found]
+    known = [name for name in MEASURES if name in found]
+    return [_line(name, found[name], ()) for name in (*known, *sorted({*found} - {*known}))]

@@ -76,7 +76,16 @@ SUITE = click.option(
 
 @command.command("run")
 @workload_options
-@SUITE
+@click.option(
+    "--suite",
+    type=click.Choice(["generation", "micro", "integration"]),
+    default="generation",
+    show_default=True,
+    help="Whole workloads, single parts, or a daemon under load.",
+)
+@click.option("--users", type=click.IntRange(1, 10_000), default=8, help="Of the load: 8.")
+@click.option("--spawn-rate", type=click.FloatRange(0.1), default=50, help="Users a second: 50.")
+@click.option("--duration", type=click.FloatRange(1, 86_400), default=20, help="Of it: 20 s.")
 @click.option("--only", multiple=True, metavar="METRIC", help="Show only this; repeatable.")
 @click.option("--prove-overhead", is_flag=True, help="Only measure what measuring itself takes.")
 @output_options
@@ -87,6 +96,9 @@ def run(
     suite: str,
     only: tuple[str, ...],
     prove_overhead: bool,
+    users: int,
+    spawn_rate: float,
+    duration: float,
     output: Output,
 ) -> int:
     """Run a workload, show what it took, and record it in the ledger.
@@ -103,6 +115,8 @@ def run(
         raise click.UsageError(f"there is no metric {unknown[0]}; there are {', '.join(MEASURES)}")
     if prove_overhead:
         return _prove(app, chosen(app, asked), output)
+    if suite == "integration":
+        return _load(app, users, spawn_rate, duration, output)
     runs, cut = [], None
     for what in _all_of(app, asked, suite):
         began = time.monotonic()
@@ -124,6 +138,19 @@ def _all_of(app: App, asked: "Asked", suite: str) -> "list[Chosen]":
     from persona.benchmark.choosing import chosen, parts
 
     return parts(app, asked) if suite == "micro" else [chosen(app, asked)]
+
+
+def _load(app: App, users: int, spawn_rate: float, duration: float, output: Output) -> int:
+    """Ends with 1 where a request failed."""
+    from persona.benchmark.integration import Load, run_load
+    from persona.benchmark.recording import record_load
+    from persona.render.benchmarks import load
+
+    app.note(f"{users} users for {duration:g} s …")
+    found = run_load(Load(users=users, spawn_rate=spawn_rate, duration_s=duration))
+    record_load(app.ledger, found)
+    app.emit(output, found.report, lambda: load(found.report))
+    return 1 if found.report.failed else 0
 
 
 def _prove(app: App, what: "Chosen", output: Output) -> int:

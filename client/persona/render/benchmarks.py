@@ -11,6 +11,7 @@ from .tables import COUNT, TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
 if TYPE_CHECKING:
     from persona.benchmark.calibrating import Calibration
     from persona.benchmark.comparing import ComparedMetric, Comparison
+    from persona.benchmark.integration import LoadReport, Requests
     from persona.benchmark.listing import Listed
     from persona.benchmark.measures import MeasuredMetric, RunReport, SuiteReport
     from persona.benchmark.overhead import Overhead
@@ -130,6 +131,26 @@ def suite(report: "SuiteReport") -> View:
         Column("n", lambda row: row.part.n, COUNT),
     )
     return (Table(columns, rows),)
+
+
+def load(report: "LoadReport") -> View:
+    """A row a kind of request, and what the daemon did as a whole."""
+    columns: tuple[Column[Requests], ...] = (
+        Column("Request", lambda row: row.name),
+        Column("P50 ms", lambda row: row.p50_ms, AMOUNT),
+        Column("P95 ms", lambda row: row.p95_ms, AMOUNT),
+        Column("P99 ms", lambda row: row.p99_ms, AMOUNT),
+        Column("Answered", lambda row: row.n, COUNT),
+        Column("Failed", lambda row: row.failed, COUNT, style=lambda row: "red" * bool(row.failed)),
+    )
+    lag = "n/a" if report.lag_p99_ms is None else f"{amount(report.lag_p99_ms)} ms"
+    facts = [
+        Fact("requests a second", amount(report.requests_per_s)),
+        Fact("lag, p99", f"{lag}: a small question, asked every 10 ms"),
+        Fact("frames", f"{values.count(report.frames)} heard by one watcher"),
+        Fact("load", f"{values.plural(report.load.users, 'user')}, {report.load.duration_s:g} s"),
+    ]
+    return (Table(columns, report.requests), Facts(facts))
 
 
 def overhead(found: "Overhead") -> View:

@@ -340,7 +340,8 @@ def _release(txn: Transaction, context: Context, batch: str) -> None:
 
 def _interrupt(txn: Transaction, row: BatchRow, reason: str) -> None:
     cause = derived_id("batch.interrupted", row.batch, row.seq)
-    txn.add([b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)])
+    interrupted = b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)
+    txn.add([interrupted, *granting.lost_calls(txn, row.batch)])
 
 
 def _steer(

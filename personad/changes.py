@@ -164,8 +164,9 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
             experiment=experiment,
             reserved_nanousd=answer.reserved_nanousd,
         )
-        txn.add([granted])
-        _hear(txn, [granted], context)
+        begun: list[AnyEvent] = [granted, *granting.begun(request, txn.now)]
+        txn.add(begun)
+        _hear(txn, begun, context)
     return lambda: answer
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from personad import leases
 from personad.contract.base import derived_id
+from personad.contract.batch import PersonaGenerating
 from personad.contract.cost import (
     CallStarted,
     CostCorrected,
@@ -87,6 +88,15 @@ def granted_before(txn: Transaction, call: StartCall) -> Granted | None:
         field="$.call",
         hint="a new call needs an id of its own",
     )
+
+
+def begun(call: StartCall, at: datetime) -> list[PersonaGenerating]:
+    """What a grant means for the persona that the call is for."""
+    if not (call.begins and call.batch and call.persona):
+        return []
+    cause = derived_id("persona.generating", call.call)
+    batch, persona, attempt = call.batch, call.persona, call.attempt or 1
+    return [PersonaGenerating(id=cause, at=at, batch=batch, persona=persona, attempt=attempt)]
 
 
 def started_id(call: str) -> UUID:

@@ -86,7 +86,7 @@ def slowly(rng: random.Random) -> Any:
     """A provider's script: every answer takes its own time, to begin and to end."""
 
     def script(_: Asked) -> Turn:
-        return Turn(delay_s=rng.uniform(0, 0.1), pieces=8, gap_s=rng.uniform(0, 0.03))
+        return Turn(delay_s=rng.uniform(0, 0.3), pieces=8, gap_s=rng.uniform(0, 0.12))
 
     return script
 

@@ -24,7 +24,12 @@ def _add_sleep(db: apsw.Connection) -> None:
     db.execute("ALTER TABLE batch ADD COLUMN slept_us INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: Sequence[Migration] = (_add_sleep,)
+def _to_format_3(db: apsw.Connection) -> None:
+    """What a runner that is held up waits for."""
+    db.execute("ALTER TABLE batch ADD COLUMN held_until INTEGER")
+
+
+MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3)
 
 FORMAT = 1 + len(MIGRATIONS)
 """Of a database file that this release makes."""

@@ -292,6 +292,8 @@ class BatchState(Reply, frozen=True, tag="batch"):
     seq: Count
     """The newest event of this batch that is in here."""
     as_of: Moment
+    held_until: Moment | None = None
+    """When its runner will try again, where it runs and starts no call for `reason`."""
 
 
 class BatchListReply(Reply, frozen=True, tag="batches"):

@@ -198,6 +198,7 @@ def _state(
         finished_at=moment_of(row.finished_at) if row.finished_at is not None else None,
         elapsed_ms=elapsed_us(row, now) // 1_000,
         slept_ms=row.slept_us // 1_000,
+        held_until=moment_of(row.held_until) if row.held_until is not None else None,
         eta_ms=told.eta,
         cost=_cost(row, told.sums, counts),
         usage=_usage(told.sums),

@@ -122,6 +122,7 @@ def _move(row: BatchRow, seq: int, at: int, status: b.BatchStatus) -> None:
     elif row.status not in states.RUNNING and status in states.RUNNING:
         row.running_since = at
     row.finished_at = at if status not in b.OPEN else None
+    row.held_until = None
     row.status = status
     row.moved_seq = seq
 
@@ -156,6 +157,7 @@ def _hold(rows: Rows, seq: int, at: int, event: b.BatchHeld) -> str | None:
     # Said too late: the batch stands still for another reason.
     if row.status in ("queued", "running"):
         row.reason = event.reason
+        row.held_until = microseconds(event.until) if event.until is not None else None
         rows.touch(row, seq)
     return None
 

@@ -18,7 +18,8 @@ SLOW = {"PERSONA_SIMULATED_LATENCY_MS": "100"}
 
 
 @pytest.fixture
-def studio(house: Path) -> Iterator[Studio]:
+def studio(house: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    monkeypatch.setenv("PERSONA_SIMULATED_LATENCY_MS", "1")
     found = Studio(house)
     yield found
     found.close()
@@ -34,9 +35,10 @@ def last(studio: Studio) -> str:
 
 
 def begun(studio: Studio, source: str, *more: str) -> str:
-    """A batch that its time limit has stopped with something made and something left."""
+    """A batch that its provider has stopped with two personas made and the rest left."""
     command = ("generate", "--from", source, "-n", "9", "--provider", "simulated")
-    said = studio.persona(*command, "--concurrency", "1", "--timeout", "0.3", *more, **SLOW)
+    ending = {"PERSONA_SIMULATED_ERRORS": "3/1=quota_exhausted"}
+    said = studio.persona(*command, "--concurrency", "1", *more, **ending)
     assert said.returncode == 75, said.stderr
     return last(studio)
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import partial
-from itertools import chain, repeat
 
 import anyio
 import pytest
@@ -87,13 +86,16 @@ def test_a_key_that_is_taken_no_longer_pauses_and_a_resume_makes_the_rest(studio
 def test_a_sleep_of_the_machine_costs_the_calls_in_flight_and_nothing_else(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = chain([0.0, 600.0], repeat(600.0))
-    monkeypatch.setattr("persona.generation.steering.SLEEP_LOOK_S", 0.3)
-    monkeypatch.setattr(
-        "persona.generation.steering.mind_sleep", partial(mind_sleep, clock=clock.__next__)
-    )
+    with ProviderServer(lambda asked: Turn(delay_s=60.0 if asked.number <= 4 else 0.0)) as server:
 
-    with ProviderServer(lambda asked: Turn(delay_s=0.5 if asked.number <= 4 else 0.0)) as server:
+        def asleep_s() -> float:
+            """It sleeps once four calls are under way."""
+            return 600.0 if len(server.asked) >= 4 else 0.0
+
+        monkeypatch.setattr("persona.generation.steering.SLEEP_LOOK_S", 0.05)
+        monkeypatch.setattr(
+            "persona.generation.steering.mind_sleep", partial(mind_sleep, clock=asleep_s)
+        )
         recorded(studio, server, retries=0)
         state = resumed(studio)
 

@@ -303,13 +303,18 @@ def test_what_the_machine_slept_is_shown_and_is_no_running_time(core: Core) -> N
 
 def test_what_holds_a_batch_up_is_shown_for_as_long_as_it_does(core: Core) -> None:
     core.append(*planned(), happened(b.PersonaGenerating))
-    core.append(happened(b.BatchHeld, reason="breaker"))
+    until = NOON + timedelta(seconds=95)
+    core.append(happened(b.BatchHeld, reason="breaker", until=until))
     assert (core.show().status, core.show().reason) == ("running", "breaker")
+    assert core.show().held_until == until
     core.append(happened(b.BatchHeld, reason=None))
     assert core.show().reason is None
+    assert core.show().held_until is None
+    core.append(happened(b.BatchHeld, reason="rate limit", until=until))
     core.append(happened(b.BatchPaused, reason="user"))
-    core.append(happened(b.BatchHeld, reason="breaker"))
-    assert core.show().reason == "user"
+    assert core.show().held_until is None
+    core.append(happened(b.BatchHeld, reason="breaker", until=until))
+    assert (core.show().reason, core.show().held_until) == ("user", None)
 
 
 def test_what_has_no_price_is_null_and_never_nothing(core: Core) -> None:

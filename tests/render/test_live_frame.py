@@ -275,6 +275,15 @@ def test_time_asleep_is_shown() -> None:
     assert "(5m 00s asleep)" in text(state, look(120))
 
 
+def test_what_a_running_batch_waits_for_is_shown_with_how_long() -> None:
+    until = batch("running", mixed()).as_of + timedelta(seconds=95)
+    limited = batch("running", mixed(), reason="rate limit", held_until=until)
+
+    assert "running, held: rate limit, on in 1m 35s" in text(limited, look(120))
+    assert "running, held: budget" in text(batch("running", mixed(), reason="budget"), look(120))
+    assert "held: rate limit" in text(limited, look(40))
+
+
 def test_a_low_screen_still_shows_rows() -> None:
     shown = text(batch("running", mixed()), look(100, 8))
 

@@ -1,10 +1,12 @@
 """What is said of a batch line by line: each change once, and the end in one line."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from persona.render import values
 from persona.render.live_lines import (
     Seen,
     detach_lines,
@@ -81,6 +83,18 @@ def test_tokens_are_told_as_they_come_and_only_where_more_have() -> None:
     assert told["tokens"] == {"persona-a": 25}
     assert documents(state, seen, {"persona-a": 25, "persona-b": 4}) == []
     assert documents(state, seen, {}) == []
+
+
+def test_a_hold_up_is_told_once_with_its_end() -> None:
+    seen, until = Seen(), datetime(2026, 11, 23, 12, 5, 3, tzinfo=UTC)
+    held = batch("running", [row(1, "generating")], reason="rate limit", held_until=until)
+
+    (line,) = plain_lines(held, seen)
+    assert line == f"held: rate limit until {values.when(until)}; it goes on by itself"
+    assert plain_lines(held, seen) == []
+    assert plain_lines(batch("running", [row(1, "generating")]), seen) == []
+    (told,) = documents(held, Seen())[:1]
+    assert (told["reason"], told["held_until"]) == ("rate limit", "2026-11-23T12:05:03Z")
 
 
 def test_whoever_comes_late_hears_of_those_that_have_ended() -> None:

@@ -4,6 +4,7 @@ A provider that is paid is never called without a budget, which is a stop.
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,9 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from persona.app import App, Stopped
+from personad.contract.options import Workload
 
 from .running import Chosen
-from .workloads import WORKLOADS, WorkloadSpec
+from .workloads import PARTS, WORKLOADS, WorkloadSpec
 
 FREE = frozenset({"simulated", "local", "ollama"})
 DEFAULT_PROCESSES = 5
@@ -38,15 +40,30 @@ def chosen(app: App, asked: Asked) -> Chosen:
         Stopped: there is no such workload, or its provider can't be used.
         click.UsageError: a paid provider without a budget.
     """
+
+    return _chosen(app, asked, workload(asked.workload or _usual(app)))
+
+
+def parts(app: App, asked: Asked) -> list[Chosen]:
+    """The micro suite's parts, or the one that was named."""
+    if asked.workload is None:
+        return [_chosen(app, asked, spec) for spec in PARTS.values()]
+    return [_chosen(app, asked, _named(asked.workload, PARTS, "part of the micro suite"))]
+
+
+def _usual(app: App) -> str:
+    return app.settings.benchmark.default_workload
+
+
+def _chosen(app: App, asked: Asked, spec: WorkloadSpec) -> Chosen:
     from persona.choosing import chosen as provider_and_model
 
-    spec = workload(asked.workload or app.settings.benchmark.default_workload)
     provider = asked.provider or spec.provider
     name, model = provider_and_model(
         app, provider, asked.model or spec.model, base_url=asked.base_url, for_calls=True
     )
     spec = replace(spec, provider=name)
-    settings = getattr(app.settings.benchmark.workloads, spec.name)
+    settings = getattr(app.settings.benchmark.workloads, spec.name, Workload())
     limit_s = settings.limit_s if settings.limit_s is not None else spec.limit_s
     found = Chosen(
         spec=spec,
@@ -64,13 +81,17 @@ def chosen(app: App, asked: Asked) -> Chosen:
 
 def workload(name: str) -> WorkloadSpec:
     """Raises Stopped, with the nearest names, where there is none of that name."""
-    found = WORKLOADS.get(name)
+    return _named(name, WORKLOADS, "workload")
+
+
+def _named(name: str, known: Mapping[str, WorkloadSpec], what: str) -> WorkloadSpec:
+    found = known.get(name)
     if found is None:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, WORKLOADS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(WORKLOADS)}"
-        raise Stopped(f"there is no workload `{name}`", code=64, hint=hint)
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise Stopped(f"there is no {what} `{name}`", code=64, hint=hint)
     return found
 
 

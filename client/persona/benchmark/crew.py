@@ -113,6 +113,8 @@ def task_of(spec: WorkloadSpec, private: Private, model: str, **more: object) ->
             "model": model,
             "concurrency": spec.concurrency,
             "seed": spec.seed,
+            "part": spec.part,
+            "times": spec.times,
             **more,
         },
         Task,

@@ -5,19 +5,21 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import log
 from random import Random
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from personad.contract.options import Benchmark
 
 from .comparing import ComparedMetric, Comparison, shown
-from .crew import Worker, simulation, task_of, worker
+from .crew import simulation, task_of, worker
 from .metrics import METRICS, Metric, limits_of
 from .other_version import THIS, Installation
 from .paired import LOOKS, decide
 from .private import Private, private_ledger
 from .stored import by_count
 from .verdicts import Decision, worst
+from .worker import Task
 from .workloads import WorkloadSpec
 
 PAIRS_A_PROCESS = 5
@@ -62,13 +64,17 @@ def interleave(
     new: Samples = {}
     with ExitStack() as stack:
         environ = dict(os.environ) | simulation(spec)
-        houses = [
+        first, second = (
             stack.enter_context(private_ledger(each.python, environ | each.environment))
             for each in versions
-        ]
+        )
+        sides = (
+            Side(versions[0], first, task_of(spec, first, model)),
+            Side(versions[1], second, task_of(spec, second, model)),
+        )
         pairs = 0
         while True:
-            pairs += _some_pairs(versions, houses, spec, model, (old, new), rng)
+            pairs += _some_pairs(sides, spec.warm_up, (old, new), rng)
             progress(pairs, LOOKS[-1])
             if pairs in LOOKS:
                 found = _compared(spec.name, versions, old, new, settings)
@@ -84,35 +90,59 @@ def pool(
     Raises:
         WorkerFailed, PrivateFailed, OSError: as `interleave`.
     """
+    return beside_itself(spec, model, pairs, rng, progress, key="cpu_ms")
+
+
+def beside_itself(
+    spec: WorkloadSpec,
+    model: str,
+    pairs: int,
+    rng: Random,
+    progress: Pairs,
+    *,
+    key: str,
+    first: dict[str, object] | None = None,
+) -> list[list[float]]:
+    """ln(second / first) of one sample, by block of pairs of the same processes.
+
+    Args:
+        first: what the first one's task says otherwise; without it both do the same.
+    """
     blocks: list[list[float]] = []
     environ = dict(os.environ) | simulation(spec)
     with private_ledger(environ=environ) as one, private_ledger(environ=environ) as other:
+        sides = (
+            Side(THIS, one, task_of(spec, one, model, **(first or {}))),
+            Side(THIS, other, task_of(spec, other, model)),
+        )
         while len(blocks) * PAIRS_A_PROCESS < pairs:
-            first: Samples = {}
-            second: Samples = {}
-            _some_pairs((THIS, THIS), (one, other), spec, model, (first, second), rng)
-            both = zip(first["cpu_ms"], second["cpu_ms"], strict=True)
+            kept: tuple[Samples, Samples] = ({}, {})
+            _some_pairs(sides, spec.warm_up, kept, rng)
+            both = zip(kept[0][key], kept[1][key], strict=True)
             blocks.append([log(now / was) for was, now in both])
             progress(len(blocks) * PAIRS_A_PROCESS, pairs)
     return blocks
 
 
+class Side(NamedTuple):
+    """One of the two that run in turn."""
+
+    version: Installation
+    private: Private
+    task: Task
+
+
 def _some_pairs(
-    versions: Sequence[Installation],
-    houses: Sequence[Private],
-    spec: WorkloadSpec,
-    model: str,
-    kept: tuple[Samples, Samples],
-    rng: Random,
+    sides: tuple[Side, Side], warm_up: int, kept: tuple[Samples, Samples], rng: Random
 ) -> int:
     """Five pairs by two new processes."""
     with ExitStack() as stack:
-        workers: list[Worker] = [
-            stack.enter_context(worker(house, task_of(spec, house, model), version.python))
-            for version, house in zip(versions, houses, strict=True)
+        workers = [
+            stack.enter_context(worker(each.private, each.task, each.version.python))
+            for each in sides
         ]
         for each in workers:
-            for _ in range(spec.warm_up):
+            for _ in range(warm_up):
                 each.iterate()
         for _ in range(PAIRS_A_PROCESS):
             for side in rng.sample((0, 1), 2):

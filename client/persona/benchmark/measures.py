@@ -45,6 +45,13 @@ class RunReport(Struct, frozen=True, kw_only=True):
     metrics: list[MeasuredMetric]
 
 
+class SuiteReport(Struct, frozen=True, kw_only=True):
+    """All runs of a suite."""
+
+    suite: str
+    runs: list[RunReport]
+
+
 def _as_it_is(key: str) -> Made:
     return lambda run: list(run.get(key, ()))
 
@@ -59,6 +66,7 @@ def _ratio(key: str, of: str, scale: float = 1.0) -> Made:
 
 MEASURES: dict[str, Made] = {
     "generation_latency": _as_it_is("generation_latency_ms"),
+    "part": _as_it_is("part_ms"),
     "time_to_first_token": _as_it_is("ttft_ms"),
     "throughput_personas_per_minute": _ratio("personas", "generation_latency_ms", 60_000),
     "cpu_ms": _as_it_is("cpu_ms"),
@@ -119,4 +127,5 @@ def _plus_minus(by_process: Sequence[Sequence[float]]) -> float | None:
 
 def of_statistics(found: Mapping[str, Statistics]) -> list[MeasuredMetric]:
     """The lines of a run of which only the statistics are left."""
-    return [_line(name, found[name], ()) for name in MEASURES if name in found]
+    known = [name for name in MEASURES if name in found]
+    return [_line(name, found[name], ()) for name in (*known, *sorted({*found} - {*known}))]

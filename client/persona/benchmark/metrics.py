@@ -28,6 +28,7 @@ LEAST_FOR_P99 = 299
 
 SAMPLED: dict[str, str] = {
     "generation_latency_ms": "wall time of an iteration",
+    "part_ms": "wall time of a part of the micro suite",
     "cpu_ms": "time on a core, all threads of the process",
     "ttft_ms": "from a call to its first token",
     "memory_peak_mb": "most memory held during an iteration",
@@ -121,6 +122,14 @@ METRICS: tuple[Metric, ...] = (
         judge="whole interval",
         limits="generation_latency_p50",
         gates=True,
+    ),
+    Metric(
+        name="part_p50",
+        unit="ms",
+        needs=("part_ms",),
+        of_process=_median("part_ms"),
+        judge="whole interval",
+        limits="generation_latency_p50",
     ),
     Metric(
         name="generation_latency_p95",

@@ -103,5 +103,5 @@ def _more(averages: npt.NDArray[np.float64], pairs: int, limits: Limits) -> int:
     inner = _interval(averages, pairs, Z_NARROW)
     wanted = limits.warn_log / 2
     gap = min(abs(inner.estimate - wanted), wanted) or wanted / 4
-    width = max((inner.high - inner.low) / 2, 1e-9)
+    width = min((inner.high - inner.low) / 2, float(np.ptp(averages)) / 2) + 1e-9
     return max(pairs // 4, math.ceil(pairs * (width / gap) ** 2) - pairs)

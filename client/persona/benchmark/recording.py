@@ -13,7 +13,9 @@ from personad.contract.benchmark import BenchmarkFinished
 
 from .baseline_file import Baseline, Environment, Workload
 from .environment import commit, environment
+from .integration import SAMPLES_KEPT, Loaded
 from .measures import RunReport, lines, summary
+from .metrics import statistics
 from .running import Chosen, Ran
 
 INTERRUPTED = "interrupted"
@@ -46,6 +48,33 @@ def record(ledger: Ledger, suite: str, chosen: Chosen, ran: Ran) -> BenchmarkFin
         environment=told,
         runs=workload.runs,
         summary=summary(workload),
+        commit=commit(Path.cwd()),
+    )
+    ledger.append([event])
+    return event
+
+
+def record_load(ledger: Ledger, loaded: Loaded) -> BenchmarkFinished:
+    """Appends a load test; of its raw samples only every so many-th. Raises LedgerError."""
+    moment = now()
+    told = {name: str(value) for name, value in msgspec.to_builtins(environment()).items()}
+    load = loaded.report.load
+    told |= {"users": str(load.users), "duration_s": f"{load.duration_s:g}"}
+    named = {f"{name}_ms": values for name, values in loaded.samples.items()}
+    thinned = {
+        name: values[:: max(1, -(-len(values) // SAMPLES_KEPT))] for name, values in named.items()
+    }
+    event = BenchmarkFinished(
+        id=event_id(),
+        at=moment,
+        run=run_id(f"{moment:%Y-%m-%d}", SystemRandom()),
+        suite="integration",
+        workload="integration",
+        provider="none",
+        model="none",
+        environment=told,
+        runs=[thinned],
+        summary=statistics([named]),
         commit=commit(Path.cwd()),
     )
     ledger.append([event])

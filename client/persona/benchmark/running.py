@@ -70,7 +70,9 @@ def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.mo
         _limit(private, chosen.budget_nanousd)
         try:
             for share in chosen.shares():
-                samples = {"cli_startup_ms": [_start_up_ms() for _ in range(STARTS)]}
+                samples: dict[str, list[float]] = {}
+                if spec.part is None:
+                    samples["cli_startup_ms"] = [_start_up_ms() for _ in range(STARTS)]
                 runs.append(samples)
                 done = sum(len(each.get("cpu_ms", ())) for each in runs)
                 for number, values in enumerate(_iterations(chosen, private, share, until, clock)):

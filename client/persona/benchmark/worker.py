@@ -15,6 +15,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -34,6 +35,7 @@ from personad.contract.events import AnyEvent
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.settings import Settings, load
 
+from .micro import MICRO
 from .starting import started_of
 from .vitals import Vitals, measured
 
@@ -51,6 +53,9 @@ class Task(Struct, frozen=True, kw_only=True):
     concurrency: int
     seed: int
     base_url: str | None = None
+    part: str | None = None
+    """A part of the micro suite, done `times` times an iteration, instead of making personas."""
+    times: int = 1
     memory: bool = True
     """Whether memory is looked at; without it, only clocks are read."""
 
@@ -70,8 +75,9 @@ def main() -> int:
     ledger = Ledger(paths, autostart=False)
     _say(Ready(ready=PROTOCOL, version=VERSION))
     try:
+        iterate = _part(task, ledger) if task.part is not None else None
         for _ in sys.stdin:
-            _say(_iterate(task, paths, settings, ledger))
+            _say(iterate() if iterate else _iterate(task, paths, settings, ledger))
     finally:
         ledger.close()
     return 0
@@ -80,6 +86,24 @@ def main() -> int:
 def _say(line: object) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.flush()
+
+
+def _part(task: Task, ledger: Ledger) -> Callable[[], dict[str, float]]:
+    """What measures a part of the micro suite; times are of one of its repetitions."""
+    assert task.part is not None
+    part = MICRO[task.part](Path(task.source), ledger)
+
+    def iterate() -> dict[str, float]:
+        gc.collect()
+        with measured(memory=False) as vitals:
+            for _ in range(task.times):
+                part()
+        return {
+            "part_ms": vitals.wall_ms / task.times,
+            "cpu_ms": vitals.cpu_ms / task.times,
+        }
+
+    return iterate
 
 
 def _iterate(task: Task, paths: Paths, settings: Settings, ledger: Ledger) -> dict[str, float]:

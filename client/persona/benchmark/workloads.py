@@ -39,6 +39,10 @@ class WorkloadSpec(Struct, frozen=True, kw_only=True):
     """σ of the lognormal factor on it."""
     warm_up: int = 1
     """Iterations of each process before the first that counts."""
+    part: str | None = None
+    """Of the micro suite: which part is measured, instead of making personas."""
+    times: int = 1
+    """How often an iteration does the part: so often that it takes some 5 to 50 ms."""
 
 
 WORKLOADS: dict[str, WorkloadSpec] = {
@@ -93,6 +97,35 @@ WORKLOADS: dict[str, WorkloadSpec] = {
         ),
     )
 }
+
+
+def _part(name: str, times: int, description: str) -> WorkloadSpec:
+    return WorkloadSpec(
+        name=name,
+        description=f"{description}, {times} times a run",
+        personas=3,
+        iterations=100,
+        provider="local",
+        warm_up=3,
+        part=name,
+        times=times,
+    )
+
+
+PARTS: dict[str, WorkloadSpec] = {
+    each.name: each
+    for each in (
+        _part("parsing", 1, "reading 40 kB of interviews"),
+        _part("segmentation", 1, "splitting the speakers into 3 segments"),
+        _part("prompts", 5, "building 3 prompts"),
+        _part("answers", 100, "parsing 3 answers"),
+        _part("scoring", 1, "scoring 3 personas"),
+        _part("codec", 20, "encoding and decoding 100 events"),
+        _part("append", 5, "100 events into the ledger"),
+        _part("query", 10, "a month's costs from the ledger"),
+    )
+}
+"""The micro suite."""
 
 
 def digest(spec: WorkloadSpec) -> str:

@@ -65,16 +65,29 @@ def workload_options(function: Callable[..., T]) -> Callable[..., T]:
     return wrapped
 
 
+SUITE = click.option(
+    "--suite",
+    type=click.Choice(["generation", "micro"]),
+    default="generation",
+    show_default=True,
+    help="Whole workloads, or single parts.",
+)
+
+
 @command.command("run")
 @workload_options
 @click.option(
     "--suite",
-    type=click.Choice(["generation"]),
+    type=click.Choice(["generation", "micro", "integration"]),
     default="generation",
     show_default=True,
-    help="Whole workloads.",
+    help="Whole workloads, single parts, or a daemon under load.",
 )
+@click.option("--users", type=click.IntRange(1, 10_000), default=8, help="Of the load: 8.")
+@click.option("--spawn-rate", type=click.FloatRange(0.1), default=50, help="Users a second: 50.")
+@click.option("--duration", type=click.FloatRange(1, 86_400), default=20, help="Of it: 20 s.")
 @click.option("--only", multiple=True, metavar="METRIC", help="Show only this; repeatable.")
+@click.option("--prove-overhead", is_flag=True, help="Only measure what measuring itself takes.")
 @output_options
 @pass_app
 def run(
@@ -82,6 +95,10 @@ def run(
     asked: "Asked",
     suite: str,
     only: tuple[str, ...],
+    prove_overhead: bool,
+    users: int,
+    spawn_rate: float,
+    duration: float,
     output: Output,
 ) -> int:
     """Run a workload, show what it took, and record it in the ledger.
@@ -89,35 +106,79 @@ def run(
     Ends with 3 if it was cut short by Ctrl-C, time or money; what there is is recorded, and marked.
     """
     from persona.benchmark.choosing import chosen
-    from persona.benchmark.measures import MEASURES
+    from persona.benchmark.measures import MEASURES, SuiteReport
     from persona.benchmark.recording import record, report_of
     from persona.render import benchmarks as shown
 
     unknown = [name for name in only if name not in MEASURES]
     if unknown:
         raise click.UsageError(f"there is no metric {unknown[0]}; there are {', '.join(MEASURES)}")
-    what = chosen(app, asked)
-    began = time.monotonic()
-    ran = _run(app, what)
-    recorded = record(app.ledger, suite, what, ran)
-    report = report_of(recorded, ran, time.monotonic() - began, only)
-    app.emit(output, report, lambda: shown.run(report))
-    return 0 if ran.cut is None else 3
+    if prove_overhead:
+        return _prove(app, chosen(app, asked), output)
+    if suite == "integration":
+        return _load(app, users, spawn_rate, duration, output)
+    runs, cut = [], None
+    for what in _all_of(app, asked, suite):
+        began = time.monotonic()
+        ran = _run(app, what)
+        event = record(app.ledger, suite, what, ran)
+        runs.append(report_of(event, ran, time.monotonic() - began, only))
+        cut = ran.cut
+        if cut is not None:
+            break
+    if suite == "micro":
+        whole = SuiteReport(suite=suite, runs=runs)
+        app.emit(output, whole, lambda: shown.suite(whole))
+    else:
+        app.emit(output, runs[0], lambda: shown.run(runs[0]))
+    return 0 if cut is None else 3
+
+
+def _all_of(app: App, asked: "Asked", suite: str) -> "list[Chosen]":
+    from persona.benchmark.choosing import chosen, parts
+
+    return parts(app, asked) if suite == "micro" else [chosen(app, asked)]
+
+
+def _load(app: App, users: int, spawn_rate: float, duration: float, output: Output) -> int:
+    """Ends with 1 where a request failed."""
+    from persona.benchmark.integration import Load, run_load
+    from persona.benchmark.recording import record_load
+    from persona.render.benchmarks import load
+
+    app.note(f"{users} users for {duration:g} s …")
+    found = run_load(Load(users=users, spawn_rate=spawn_rate, duration_s=duration))
+    record_load(app.ledger, found)
+    app.emit(output, found.report, lambda: load(found.report))
+    return 1 if found.report.failed else 0
+
+
+def _prove(app: App, what: "Chosen", output: Output) -> int:
+    """Ends with 1 where it is not shown that measuring takes less than 5 %."""
+    from persona.benchmark.overhead import PAIRS, prove
+    from persona.render.benchmarks import overhead
+
+    with progress_bar(app, f"{what.spec.name}, measured or not", PAIRS) as told:
+        found = prove(what.spec, what.model, told)
+    app.emit(output, found, lambda: overhead(found))
+    return 0 if found.is_under_5_percent else 1
 
 
 @command.command("capture")
 @workload_options
+@SUITE
 @click.option("--name", metavar="N", help="The baseline's name; v<version> if not given.")
 @click.option("-o", "--output", "path", metavar="FILE", help="Where to; <name>.yaml if not given.")
 @click.option("--force", is_flag=True, help="Also over one that is there.")
 @pass_app
-def capture(app: App, asked: "Asked", name: str | None, path: str | None, force: bool) -> int:
+def capture(
+    app: App, asked: "Asked", suite: str, name: str | None, path: str | None, force: bool
+) -> int:
     """Run a workload and keep its samples as a baseline, to compare with later."""
     from persona.benchmark.baseline_file import dump
-    from persona.benchmark.choosing import chosen
     from persona.benchmark.recording import baseline_of, record
     from persona.files import write_whole
-    from persona.render.values import size
+    from persona.render.values import plural, size
 
     label = name or f"v{VERSION}"
     if not _NAME.fullmatch(label):
@@ -126,20 +187,21 @@ def capture(app: App, asked: "Asked", name: str | None, path: str | None, force:
     target = Path(path) if path else folder / f"{label}.yaml"
     if target.exists() and not force:
         raise Stopped(f"{target} exists", code=64, hint="--force replaces it; --name keeps both")
-    what = chosen(app, asked)
-    ran = _run(app, what)
-    record(app.ledger, "generation", what, ran)
-    if ran.cut is not None:
-        raise Stopped(
-            f"the run was cut short ({ran.cut}), so no baseline was written",
-            code=3,
-            hint="what there is is recorded: `persona benchmark report` shows it",
-        )
-    kept = baseline_of(label, {what.spec.name: ran.workload}, Path.cwd())
+    workloads = {}
+    for what in _all_of(app, asked, suite):
+        ran = _run(app, what)
+        record(app.ledger, suite, what, ran)
+        if ran.cut is not None:
+            raise Stopped(
+                f"the run was cut short ({ran.cut}), so no baseline was written",
+                code=3,
+                hint="what there is is recorded: `persona benchmark report` shows it",
+            )
+        workloads[what.spec.name] = ran.workload
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = dump(kept)
+    data = dump(baseline_of(label, workloads, Path.cwd()))
     write_whole(target, data)
-    app.note(f"{target} ({size(len(data))}): {len(ran.workload.runs)} processes")
+    app.note(f"{target} ({size(len(data))}): {plural(len(workloads), 'workload')}")
     return 0
 
 

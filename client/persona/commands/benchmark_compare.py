@@ -129,42 +129,49 @@ def _with_kept(
 
 
 def _of_now(app: App, baseline: "Baseline", workload: str | None) -> "Baseline":
-    """The newest recorded run of this commit and workload, else a new one."""
-    from persona.benchmark.choosing import Asked, chosen
+    """Of each workload the newest recorded run of this commit, else a new one."""
+    from msgspec.structs import replace
+
+    if workload is not None and workload not in baseline.workloads:
+        raise Stopped(
+            f"the baseline {baseline.name} has no workload `{workload}`",
+            code=3,
+            hint=f"it has {', '.join(baseline.workloads)}",
+        )
+    names = [workload] if workload is not None else list(baseline.workloads)
+    runs = [_run_of_now(app, baseline, name) for name in names]
+    together = {name: each for run in runs for name, each in run.workloads.items()}
+    return replace(runs[0], workloads=together)
+
+
+def _run_of_now(app: App, baseline: "Baseline", name: str) -> "Baseline":
+    from persona.benchmark.choosing import Asked, chosen, parts
     from persona.benchmark.environment import commit
     from persona.benchmark.recording import kept, record
     from persona.benchmark.running import run as run_workload
+    from persona.benchmark.workloads import PARTS
 
     from .benchmark import progress_bar
     from .benchmark_report import recorded_runs
 
-    name = workload or next(iter(baseline.workloads))
-    then = baseline.workloads.get(name)
-    if then is None:
-        raise Stopped(
-            f"the baseline {baseline.name} has no workload `{name}`",
-            code=3,
-            hint=f"it has {', '.join(baseline.workloads)}",
-        )
+    then = baseline.workloads[name]
     here = commit(Path.cwd())
-    for event in recorded_runs(app, workload=name):
-        is_clean = here is not None and not here.endswith("+")
-        if is_clean and event.commit == here and event.provider == then.provider:
+    is_clean = here is not None and not here.endswith("+")
+    for event in recorded_runs(app, workload=name) if is_clean else ():
+        if event.commit == here and event.provider == then.provider:
             app.note(f"with the recorded run {event.run} of this commit")
             return kept(event)
-    what = chosen(
-        app,
-        Asked(
-            workload=name,
-            provider=then.provider,
-            model=then.model,
-            iterations=then.iterations,
-            processes=len(then.runs),
-        ),
+    asked = Asked(
+        workload=name,
+        provider=then.provider,
+        model=then.model,
+        iterations=then.iterations,
+        processes=len(then.runs),
     )
+    what = parts(app, asked)[0] if name in PARTS else chosen(app, asked)
     with progress_bar(app, name, what.iterations) as told:
         ran = run_workload(what, told)
-    return kept(record(app.ledger, "generation", what, ran))
+    return kept(record(app.ledger, "micro" if name in PARTS else "generation", what, ran))
 
 
 def _in_turn(app: App, against: str, workload: str | None, settings: "Benchmark") -> "Comparison":

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from . import values
-from .tables import TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
+from .tables import COUNT, TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
 
 if TYPE_CHECKING:
     from persona.benchmark.calibrating import Calibration
     from persona.benchmark.comparing import ComparedMetric, Comparison
+    from persona.benchmark.integration import LoadReport, Requests
     from persona.benchmark.listing import Listed
-    from persona.benchmark.measures import MeasuredMetric, RunReport
+    from persona.benchmark.measures import MeasuredMetric, RunReport, SuiteReport
+    from persona.benchmark.overhead import Overhead
 
 STYLES = {
     "better": "green",
@@ -25,6 +27,7 @@ STYLES = {
 
 UNITS = {
     "generation_latency": "ms",
+    "part": "ms",
     "time_to_first_token": "ms",
     "cpu_ms": "ms",
     "cpu_floor_ms": "ms",
@@ -101,6 +104,69 @@ def run(report: "RunReport") -> View:
     if report.interrupted:
         facts.append(Fact("cut short", report.interrupted, "yellow"))
     return (Table(measured_columns(), report.metrics), Facts(facts))
+
+
+class _Part(Struct, frozen=True):
+    """A part's time, and its time on a core."""
+
+    name: str
+    part: "MeasuredMetric"
+    cpu: "MeasuredMetric"
+
+
+def suite(report: "SuiteReport") -> View:
+    """A row a part."""
+    rows = []
+    for each in report.runs:
+        metrics = {row.metric: row for row in each.metrics}
+        if "part" in metrics and "cpu_ms" in metrics:
+            rows.append(_Part(each.workload, metrics["part"], metrics["cpu_ms"]))
+    columns: tuple[Column[_Part], ...] = (
+        Column("Part", lambda row: row.name),
+        Column("P50", lambda row: _cell(row.part.p50, "part"), MEASURED_VALUE),
+        Column("P95", lambda row: _cell(row.part.p95, "part"), MEASURED_VALUE),
+        Column("P99", lambda row: _cell(row.part.p99, "part"), MEASURED_VALUE),
+        Column("±", lambda row: _cell(row.part.plus_minus, "part"), MEASURED_VALUE),
+        Column("On a core", lambda row: _cell(row.cpu.p50, "cpu_ms"), MEASURED_VALUE),
+        Column("n", lambda row: row.part.n, COUNT),
+    )
+    return (Table(columns, rows),)
+
+
+def load(report: "LoadReport") -> View:
+    """A row a kind of request, and what the daemon did as a whole."""
+    columns: tuple[Column[Requests], ...] = (
+        Column("Request", lambda row: row.name),
+        Column("P50 ms", lambda row: row.p50_ms, AMOUNT),
+        Column("P95 ms", lambda row: row.p95_ms, AMOUNT),
+        Column("P99 ms", lambda row: row.p99_ms, AMOUNT),
+        Column("Answered", lambda row: row.n, COUNT),
+        Column("Failed", lambda row: row.failed, COUNT, style=lambda row: "red" * bool(row.failed)),
+    )
+    lag = "n/a" if report.lag_p99_ms is None else f"{amount(report.lag_p99_ms)} ms"
+    facts = [
+        Fact("requests a second", amount(report.requests_per_s)),
+        Fact("lag, p99", f"{lag}: a small question, asked every 10 ms"),
+        Fact("frames", f"{values.count(report.frames)} heard by one watcher"),
+        Fact("load", f"{values.plural(report.load.users, 'user')}, {report.load.duration_s:g} s"),
+    ]
+    return (Table(columns, report.requests), Facts(facts))
+
+
+def overhead(found: "Overhead") -> View:
+    """What measuring takes, and whether that is under 5 % for sure."""
+    said = "under 5 %" if found.is_under_5_percent else "NOT SHOWN to be under 5 %"
+    style = "green" if found.is_under_5_percent else "yellow"
+    return (
+        Facts(
+            [
+                Fact("measuring takes", f"{found.percent:+.2f} %"),
+                Fact("95 % interval", f"{found.low_percent:+.2f} to {found.high_percent:+.2f} %"),
+                Fact("pairs of runs", values.count(found.pairs)),
+                Fact("so it is", said, style),
+            ]
+        ),
+    )
 
 
 def _interval(row: "ComparedMetric") -> str | None:

@@ -95,7 +95,7 @@ def _rows(state: BatchState, layout: _Layout, look: Look) -> list[Text]:
 
 def _head(state: BatchState, look: Look) -> list[Text]:
     width = min(look.width, _WIDEST)
-    status = line((status_text(state), STATUS_STYLES[state.status]))
+    status = line((status_text(state, look), STATUS_STYLES[state.status]))
     name = line((shortened(state.batch, width), "bold"))
     model = state.model if state.model == state.provider else f"{state.provider}/{state.model}"
     told = [model, *([state.experiment] if state.experiment else [])]
@@ -109,8 +109,8 @@ def _head(state: BatchState, look: Look) -> list[Text]:
     return [*left, *packed([line((values.clean(part), "dim")) for part in told], width, 3)]
 
 
-def status_text(state: BatchState) -> str:
-    """The batch's state and, where it stands still, why."""
+def status_text(state: BatchState, look: Look) -> str:
+    """The batch's state and, where it stands still or starts no call, why."""
     reason = values.clean(state.reason or "")
     match state.status:
         case "queued":
@@ -121,10 +121,19 @@ def status_text(state: BatchState) -> str:
             return f"paused ({reason})" if reason else "paused"
         case "interrupted":
             return f"interrupted, its runner is gone ({reason})"
+        case "running" if reason:
+            return f"running, held: {reason}{_for_how_long(state, look)}"
         case "failed" | "cancelled" if reason and reason != "user":
             return f"{state.status} ({reason})"
         case _:
             return state.status
+
+
+def _for_how_long(state: BatchState, look: Look) -> str:
+    """Until when nothing is started, as a time that passes; nothing where nobody knows."""
+    if state.held_until is None:
+        return ""
+    return f", on in {ticking(ms_between(look.now, state.held_until))}"
 
 
 def _progress(state: BatchState, look: Look) -> list[Text]:
@@ -273,7 +282,7 @@ def compact_line(state: BatchState, look: Look) -> Text:
     share = done / state.total if state.total else 0.0
     told = [
         f"{done}/{state.total}",
-        status_text(state),
+        status_text(state, look),
         f"{in_flight(state)} in flight" if in_flight(state) and state.status == "running" else "",
         f"{state.counts.failed} failed" if state.counts.failed else "",
         elapsed(state, look),

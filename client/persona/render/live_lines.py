@@ -29,6 +29,7 @@ class Change(Struct, frozen=True, kw_only=True):
     batch: str
     status: BatchStatus
     reason: str | None
+    held_until: datetime | None
     total: int
     counts: Counts
     elapsed_ms: int
@@ -57,6 +58,7 @@ class Seen:
         self._rows: dict[int, PersonaRow] = {}
         self._about: tuple[object, ...] = ()
         self._tokens: dict[str, int] = {}
+        self._held: tuple[str | None, datetime | None] = (None, None)
 
     def changed(self, state: BatchState) -> list[PersonaRow]:
         """The personas that are not what they were; waiting ones are nothing new."""
@@ -71,9 +73,22 @@ class Seen:
 
     def is_news(self, state: BatchState) -> bool:
         """Whether the batch itself has changed, beside its personas."""
-        about = (state.status, state.reason, state.cost.spent_nanousd, state.cost.budget_nanousd)
+        about = (
+            state.status,
+            state.reason,
+            state.held_until,
+            state.cost.spent_nanousd,
+            state.cost.budget_nanousd,
+        )
         before, self._about = self._about, about
         return before != about
+
+    def held(self, state: BatchState) -> str | None:
+        """Why no call is started now, if that is news."""
+        is_held = state.status == "running" and state.reason is not None
+        now_is = (state.reason, state.held_until) if is_held else (None, None)
+        before, self._held = self._held, now_is
+        return state.reason if is_held and before != now_is else None
 
     def arrived(self, tokens: Mapping[str, int]) -> dict[str, int]:
         """Of which answers more has come."""
@@ -101,6 +116,7 @@ def _change(state: BatchState, row: PersonaRow | None) -> Change:
         batch=state.batch,
         status=state.status,
         reason=state.reason,
+        held_until=state.held_until,
         total=state.total,
         counts=state.counts,
         elapsed_ms=state.elapsed_ms,
@@ -112,11 +128,14 @@ def _change(state: BatchState, row: PersonaRow | None) -> Change:
 
 
 def plain_lines(state: BatchState, seen: Seen) -> list[str]:
-    """One line for each persona that has ended since the last time."""
+    """One line for each persona that has ended since the last time, and for each hold-up."""
     ended = [row for row in seen.changed(state) if row.status in ENDED]
     done = state.counts.completed + state.counts.failed - len(ended)
     wide = len(str(state.total))
-    return [
+    held = seen.held(state)
+    until = f" until {values.when(state.held_until)}" if state.held_until is not None else ""
+    told = [f"held: {values.clean(held)}{until}; it goes on by itself"] if held else []
+    return told + [
         f"[{done + place:>{wide}}/{state.total}] {_told(row)}"
         for place, row in enumerate(ended, start=1)
     ]

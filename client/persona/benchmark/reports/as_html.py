@@ -40,7 +40,8 @@ def render(material: Material) -> str:
         parts.append(f'<p class="failure">Cut short: {escape(material.cut)}</p>')
     parts += ["<h2>Measured</h2>", _table(Table(measured_columns(), material.metrics))]
     latencies = [each.get("generation_latency_ms", []) for each in run.runs]
-    parts += ["<h3>Latency of every run, a line a process</h3>", _strips(latencies)]
+    if any(latencies):
+        parts += ["<h3>Latency of every run, a line a process</h3>", _strips(latencies)]
     if material.comparison is not None:
         found = material.comparison
         parts.append(f"<h2>Against {escape(found.baseline)}: {_verdict(found.verdict)}</h2>")
@@ -127,8 +128,6 @@ def _intervals(rows: Sequence[ComparedMetric]) -> str:
 def _strips(runs: Sequence[Sequence[float]]) -> str:
     """Every sample as a dot, a line a process."""
     values = [value for run in runs for value in run]
-    if not values:
-        return "<p>none</p>"
     low, high = min(values), max(values)
     width = (high - low) or 1.0
     height = _ROW * len(runs) + 30

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from persona.benchmark.comparing import Comparison
-from persona.benchmark.measures import MeasuredMetric, lines
+from persona.benchmark.measures import MeasuredMetric, lines, of_statistics
 from persona.benchmark.recording import INTERRUPTED, workload_of
 from personad.contract.benchmark import BenchmarkFinished
 
@@ -23,7 +23,8 @@ class Material(Struct, frozen=True, kw_only=True):
 
     @property
     def metrics(self) -> list[MeasuredMetric]:
-        return lines(workload_of(self.run))
+        """With the spread over processes, where there are such."""
+        return lines(workload_of(self.run)) or of_statistics(self.run.summary)
 
     @property
     def environment(self) -> list[tuple[str, str]]:

@@ -1,0 +1,175 @@
+"""Two versions in turn, by real processes: few pairs, that decide nothing and show that it runs."""
+
+import subprocess
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from persona.benchmark import interleaving, paired
+from persona.benchmark.calibrating import of_blocks
+from persona.benchmark.integration import Load, LoadFailed, run_load
+from persona.benchmark.interleaving import interleave
+from persona.benchmark.noise import Noise, pairs
+from persona.benchmark.other_version import THIS, Installation, NotInstallable, set_up
+from persona.benchmark.overhead import prove
+from persona.benchmark.private import PrivateFailed, private_ledger
+from persona.benchmark.verdicts import Limits
+from persona.benchmark.workloads import WORKLOADS, WorkloadSpec, digest
+
+from personad.contract.options import DEFAULTS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def spec(house: Path) -> WorkloadSpec:
+    return replace(WORKLOADS["quick"], latency_ms=1.0, source_bytes=4_000)
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (paired, interleaving):
+        monkeypatch.setattr(module, "LOOKS", (5,))
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_a_folder_is_run_in_turn_with_this_version(spec: WorkloadSpec, tmp_path: Path) -> None:
+    other = set_up(str(ROOT), tmp_path, tmp_path)
+    told: list[tuple[int, int]] = []
+
+    found = interleave(
+        (other, THIS),
+        spec,
+        "simulated-1",
+        DEFAULTS.benchmark,
+        Random(1),
+        lambda done, most: told.append((done, most)),
+    )
+
+    assert (found.pairs, told) == (5, [(5, 5)])
+    assert found.comparison.baseline == str(ROOT)
+    lines = {line.metric: line for line in found.comparison.metrics}
+    assert lines["tokens_per_persona"].verdict == "same"
+    # Five pairs are too few to be sure of anything that noise disturbs.
+    assert lines["cpu_floor_ms"].verdict == "inconclusive"
+    assert len(found.old["cpu_ms"]) == len(found.new["cpu_ms"]) == 5
+
+
+def test_what_measuring_takes_is_told_with_its_interval(spec: WorkloadSpec) -> None:
+    found = prove(spec, "simulated-1", lambda done, most: None, pairs=5)
+
+    assert found.pairs == 5
+    assert found.low_percent <= found.percent <= found.high_percent
+    assert found.is_under_5_percent == (found.high_percent < 5)
+
+
+def test_a_daemon_under_load_answers_and_a_watcher_hears(house: Path) -> None:
+    found = run_load(Load(users=2, spawn_rate=10, duration_s=2)).report
+
+    assert found.failed == 0
+    assert {each.name for each in found.requests} == {"append", "cost-history", "hello"}
+    assert all(each.n and each.p50_ms for each in found.requests)
+    assert found.requests_per_s > 10
+    assert found.frames > 0
+
+
+def test_without_locust_it_says_how_to_get_it(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LoadFailed, match="needs locust") as caught:
+        run_load(Load(users=1, spawn_rate=1, duration_s=1))
+    assert caught.value.hint == "pip install 'persona-observability[load]'"
+
+
+def test_a_daemon_that_does_not_start_says_why(house: Path) -> None:
+    with pytest.raises(PrivateFailed, match="No module named personad"):
+        with private_ledger(str(_python_without_us(house))):
+            pass
+
+
+def _python_without_us(folder: Path) -> Path:
+    program = folder / "python"
+    program.write_text("#!/bin/sh\necho 'No module named personad' >&2\nexit 1\n")
+    program.chmod(0o700)
+    return program
+
+
+class TestOtherVersions:
+    @pytest.fixture
+    def repository(self, house: Path) -> Path:
+        """A commit that holds this version's packages by name, and nothing that runs."""
+        folder = house / "repository"
+        for name in ("personad/__init__.py", "personad/daemon.py"):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        for name in ("", "benchmark/"):
+            path = folder / "client" / "persona" / name / "__init__.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        (folder / "client/persona/benchmark/worker.py").write_text("")
+        self.git(folder, "init", "-q", "-b", "main")
+        self.git(folder, "add", ".")
+        self.git(folder, "commit", "-q", "-m", "one")
+        return folder
+
+    def git(self, folder: Path, *arguments: str) -> None:
+        who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+    @pytest.mark.parametrize("reference", ["HEAD", "main", "merge-base"])
+    def test_a_commit_is_unpacked_beside(
+        self, repository: Path, tmp_path: Path, reference: str
+    ) -> None:
+        found = set_up(reference, tmp_path, repository)
+        assert isinstance(found, Installation)
+        assert found.environment["PYTHONPATH"].startswith(str(tmp_path / "version" / "client"))
+        assert (tmp_path / "version" / "personad" / "daemon.py").exists()
+
+    @pytest.mark.parametrize(
+        ("reference", "said"),
+        [("nonsense", "there is no commit nonsense"), ("--help", "there is no commit --help")],
+    )
+    def test_what_is_no_commit_is_said(
+        self, repository: Path, tmp_path: Path, reference: str, said: str
+    ) -> None:
+        with pytest.raises(NotInstallable, match=said):
+            set_up(reference, tmp_path, repository)
+
+    def test_outside_of_a_repository_there_are_no_commits(
+        self, house: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(NotInstallable, match="no git repository"):
+            set_up("HEAD", tmp_path, house)
+
+    def test_a_wheel_that_is_none_and_a_folder_of_something_else_are_said(
+        self, house: Path, tmp_path: Path
+    ) -> None:
+        wheel = house / "a.whl"
+        wheel.write_bytes(b"no zip")
+        with pytest.raises(NotInstallable, match="can't be unpacked"):
+            set_up(str(wheel), tmp_path, house)
+        with pytest.raises(NotInstallable, match="holds no version of this program"):
+            set_up(str(house), tmp_path, house)
+
+
+def test_the_digest_tells_inputs_and_settings_apart_but_not_how_often() -> None:
+    spec = WORKLOADS["quick"]
+    assert digest(spec) == digest(replace(spec, iterations=3, limit_s=1.0, description="x"))
+    others = (replace(spec, seed=8), replace(spec, personas=2), replace(spec, latency_ms=1.0))
+    assert len({digest(each) for each in (spec, *others)}) == 4
+
+
+def test_calibration_tells_false_alarms_and_what_can_be_found() -> None:
+    drawn = pairs(Noise(), 120, 0.0, np.random.default_rng(1))
+    blocks = [drawn[start : start + 5].tolist() for start in range(0, 120, 5)]
+
+    found = of_blocks("quick", blocks, Limits(warn_percent=10, fail_percent=25), Random(1), 200)
+
+    assert found.pairs == 120
+    assert found.false_alarm_share <= 0.02
+    assert found.false_failure_share == 0
+    assert found.found_share >= 0.95
+    assert found.failed_share >= 0.95
+    assert found.median_pairs <= 100

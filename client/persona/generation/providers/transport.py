@@ -103,8 +103,7 @@ class Transport:
         self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> AsyncIterator[Reply]:
         """Sends, and gives the reply as soon as its head is there. Raises ProviderError."""
-        # Whoever asks limits the whole call; a clock for each piece of it would cost as much again.
-        timeout = httpx2.Timeout(None, connect=min(CONNECT_S, timeout_s))
+        timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None)
         client = self._idle.pop() if self._idle else self._client()
         try:
             async with client.stream(

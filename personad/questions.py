@@ -11,6 +11,7 @@ import apsw
 
 from personad import log
 from personad.contract import batch as b
+from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
@@ -23,6 +24,7 @@ from personad.kinds import KINDS
 from personad.projections import (
     batch_questions,
     budget_questions,
+    call_questions,
     cost_questions,
     estimates,
     latency_questions,
@@ -78,6 +80,9 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     c.Estimate: estimates.estimate,
     c.CostHistory: cost_questions.history,
     c.CostBreakdown: cost_questions.breakdown,
+    c.CostOverview: cost_questions.overview,
+    k.CostCalls: call_questions.calls,
+    k.CostExplain: call_questions.explain,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     Latency: latency_questions.latency,

@@ -1,5 +1,6 @@
 """Calls and what they cost."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -17,6 +18,7 @@ from .base import (
     Reply,
     Request,
 )
+from .budget import Budget
 
 Outcome = Literal["ok", "error", "unknown"]
 
@@ -298,6 +300,8 @@ class CostShare(Struct, frozen=True, kw_only=True, gc=False):
     output_tokens: Count
     cache_read_tokens: Count
     cache_write_tokens: Count
+    unpriced_calls: Count = 0
+    """Their cost is not in `cost_nanousd`, as nobody knows it."""
 
 
 class CostBreakdownReply(Reply, frozen=True, kw_only=True, tag="cost-breakdown"):
@@ -319,3 +323,30 @@ class CostBreakdown(Request[CostBreakdownReply], frozen=True, tag="cost-breakdow
     range: Range = Range()
     filter: Filter = Filter()
     limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS
+
+
+class CostDay(Struct, frozen=True, kw_only=True):
+    start: date
+    cost_nanousd: NanoUsd
+
+
+class CostOverviewReply(Reply, frozen=True, kw_only=True, tag="cost-overview"):
+    """Where costs stand now."""
+
+    timezone: Name
+    today_nanousd: NanoUsd
+    week_nanousd: NanoUsd
+    """Since its first day."""
+    month_nanousd: NanoUsd
+    unpriced_calls: Count
+    """Of the month; their cost is in no figure."""
+    budgets: list[Budget]
+    last_days: list[CostDay]
+
+
+class CostOverview(Request[CostOverviewReply], frozen=True, tag="cost-overview"):
+    """What today, this week and this month cost so far."""
+
+    days: Annotated[int, Meta(ge=1, le=366)] = 7
+    """How many of the last days are told one by one."""
+    timezone: Name | None = None

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, budget, cost, events, latency, progress, quality
+from . import admin, batch, budget, calls, cost, events, latency, progress, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -25,6 +25,9 @@ AnyRequest = (
     | cost.Estimate
     | cost.CostHistory
     | cost.CostBreakdown
+    | cost.CostOverview
+    | calls.CostCalls
+    | calls.CostExplain
     | quality.QualityTrends
     | latency.Latency
     | batch.BatchList

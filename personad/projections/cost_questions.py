@@ -4,14 +4,15 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple, get_args
 
 import apsw
 
 from personad.contract import cost as c
-from personad.contract.asking import Interval
-from personad.projections import summing
+from personad.contract.asking import Interval, Range
+from personad.contract.budget import BudgetStatus
+from personad.projections import budget_questions, summing
 from personad.projections.asked import Asked, batches_of, resolve
 from personad.projections.buckets import SUM_MAX
 from personad.projections.cost_sums import COST
@@ -26,13 +27,14 @@ _USAGE = (
     "s.cache_read_tokens",
     "s.cache_write_tokens",
 )
-_COST = Columns(COST, _USAGE)
+_UNPRICED = "iif({unknown}, 0, s.unpriced_calls)"
+_COST = Columns(COST, (*_USAGE, _UNPRICED))
 _KNOWN_COST = Columns(
     COST,
     (
         *_USAGE,
+        _UNPRICED,
         "iif({error}, s.calls, 0)",
-        "iif({unknown}, 0, s.unpriced_calls)",
         "iif({unknown}, 0, s.unpriced_tokens)",
         "iif({unknown}, 0, s.estimated_calls)",
         "iif({unknown}, s.calls, 0)",
@@ -51,6 +53,7 @@ _EXPERIMENT_OF_BATCH = """
 SELECT batch_key.key, experiment.key FROM batch JOIN batch_key USING (batch)
 JOIN experiment USING (experiment) WHERE batch_key.key IN (SELECT value FROM json_each(?))
 """
+_WEEK_DAYS = 7
 _OF_CALLS_ONLY = ("operation", "outcome")
 
 
@@ -58,7 +61,7 @@ class Made(NamedTuple):
     """What calls cost, and what was made."""
 
     usage: Sequence[int]
-    """As `_USAGE` or `_KNOWN_COST`."""
+    """As `_COST` or `_KNOWN_COST`."""
     personas: Sequence[int]
 
 
@@ -84,6 +87,32 @@ def history(db: apsw.Connection, request: c.CostHistory, now: datetime) -> c.Cos
         ],
         total=_total(asked, whole),
         coverage=_coverage(whole),
+    )
+
+
+def overview(db: apsw.Connection, request: c.CostOverview, now: datetime) -> c.CostOverviewReply:
+    """The present day, week and month, and the days that led to them.
+
+    Raises:
+        LedgerError: `invalid`, a zone that doesn't exist.
+    """
+    span, zone = request.days, request.timezone
+    days = history(db, c.CostHistory(range=Range(days=span, timezone=zone)), now)
+    week = Range(days=_WEEK_DAYS, timezone=zone)
+    weeks = history(db, c.CostHistory(range=week, interval="week"), now)
+    month = history(db, c.CostHistory(range=Range(month="this", timezone=zone)), now)
+    return c.CostOverviewReply(
+        timezone=days.range.timezone,
+        today_nanousd=days.rows[-1].cost_nanousd,
+        # No week is longer than its last seven days.
+        week_nanousd=weeks.rows[-1].cost_nanousd,
+        month_nanousd=month.total.cost_nanousd,
+        unpriced_calls=month.coverage.unpriced_calls,
+        budgets=budget_questions.status(db, BudgetStatus(), now).budgets,
+        last_days=[
+            c.CostDay(start=date.fromisoformat(row.start), cost_nanousd=row.cost_nanousd)
+            for row in days.rows
+        ],
     )
 
 
@@ -215,7 +244,7 @@ def _together(parts: Iterable[Made]) -> Made:
 
 
 def _sums(made: Made) -> dict[str, int]:
-    cost, calls, *tokens, failed, unpriced, _, _, _, _ = made.usage
+    cost, calls, *tokens, unpriced, failed, _, _, _, _ = made.usage
     return {
         "cost_nanousd": cost,
         "calls": calls,
@@ -238,7 +267,7 @@ def _total(asked: Asked, whole: Made) -> c.CostTotal:
 
 
 def _coverage(whole: Made) -> c.Coverage:
-    unpriced_calls, unpriced_tokens, estimated, unknown, unknown_max = whole.usage[-5:]
+    unpriced_calls, _, unpriced_tokens, estimated, unknown, unknown_max = whole.usage[-6:]
     return c.Coverage(
         priced_calls=max(0, whole.usage[1] - unpriced_calls - unknown),
         estimated_calls=estimated,
@@ -250,7 +279,7 @@ def _coverage(whole: Made) -> c.Coverage:
 
 
 def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShare:
-    cost, calls, tokens_in, tokens_out, cache_read, cache_write = made.usage
+    cost, calls, tokens_in, tokens_out, cache_read, cache_write, unpriced = made.usage
     personas, accepted = made.personas
     return c.CostShare(
         key=key,  # type: ignore[arg-type]
@@ -264,6 +293,7 @@ def _share(key: Key, made: Made, whole: Made, of_calls_only: bool) -> c.CostShar
         output_tokens=tokens_out,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        unpriced_calls=unpriced,
     )
 
 

@@ -1,5 +1,7 @@
 """How budgets look, and calls that were settled."""
 
+from collections.abc import Sequence
+
 from personad.contract.budget import Budget, BudgetStatusReply
 from personad.contract.cost import Settled, SettledCall
 
@@ -38,8 +40,13 @@ SETTLED: tuple[Column[SettledCall], ...] = (
 
 
 def budgets(reply: BudgetStatusReply) -> View:
+    return budgets_table(reply.budgets)
+
+
+def budgets_table(found: Sequence[Budget]) -> View:
+    """A row a budget."""
     empty = "no budget is set; `persona cost budget set --monthly USD` sets one"
-    return (Table(COLUMNS, reply.budgets, empty),)
+    return (Table(COLUMNS, found, empty),)
 
 
 def settled(reply: Settled) -> View:

@@ -1,0 +1,94 @@
+"""How single calls look, and the bills that explain them."""
+
+from msgspec import Struct
+
+from personad.contract.calls import (
+    BillLine,
+    CostCall,
+    CostCallsReply,
+    CostExplainReply,
+    ExplainedCall,
+)
+
+from . import values
+from .tables import COUNT, WHEN, Column, Fact, Facts, Kind, Table, View
+
+EXACT = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
+
+
+def _tokens(row: CostCall) -> int:
+    return row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
+
+
+def _source(row: CostCall) -> str:
+    if row.outcome == "unknown" and not row.corrected:
+        return "held back: no answer came"
+    said = row.price_source or values.UNPRICED
+    return f"{row.corrected} over {said}" if row.corrected else said
+
+
+COLUMNS: tuple[Column[CostCall], ...] = (
+    Column("When", lambda row: row.at, WHEN),
+    Column("Call", lambda row: row.call),
+    Column("Persona", lambda row: row.persona),
+    Column("Model", lambda row: f"{row.provider}/{row.model}"),
+    Column("Tokens", _tokens, COUNT),
+    Column("Cost", lambda row: row.cost_nanousd, EXACT),
+    Column("Price source", _source),
+)
+
+
+def calls(reply: CostCallsReply) -> View:
+    empty = "no such calls in this range; --days N looks further back"
+    return [Table(COLUMNS, reply.calls, empty)]
+
+
+class _Line(Struct, frozen=True):
+    """A line of a bill, with the call that it is of where that begins."""
+
+    call: str
+    line: BillLine | None
+    cost_nanousd: int | None
+    said: str
+
+
+def explained(reply: CostExplainReply) -> View:
+    """A bill a call, and what they come to."""
+    columns: tuple[Column[_Line], ...] = (
+        Column("Call", lambda row: row.call),
+        Column("Kind", lambda row: row.line.kind if row.line else row.said),
+        Column("Tokens", lambda row: row.line.tokens if row.line else None, COUNT),
+        Column(
+            "Per million",
+            lambda row: row.line.price_per_million_nanousd if row.line else None,
+            EXACT,
+        ),
+        Column("Cost", lambda row: row.cost_nanousd, EXACT),
+    )
+    rows = [line for call in reply.calls for line in _bill(call)]
+    return [
+        Table(columns, rows),
+        Facts([*_sources(reply), Fact("Sum", values.exact_money(reply.cost_nanousd), "bold")]),
+    ]
+
+
+def _bill(call: ExplainedCall) -> list[_Line]:
+    lines = [_Line("", line, line.cost_nanousd, "") for line in call.lines]
+    if lines and call.corrected is None:
+        head = _Line(call.call, lines[0].line, lines[0].cost_nanousd, "")
+        return [head, *lines[1:]]
+    if call.corrected is not None:
+        first = [_Line(call.call, None, None, f"priced at first by {call.price_source}")]
+        return [*first, *lines, _Line("", None, call.cost_nanousd, f"since then {call.corrected}")]
+    return [_Line(call.call, None, call.cost_nanousd, _source(call))]
+
+
+def _sources(reply: CostExplainReply) -> list[Fact]:
+    """Where each model's prices come from, once."""
+    found: dict[str, str] = {}
+    for call in reply.calls:
+        if call.price is not None:
+            since = call.price.effective_from
+            told = f" since {since:%Y-%m-%d}" if since is not None else ""
+            found[f"{call.provider}/{call.model}"] = f"{call.price.source}{told}"
+    return [Fact(f"Prices of {model}", source) for model, source in found.items()]

@@ -1,0 +1,161 @@
+"""How costs look: over time, by what they were for, and on one screen."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from persona.render import values
+from personad.contract.cost import (
+    CostBreakdownReply,
+    CostHistoryReply,
+    CostOverviewReply,
+    CostShare,
+    CostSlice,
+    CostTotal,
+    Coverage,
+)
+
+from .budgets import budgets_table
+from .tables import COUNT, MONEY, SHARE, SPENT, Chart, Column, Fact, Facts, Table, View
+
+if TYPE_CHECKING:
+    from personad.contract.asking import Interval
+
+NO_CALLS = "no calls in this range; `persona generate --from PATH` makes some, --days N looks back"
+_TITLES: dict["Interval", str] = {
+    "hour": "Hour",
+    "day": "Date",
+    "week": "Week from",
+    "month": "Month",
+}
+
+
+def history(reply: CostHistoryReply, *, plots: bool) -> View:
+    """A chart, the rows, the totals, and how much of it is known."""
+    blocks: list[Chart | Table[CostSlice] | Facts] = []
+    if not reply.total.calls:
+        return [Table(_columns(reply.interval), [], NO_CALLS)]
+    if plots and len(reply.rows) > 1:
+        blocks.append(_chart(reply))
+    return [*blocks, Table(_columns(reply.interval), reply.rows), totals(reply)]
+
+
+def _columns(interval: "Interval") -> tuple[Column[CostSlice], ...]:
+    return (
+        Column(_TITLES[interval], lambda row: _begin(row.start, interval)),
+        Column("Cost", lambda row: (row.cost_nanousd, row.unpriced_calls), SPENT),
+        Column("Calls", lambda row: row.calls, COUNT),
+        Column("Personas", lambda row: row.personas, COUNT),
+        Column("Tokens in", _tokens_in, COUNT),
+        Column("Tokens out", lambda row: row.output_tokens, COUNT),
+    )
+
+
+def _begin(start: str, interval: "Interval") -> str:
+    """An hour as whoever looks reads it; days as they are."""
+    if interval == "hour":
+        return f"{datetime.fromisoformat(start).astimezone():%Y-%m-%d %H:%M}"
+    return start[:7] if interval == "month" else start
+
+
+def _tokens_in(row: CostSlice | CostTotal | CostShare) -> int:
+    return row.input_tokens + row.cache_read_tokens + row.cache_write_tokens
+
+
+def _chart(reply: CostHistoryReply) -> Chart:
+    rows = reply.rows
+    return Chart(
+        title=f"Cost by {reply.interval} ({reply.range.timezone})",
+        values=[row.cost_nanousd for row in rows],
+        first=_begin(rows[0].start, reply.interval),
+        last=_begin(rows[-1].start, reply.interval),
+        amount=lambda nanousd: values.money(round(nanousd)),
+    )
+
+
+def totals(reply: CostHistoryReply) -> Facts:
+    """The range's sums, averages and coverage."""
+    total = reply.total
+    return Facts(
+        [
+            Fact("Total", values.spent(total.cost_nanousd, total.unpriced_calls), "bold"),
+            Fact("Daily average", _money(total.daily_average_nanousd)),
+            Fact("Personas", _personas(total)),
+            Fact("Cost/persona", _money(total.cost_per_persona_nanousd)),
+            Fact("Cost/accepted", _money(total.cost_per_accepted_persona_nanousd)),
+            coverage(reply.coverage),
+        ]
+    )
+
+
+def _personas(total: CostTotal) -> str:
+    return f"{values.count(total.personas)}, {values.count(total.accepted)} accepted"
+
+
+def overview(reply: CostOverviewReply) -> View:
+    """Today, this week and this month, the last days, and the budgets."""
+    days = reply.last_days
+    sparks = values.sparkline([day.cost_nanousd for day in days])
+    told = [values.money(day.cost_nanousd) for day in (days[0], days[-1])]
+    unpriced = reply.unpriced_calls
+    lines = [
+        Fact("Today", values.money(reply.today_nanousd), "bold"),
+        Fact("This week", values.money(reply.week_nanousd)),
+        Fact("This month", values.spent(reply.month_nanousd, unpriced)),
+        Fact(f"Last {len(days)} days", f"{sparks}  {told[0]} … {told[1]}"),
+    ]
+    if unpriced:
+        calls = values.plural(unpriced, "call")
+        said = f"{calls} this month; `persona cost calls --unpriced` lists them"
+        lines.append(Fact("Unpriced", said, "yellow"))
+    return [Facts(lines), *budgets_table(reply.budgets)]
+
+
+def _money(nanousd: int | None) -> str:
+    return values.NOTHING if nanousd is None else values.money(nanousd)
+
+
+def coverage(found: Coverage) -> Fact:
+    """How much of a cost is known."""
+    parts = [f"{values.plural(found.priced_calls, 'call')} priced"]
+    if found.estimated_calls:
+        parts.append(f"{values.count(found.estimated_calls)} by estimated tokens")
+    if found.unpriced_calls:
+        tokens = values.count(found.unpriced_tokens)
+        parts.append(f"{values.count(found.unpriced_calls)} UNPRICED ({tokens} tokens)")
+    if found.unknown_calls:
+        most = values.money(found.unknown_max_nanousd)
+        parts.append(f"{values.count(found.unknown_calls)} without an answer (counted at {most})")
+    is_whole = not (found.unpriced_calls or found.unknown_calls)
+    return Fact("Coverage", ", ".join(parts), "" if is_whole else "yellow")
+
+
+def breakdown(reply: CostBreakdownReply) -> View:
+    """A row a key, the dearest first, and the total that they sum to."""
+    columns: tuple[Column[CostShare], ...] = (
+        Column(reply.by.capitalize(), lambda row: _key(row, reply)),
+        Column("Cost", lambda row: (row.cost_nanousd, row.unpriced_calls), SPENT),
+        Column("Share", lambda row: row.share, SHARE),
+        Column("Calls", lambda row: row.calls, COUNT),
+        Column("Personas", lambda row: row.personas, COUNT),
+        Column("$/Persona", lambda row: row.cost_per_persona_nanousd, MONEY),
+    )
+    if not reply.total.calls:
+        return [Table(columns, [], NO_CALLS)]
+    rows = [*reply.rows, *([reply.rest] if reply.rest is not None else [])]
+    total = reply.total
+    return [
+        Table(columns, rows),
+        Facts(
+            [
+                Fact("Total", values.spent(total.cost_nanousd, total.unpriced_calls), "bold"),
+                Fact("Cost/accepted", _money(total.cost_per_accepted_persona_nanousd)),
+                coverage(reply.coverage),
+            ]
+        ),
+    ]
+
+
+def _key(row: CostShare, reply: CostBreakdownReply) -> str:
+    if row is reply.rest:
+        return f"({values.count(reply.rest_rows)} more)"
+    return "(none)" if row.key is None else row.key

@@ -1,0 +1,101 @@
+"""Single calls: the way from a figure to what it was made of."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from .asking import Filter, Period, Range
+from .base import Count, Moment, Name, NanoUsd, Reply, Request
+from .cost import Outcome
+
+CALLS_MAX = 10_000
+"""Of one answer."""
+
+
+class CostCall(Struct, frozen=True, kw_only=True):
+    """One call, and what counts for it."""
+
+    call: Name
+    at: Moment
+    seq: Count
+    """Of the event that counts."""
+    provider: Name
+    model: Name
+    operation: Name
+    outcome: Outcome
+    batch: Name | None
+    persona: Name | None
+    experiment: Name | None
+    request_id: Name | None
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
+    estimated: bool
+    """Whether the tokens are the producer's guess."""
+    cost_nanousd: NanoUsd | None
+    """null: nobody knows its price; of one without an answer, what is held back for it."""
+    price_source: str | None
+    """`genai-prices 0.2.3`, `price.set`, `free`, or `producer` where that said the cost itself."""
+    corrected: str | None = None
+    """Why a later figure stands over the first: `reprice`, `settled` or `reconciled`."""
+
+
+class CostCallsReply(Reply, frozen=True, kw_only=True, tag="cost-calls"):
+    range: Period
+    calls: list[CostCall]
+    """The dearest first."""
+    more: bool
+    """Whether there are more than were asked for."""
+
+
+class CostCalls(Request[CostCallsReply], frozen=True, tag="cost-calls"):
+    """The calls of a range, from the events themselves: none where retention has dropped them."""
+
+    range: Range = Range()
+    filter: Filter = Filter()
+    unpriced: bool = False
+    """Only those of models without a known price."""
+    unknown: bool = False
+    """Only those whose answer never came."""
+    limit: Annotated[int, Meta(ge=1, le=CALLS_MAX)] = 20
+
+
+class BillLine(Struct, frozen=True, kw_only=True):
+    """A kind of token, its price, and what it came to."""
+
+    kind: str
+    """`input`, `output`, `cache_read`, `cache_write` or `request`."""
+    tokens: Count
+    price_per_million_nanousd: NanoUsd
+    """Rounded where a price is no whole number of nano-dollars per million."""
+    cost_nanousd: NanoUsd
+
+
+class BillPrice(Struct, frozen=True, kw_only=True):
+    source: str
+    effective_from: datetime | None
+
+
+class ExplainedCall(CostCall, frozen=True, kw_only=True):
+    """A call with the lines that its cost is the sum of."""
+
+    lines: list[BillLine]
+    """Empty where the producer said the cost itself, or nobody knows a price."""
+    price: BillPrice | None
+
+
+class CostExplainReply(Reply, frozen=True, kw_only=True, tag="cost-explain"):
+    calls: list[ExplainedCall]
+    """In their order."""
+    cost_nanousd: NanoUsd
+    more: bool
+
+
+class CostExplain(Request[CostExplainReply], frozen=True, tag="cost-explain"):
+    """How calls came to their cost, to the last nano-dollar."""
+
+    id: Name
+    """A call's, persona's or batch's, the only one that begins so, or `last` for the last batch."""
+    limit: Annotated[int, Meta(ge=1, le=CALLS_MAX)] = 1_000

@@ -67,7 +67,7 @@ def is_agreed(app: App, found: "Estimated", *, yes: bool) -> bool:
         return True
     for line in estimate_lines(found):
         app.note(line)
-    return _is_confirmed(app, found.expected_nanousd, "Start it?", yes=yes)
+    return is_confirmed(app, found.expected_nanousd, "Start it?", yes=yes)
 
 
 def is_agreed_to_go_on(app: App, state: "BatchState", *, yes: bool) -> bool:
@@ -86,10 +86,10 @@ def is_agreed_to_go_on(app: App, state: "BatchState", *, yes: bool) -> bool:
     app.note(
         f"{plural(left, 'persona')} to go, {expected}; {money(cost.spent_nanousd)} is spent already"
     )
-    return _is_confirmed(app, rest, "Go on?", yes=yes)
+    return is_confirmed(app, rest, "Go on?", yes=yes)
 
 
-def _is_confirmed(app: App, nanousd: int | None, question: str, *, yes: bool) -> bool:
+def is_confirmed(app: App, nanousd: int | None, question: str, *, yes: bool) -> bool:
     """Asked where it may be much, and somebody is there to answer."""
     limit = Decimal(str(app.settings.generate.confirm_above_usd)) * 10**9
     is_much = nanousd is None or nanousd > limit

@@ -31,6 +31,7 @@ class Options(Struct, frozen=True, kw_only=True):
     provider: str | None
     model: str | None
     base_url: str | None
+    compare: str | None
     concurrency: int | None
     output: str | None
     seed: int | None

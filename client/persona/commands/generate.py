@@ -53,6 +53,9 @@ YEAR_S = 366 * 86_400
 )
 @click.option("--model", metavar="NAME", help="Which model; the provider's usual, if not given.")
 @click.option("--base-url", metavar="URL", help="Another server that speaks the same API.")
+@click.option(
+    "--compare", metavar="PROVIDER/MODEL,…", help="A batch by each of them, from the same segments."
+)
 @click.option("--concurrency", type=click.IntRange(1, 256), metavar="N", help="How many at a time.")
 @click.option("--output", metavar="DIR", help="Where to write; a new or empty folder.")
 @click.option(
@@ -106,6 +109,10 @@ def command(app: App, /, **given: object) -> int:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
+    if options.compare is not None:
+        from .generate_compare import compare
+
+        return compare(app, options)
     provider, model = provider_of(app, options, for_calls=not options.dry_run)
     note_what_is_odd(app, provider, model, options.base_url, is_default=options.provider is None)
     if options.dry_run:
@@ -113,7 +120,7 @@ def command(app: App, /, **given: object) -> int:
         started, shown = described(app, options, plan), options.show_prompts
         dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json)
         return 0
-    with standby(app, tied=_is_tied(app, options)) as runner:
+    with standby(app, tied=is_tied(app, options)) as runner:
         plan = planned(app, options)
         started = described(app, options, plan)
         expected = estimated(app, plan, started)
@@ -126,20 +133,20 @@ def command(app: App, /, **given: object) -> int:
         def record_and_run() -> int:
             if options.checkpoint is not None:
                 check_checkpoint(started.batch, options.checkpoint)
-            _record(app, plan, started)
+            record(app, plan, started)
             if options.checkpoint is not None:
                 keep_checkpoint(app, started.batch, options.checkpoint)
-            return _run(app, options, started.batch, runner)
+            return run(app, options, started.batch, runner)
 
         return or_paused(app, started.batch, record_and_run)
 
 
-def _is_tied(app: App, options: Options) -> bool:
+def is_tied(app: App, options: Options) -> bool:
     """Whether the batch is to pause when this process ends: where nobody sees it go on."""
     return not options.detach and not app.errors.is_terminal
 
 
-def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
+def record(app: App, plan: "Plan", started: "BatchStarted") -> None:
     """Takes the output folder, then puts the batch and its queue into the ledger.
 
     Where either refuses, nothing is left of it.
@@ -171,7 +178,9 @@ def _record(app: App, plan: "Plan", started: "BatchStarted") -> None:
         raise
 
 
-def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
+def run(
+    app: App, options: Options, batch: str, runner: "Standby", *, result_line: bool = True
+) -> int:
     """Has the runner begin and watches; gives the exit status."""
     tie = start(app, batch, runner)
     if options.detach:
@@ -194,7 +203,7 @@ def _run(app: App, options: Options, batch: str, runner: "Standby") -> int:
             owner=True,
             resume=resume,
             on_detach=tie.detach if tie is not None else None,
-            result_line=not options.as_json,
+            result_line=result_line and not options.as_json,
         )
     if not (left.is_silent or left.is_detached):
         for said in standstill.lines(app, left.state):
@@ -241,6 +250,6 @@ def _resume(app: App, options: Options) -> int:
         keep_checkpoint(app, state.batch, options.checkpoint)
     if not is_agreed_to_go_on(app, state, yes=options.yes):
         return 1
-    with standby(app, tied=_is_tied(app, options)) as runner:
+    with standby(app, tied=is_tied(app, options)) as runner:
         let_go_on(app, state, terms)
-        return or_paused(app, state.batch, lambda: _run(app, options, state.batch, runner))
+        return or_paused(app, state.batch, lambda: run(app, options, state.batch, runner))

@@ -164,8 +164,9 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
             experiment=experiment,
             reserved_nanousd=answer.reserved_nanousd,
         )
-        txn.add([granted])
-        _hear(txn, [granted], context)
+        begun: list[AnyEvent] = [granted, *granting.begun(request, txn.now)]
+        txn.add(begun)
+        _hear(txn, begun, context)
     return lambda: answer
 
 
@@ -340,7 +341,8 @@ def _release(txn: Transaction, context: Context, batch: str) -> None:
 
 def _interrupt(txn: Transaction, row: BatchRow, reason: str) -> None:
     cause = derived_id("batch.interrupted", row.batch, row.seq)
-    txn.add([b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)])
+    interrupted = b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)
+    txn.add([interrupted, *granting.lost_calls(txn, row.batch)])
 
 
 def _steer(

@@ -7,13 +7,16 @@ at once can't both be given what is left.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from personad import leases
 from personad.contract.base import derived_id
+from personad.contract.batch import PersonaGenerating
 from personad.contract.cost import (
     CallStarted,
     CostCorrected,
+    CostRecorded,
     Granted,
     Refused,
     Settle,
@@ -87,6 +90,15 @@ def granted_before(txn: Transaction, call: StartCall) -> Granted | None:
     )
 
 
+def begun(call: StartCall, at: datetime) -> list[PersonaGenerating]:
+    """What a grant means for the persona that the call is for."""
+    if not (call.begins and call.batch and call.persona):
+        return []
+    cause = derived_id("persona.generating", call.call)
+    batch, persona, attempt = call.batch, call.persona, call.attempt or 1
+    return [PersonaGenerating(id=cause, at=at, batch=batch, persona=persona, attempt=attempt)]
+
+
 def started_id(call: str) -> UUID:
     return derived_id("call.started", call)
 
@@ -121,6 +133,36 @@ def _limits(txn: Transaction, experiment: str | None, row: BatchRow | None) -> I
 
 _Held = tuple[str, str | None, str, int]
 """A call, its batch, its state, and what is reserved for it."""
+
+
+def lost_calls(txn: Transaction, batch: str) -> list[CostRecorded]:
+    """What is known of a batch's calls in flight when nobody waits for their answers any more.
+
+    The ids are the least there are: whatever is told of such a call after all counts more.
+    """
+    txn.fold()
+    begun = [txn.book.past(seq) for seq in txn.book.open_calls.in_flight(batch)]
+    return [
+        _lost(event, txn.now)
+        for event in (entry[2] for entry in begun if entry is not None)
+        if isinstance(event, CallStarted)
+    ]
+
+
+def _lost(event: CallStarted, at: datetime) -> CostRecorded:
+    return CostRecorded(
+        id=UUID(int=derived_id("cost.recorded", "lost", event.call).int >> 32),
+        at=at,
+        call=event.call,
+        provider=event.provider,
+        model=event.model,
+        operation="generation",
+        outcome="unknown",
+        error_kind="interrupted",
+        batch=event.batch,
+        persona=event.persona,
+        experiment=event.experiment,
+    )
 
 
 def settle(txn: Transaction, request: Settle) -> Settled:

@@ -92,7 +92,7 @@ def _told(function: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
 
 
 def set_up(stage: Stage) -> None:
-    answer, record = SimulatedProvider.generate, books.Books.record
+    answer, record = SimulatedProvider.generate, books._recorded
     start_call = books.Books.start_call
 
     async def generate(self: Any, request: GenerationRequest, progress: Any = None) -> Response:
@@ -101,12 +101,12 @@ def set_up(stage: Stage) -> None:
         stage.reach("answered")
         return response
 
-    async def recorded(self: Any, events: Sequence[Any], **about: Any) -> bool:
+    def recorded(line: Any, events: Sequence[Any], fence: Any) -> bool:
         points = {CostRecorded: "paid", PersonaCompleted: "completed", BatchFinished: "finished"}
         found = {points[type(event)] for event in events if type(event) in points}
         for point in found:
             stage.reach(f"before {point}")
-        done = await record(self, events, **about)
+        done = record(line, events, fence)
         for point in found:
             stage.reach(point)
         return done
@@ -123,7 +123,7 @@ def set_up(stage: Stage) -> None:
             stage.reach("half written")
 
     _put(SimulatedProvider, "generate", generate)
-    _put(books.Books, "record", recorded)
+    _put(books, "_recorded", recorded)
     _put(books.Books, "start_call", granted)
     _put(os, "replace", _before(os.replace, renaming))
     _put(responses, "save", _after(responses.save, partial(stage.reach, "saved")))

@@ -14,12 +14,13 @@ _CANNOT_SYNC_A_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP})
 """Some network file systems can't, and have written the name already."""
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644, named: bool = True) -> None:
     """Make `path` hold exactly `data`, on disk, or leave everything as it was.
 
     The bytes go into a new file of the same folder, which then takes the name: who reads sees the
     old file or the new one, also after a loss of power. `mode` is subject to the umask. A link is
-    followed; into a device or a pipe (`/dev/stdout`) the bytes go straight.
+    followed; into a device or a pipe (`/dev/stdout`) the bytes go straight. Where it isn't to be
+    `named` yet, the name reaches the disk only when another file of its folder is, or with it.
 
     Raises OSError (no room, no right, no such folder, …) with nothing left behind.
     """
@@ -36,7 +37,8 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             unfinished.unlink()
         raise
-    sync_folder(target.parent)
+    if named:
+        sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

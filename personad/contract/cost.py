@@ -124,6 +124,8 @@ class StartCall(Request[Granted | Wait | Refused], frozen=True, tag="start-call"
     attempt: Positive | None = None
     experiment: Name | None = None
     fence: Positive | None = None
+    begins: bool = False
+    """Whether the `persona` is `generating` once granted: the daemon then records that, too."""
 
 
 class SettledCall(Struct, frozen=True, kw_only=True):

@@ -101,6 +101,14 @@ class OpenCalls:
         """Its grant is told of, when what it counts is known already."""
         self._put(call, self._rows[call]._replace(started=seq))
 
+    def in_flight(self, batch: str) -> list[int]:
+        """When each of a batch's open calls was granted, by the seq of its `call.started`."""
+        return [
+            row.started
+            for row in self._rows.values()
+            if row.batch == batch and row.state == "open" and row.started is not None
+        ]
+
     def lose(self, batch: str) -> None:
         """Nobody waits any more for the answers to a batch's calls."""
         self._db.execute(_LOSE, (batch,))

@@ -6,6 +6,8 @@ import sys
 STORMS = (
     "daemon_kills",
     "runner_kills",
+    "paid_kills",
+    "paid_crowd",
     "disk_faults",
     "backup_kills",
     "retention_kills",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -17,6 +17,7 @@ from personad.contract.admin import Stop
 from personad.contract.batch import BatchShow, Cancel
 from personad.contract.cost import StartCall
 from personad.contract.errors import LedgerError
+from personad.contract.events import AnyEvent
 
 from ..studio import Studio  # noqa: TID252
 
@@ -73,6 +74,45 @@ def test_what_is_recorded_while_the_daemon_is_away_is_spooled_and_settles(studio
     kinds = [type(event).__name__ for event in studio.events("batch-a")][-3:]
     assert kinds == ["PersonaGenerating", "PersonaValidating", "PersonaGenerating"]
     assert not os.listdir(studio.paths.spool_dir)
+
+
+def test_what_waits_for_one_line_is_recorded_together_and_fails_alone(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.record(count=1)
+    appended: list[int] = []
+    done: list[int] = []
+    failed: list[int] = []
+    append = Ledger.append
+
+    def counted(self: Ledger, events: Any, **about: Any) -> Any:
+        appended.append(len(events))
+        return append(self, events, **about)
+
+    async def one(books: Books, number: int) -> None:
+        def made() -> list[AnyEvent]:
+            if number == 2:
+                raise OSError(28, "full")
+            return [facts.not_sent(f"call-{number}", "" if number == 3 else "stopped")]
+
+        try:
+            await books.record(made, then=lambda: done.append(number))
+        except (OSError, LedgerError):
+            failed.append(number)
+
+    async def work(books: Books) -> None:
+        await books.claim()
+        monkeypatch.setattr(Ledger, "append", counted)
+        for numbers in (range(6), range(6, 9)):
+            async with anyio.create_task_group() as group:
+                for number in numbers:
+                    group.start_soon(one, books, number)
+
+    with_books(studio, work)
+
+    # Refused together, they are recorded one by one; an empty reason is none that the ledger takes.
+    assert appended == [5, 1, 1, 1, 1, 1, 3]
+    assert (sorted(done), sorted(failed)) == ([0, 1, 4, 5, 6, 7, 8], [2, 3])
 
 
 def test_a_daemon_that_is_away_for_too_long_is_said_to_be(studio: Studio) -> None:

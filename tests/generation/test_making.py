@@ -293,7 +293,7 @@ def test_a_call_that_was_granted_and_not_sent_is_abandoned(
     def granted_then_lost(self: Ledger, request: Any, **about: Any) -> Any:
         reply = ask(self, request, **about)
         if isinstance(request, StartCall):
-            ask(self, Cancel(batch="batch-a"))
+            workshop.standing.now_is(ask(self, Cancel(batch="batch-a")).status)
         return reply
 
     monkeypatch.setattr(Ledger, "ask", granted_then_lost)

@@ -23,8 +23,10 @@ def assert_each_made_once(studio: Studio, started: BatchStarted) -> None:
     assert len(completed) == len(set(completed)) == started.total
     assert len(studio.personas(started)) == started.total
     costs = studio.events(started.batch, "cost.recorded")
-    assert len({cost.call for cost in costs}) == len(costs)
-    assert state.usage.calls == len(costs)
+    # What was in flight when a runner died is unknown, until its answer is found on the disk.
+    answered = [cost.call for cost in costs if cost.outcome != "unknown"]
+    assert len(set(answered)) == len(answered)
+    assert state.usage.calls == len({cost.call for cost in costs})
     assert state.usage.input_tokens == sum(cost.input_tokens for cost in costs)
     assert not list(Path(started.output).glob("**/*.tmp"))
     assert not list((studio.paths.runs_dir / started.batch / "calls").glob("*"))

@@ -4,7 +4,13 @@ from persona.generation.cleaning import clean_line
 from persona.generation.facts import AS_SPOKEN
 from persona.generation.model import Segment
 from persona.generation.prompts import Prompt, build_prompt, estimate_tokens
-from persona.generation.providers.base import ProviderError, Repair
+from persona.generation.providers.base import (
+    GenerationRequest,
+    ProviderError,
+    Repair,
+    Response,
+    Usage,
+)
 from persona.generation.providers.hearing import repair_words
 from persona.generation.providers.models import input_limit, output_limit
 from persona.generation.responses import Saved
@@ -52,6 +58,30 @@ def repair(
     if limit is not None and prompt.tokens + estimate_tokens(answer) > limit:
         return None
     return Repair(answer, clean_line(error.message, 300))
+
+
+def kept(request: GenerationRequest, call: str, response: Response, duration_ms: int) -> Saved:
+    """The response as it is kept, with figures that the ledger takes whatever was answered."""
+    usage = response.usage
+    return Saved(
+        call=call,
+        persona=request.persona,
+        attempt=request.attempt,
+        body=response.body,
+        usage=Usage(
+            input_tokens=max(0, usage.input_tokens),
+            output_tokens=max(0, usage.output_tokens),
+            cache_read_tokens=max(0, usage.cache_read_tokens),
+            cache_write_tokens=max(0, usage.cache_write_tokens),
+            estimated=usage.estimated,
+        ),
+        duration_ms=duration_ms,
+        request_id=request_id(response.request_id),
+        ending=response.ending,
+        operation=operation(request.repair),
+        prompt_digest=request.prompt.digest,
+        ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
+    )
 
 
 def request_id(given: str | None) -> str | None:

@@ -6,15 +6,16 @@ more line is kept free for what steers the batch, so that no work ever delays a 
 """
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import msgspec
 
 from persona.client import Ledger
-from persona.generation.facts import not_sent
 from persona.generation.standing import HoldLost
 from persona.refused import refusal
 from persona.spool import Recorder, Spool, Spooled
@@ -27,6 +28,8 @@ from personad.contract.paths import Paths
 from personad.contract.progress import Progress
 
 LINES = 4
+TOGETHER = 8
+"""How many jobs a line's thread does before it says what became of them."""
 RETRY_S = 1.0
 PATIENCE_S = 3_600.0
 """How long a runner waits for a daemon that is away; then it ends, and its batch can be resumed."""
@@ -39,6 +42,8 @@ _BILLS = (c.CostRecorded, c.CallAbandoned)
 """What ends a reservation."""
 
 T = TypeVar("T")
+Events = Sequence[AnyEvent] | Callable[[], Sequence[AnyEvent]]
+"""Events, or what makes them, in a thread."""
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +63,34 @@ class _Line:
         self.ledger = Ledger(paths, autostart=autostart)
         self.recorder = Recorder(self.ledger, Spool(paths.spool_dir))
         self.turn = anyio.Lock()
+        self.waiting: deque[_Job] = deque()
+
+
+class _Job:
+    """Something that is to be done by a line's thread: events to be recorded, or another call."""
+
+    def __init__(
+        self,
+        *,
+        events: Events = (),
+        fence: Fence | None = None,
+        then: Callable[[], None] | None = None,
+        call: Callable[[_Line], Any] | None = None,
+    ) -> None:
+        self.events = events
+        self.fence = fence
+        self.then = then
+        self.call = call
+        self.ready: Sequence[AnyEvent] = ()
+        """The events, once they are made."""
+        self.is_done = False
+        self.found: Any = None
+        self.error: BaseException | None = None
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 class Books:
@@ -112,43 +145,35 @@ class Books:
 
     async def record(
         self,
-        events: Sequence[AnyEvent],
+        events: Events,
         *,
         about: int = 0,
         held: bool = True,
-        first: Callable[[], None] | None = None,
         then: Callable[[], None] | None = None,
     ) -> bool:
         """Returns once the events are safe; those about one persona, by its place, stay in order.
 
         True where the ledger has them, False where they wait in the spool. A fact stays one when
         the hold on the batch is lost: it is then recorded without the fence, and so it is where
-        the hold doesn't matter (`held=False`). What has to be done before, and what is done once
-        the ledger has them, is done in the same thread: each change of threads costs as much again.
+        the hold doesn't matter (`held=False`). What makes the events, and what is done once the
+        ledger has them, is done in the same thread: each change of threads costs as much again.
 
         Raises:
             HoldLost: the events are recorded, and nothing more is to be started.
             LedgerError: neither ledger nor spool takes them.
+            Exception: whatever making the events raises; nothing is recorded then.
         """
         line = self._lines[about % LINES]
         fence = Fence(batch=self._batch, fence=self._fence) if held else None
-
-        def recorded(line: _Line) -> bool:
-            if first is not None:
-                first()
-            has_it = _recorded(line, events, fence)
-            if has_it and then is not None:
-                then()
-            return has_it
-
+        job = _Job(events=events, fence=fence, then=then)
         try:
-            has_it = await self._by(line, recorded)
+            has_it: bool = await self._done(line, job)
         except LedgerError as error:
             if error.code != "conflict" or not held:
                 raise
-            await self._by(line, lambda line: _recorded(line, events, None))
+            await self._done(line, _Job(events=job.ready))
             raise HoldLost(error.message) from None
-        if has_it and any(isinstance(each, _BILLS) for each in events):
+        if has_it and any(isinstance(each, _BILLS) for each in job.ready):
             self._billed.set()
             self._billed = anyio.Event()
         return has_it
@@ -159,9 +184,8 @@ class Books:
         *,
         about: int,
         waits: Callable[[bool], Awaitable[None]] = _nobody_hears,
-        begins: Sequence[AnyEvent] = (),
     ) -> None:
-        """Returns once the call is granted and `begins` are safe; waits while nobody can grant it.
+        """Returns once the call is granted; waits while nobody can grant it.
 
         What waits for money asks again when a call of this runner's was billed, and now and then.
         `waits` is told that it begins, and that it is over.
@@ -177,7 +201,7 @@ class Books:
             billed = self._billed
             try:
                 reply = await self._by(
-                    self._lines[about % LINES], lambda line: self._granted(line, fenced, begins)
+                    self._lines[about % LINES], lambda line: line.ledger.ask(fenced)
                 )
             except LedgerError as error:
                 if error.code == "conflict":
@@ -198,19 +222,6 @@ class Books:
             with anyio.move_on_after(wait_s):
                 await billed.wait()
             until, wait_s = anyio.current_time() + PATIENCE_S, min(2 * wait_s, WAIT_MAX_S)
-
-    def _granted(
-        self, line: _Line, call: c.StartCall, begins: Sequence[AnyEvent]
-    ) -> c.Granted | c.Wait | c.Refused:
-        """Raises LedgerError; a call that was granted and can't begin is abandoned."""
-        reply = line.ledger.ask(call)
-        if begins and isinstance(reply, c.Granted):
-            try:
-                _recorded(line, begins, Fence(batch=self._batch, fence=self._fence))
-            except LedgerError:
-                _recorded(line, [*begins, not_sent(call.call, "stopped")], None)
-                raise
-        return reply
 
     async def tell(self, tokens: dict[str, int]) -> None:
         """Says how many tokens have come, by persona: a hint, asked once.
@@ -240,16 +251,77 @@ class Books:
             return False
 
     async def _by(self, line: _Line, call: Callable[[_Line], T]) -> T:
-        async with line.turn:
-            # Not cancelled half-way: whether the ledger has it would then be unknown.
-            with anyio.CancelScope(shield=True):
-                done = await anyio.to_thread.run_sync(call, line, limiter=self._threads)
-            return done  # noqa: RET504 - a cancel scope may swallow what is in it
+        found: T = await self._done(line, _Job(call=call))
+        return found
+
+    async def _done(self, line: _Line, job: _Job) -> Any:
+        """What the job came to. Whoever gets the line does what waits for it, not only his own."""
+        line.waiting.append(job)
+        # Not cancelled half-way: whether the ledger has it would then be unknown.
+        with anyio.CancelScope(shield=True):
+            async with line.turn:
+                while not job.is_done:
+                    jobs = [line.waiting.popleft() for _ in range(min(TOGETHER, len(line.waiting)))]
+                    await anyio.to_thread.run_sync(_do, line, jobs, limiter=self._threads)
+        return job.outcome()
 
     def close(self) -> None:
         for line in (*self._lines, self._steering):
             line.recorder.close()
             line.ledger.close()
+
+
+def _do(line: _Line, jobs: Sequence[_Job]) -> None:
+    """Does all of them, in their order; what is to be recorded goes into one request."""
+    together: list[_Job] = []
+    for job in jobs:
+        if job.call is not None:
+            _attempt(job, partial(job.call, line))
+            continue
+        events = job.events
+        _attempt(job, events if callable(events) else partial(tuple, events))
+        if job.error is None:
+            job.ready = job.found
+            together.append(job)
+    for fence in dict.fromkeys(_key(job.fence) for job in together):
+        _record_together(line, [job for job in together if _key(job.fence) == fence])
+    for job in jobs:
+        job.is_done = True
+
+
+def _key(fence: Fence | None) -> int | None:
+    """All fences of one runner are its batch's."""
+    return None if fence is None else fence.fence
+
+
+def _record_together(line: _Line, jobs: Sequence[_Job]) -> None:
+    events = [event for job in jobs for event in job.ready]
+    if len(jobs) > 1:
+        try:
+            has_it = _recorded(line, events, jobs[0].fence)
+        except Exception:  # noqa: BLE001
+            # One of them is to blame, or all are: each learns of its own.
+            logger.debug("%s jobs are recorded one by one", len(jobs))
+        else:
+            for job in jobs:
+                _attempt(job, partial(_settled, job, has_it))
+            return
+    for job in jobs:
+        _attempt(job, lambda job=job: _settled(job, _recorded(line, job.ready, job.fence)))  # type: ignore[misc]
+
+
+def _settled(job: _Job, has_it: bool) -> bool:
+    if has_it and job.then is not None:
+        job.then()
+    return has_it
+
+
+def _attempt(job: _Job, do: Callable[[], Any]) -> None:
+    """What it raises is for the one who waits for the job, not for the thread."""
+    try:
+        job.found = do()
+    except BaseException as error:  # noqa: BLE001  # raised where the job is waited for
+        job.error = error
 
 
 def _recorded(line: _Line, events: Sequence[AnyEvent], fence: Fence | None) -> bool:

@@ -59,6 +59,11 @@ class Gate:
             await self._standing.until_change(wait_s)
         return self._pace.begin(self._clock())
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether not even what was granted is to be sent."""
+        return self._standing.at_once
+
     def held_s(self) -> float:
         """How long nothing will be started from now on."""
         return self._pace.held_s(self._clock())

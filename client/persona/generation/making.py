@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 from msgspec import Struct
 
 from persona.generation import asking, facts, responses
@@ -31,7 +30,6 @@ from persona.generation.providers.base import (
     ProviderError,
     Repair,
     Response,
-    Usage,
 )
 from persona.generation.quality import Scores, score_persona
 from persona.generation.quality.faithfulness import without_invented
@@ -43,6 +41,7 @@ from persona.generation.retry import (
     is_worth_another,
     wait_ms,
 )
+from persona.generation.standing import HoldLost
 from persona.identity import call_id, now
 from personad.contract import batch as b
 from personad.contract import cost as c
@@ -202,15 +201,18 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
             persona=piece.persona,
             attempt=attempt,
             experiment=started.experiment,
+            begins=True,
         ),
         about=piece.index,
         waits=shop.gate.waits_for_money,
-        begins=[facts.generating(started, piece.persona, attempt)],
     )
+    if shop.gate.is_shut:
+        await _record_anyway(shop, piece.index, facts.not_sent(call, "stopped"))
+        raise HoldLost(f"{started.batch} was stopped before the call was sent")
     began = time.monotonic()
     request = _request(shop, piece, attempt, prompt, repair)
     response = await _answer(shop, call, request)
-    saved = _saved(request, call, response, _since(began))
+    saved = asking.kept(request, call, response, _since(began))
     # A stop may wait: what was received is paid for.
     with anyio.CancelScope(shield=True):
         await _keep(shop, piece, saved)
@@ -221,9 +223,13 @@ async def _keep(shop: Shop, piece: Piece, saved: Saved) -> None:
     """On the disk before anything else; where that can't be, its cost is known all the same."""
     answered = facts.answered(shop.started, saved)
     validating = facts.validating(shop.started, piece.persona, saved.attempt)
-    save = partial(responses.save, shop.calls_dir, saved)
+
+    def kept() -> list[AnyEvent]:
+        responses.save(shop.calls_dir, saved)
+        return [answered, validating]
+
     try:
-        await shop.books.record([answered, validating], about=piece.index, first=save)
+        await shop.books.record(kept, about=piece.index)
     except OSError:
         await shop.books.record([answered], held=False)
         raise
@@ -273,7 +279,7 @@ def _request(
         model=started.model,
         language=shop.language,
         seed=started.seed,
-        peers=tuple(s for i, s in enumerate(shop.segments, 1) if i != piece.index),
+        peers=shop.segments[: piece.index - 1] + shop.segments[piece.index :],
         max_output_tokens=asking.output_tokens(shop.started),
         timeout_s=(started.call_timeout_ms or CALL_TIMEOUT_MS) / 1_000,
         repair=repair,
@@ -293,30 +299,6 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
     raise Slept
 
 
-def _saved(request: GenerationRequest, call: str, response: Response, duration_ms: int) -> Saved:
-    """The response as it is kept, with figures that the ledger takes whatever was answered."""
-    usage = response.usage
-    return Saved(
-        call=call,
-        persona=request.persona,
-        attempt=request.attempt,
-        body=response.body,
-        usage=Usage(
-            input_tokens=max(0, usage.input_tokens),
-            output_tokens=max(0, usage.output_tokens),
-            cache_read_tokens=max(0, usage.cache_read_tokens),
-            cache_write_tokens=max(0, usage.cache_write_tokens),
-            estimated=usage.estimated,
-        ),
-        duration_ms=duration_ms,
-        request_id=asking.request_id(response.request_id),
-        ending=response.ending,
-        operation=asking.operation(request.repair),
-        prompt_digest=request.prompt.digest,
-        ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,
-    )
-
-
 async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
     """From the kept response to the recorded persona.
 
@@ -325,13 +307,13 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
         ProviderError: `content_refused`, likewise.
     """
     with anyio.CancelScope(shield=True):
-        try:
-            completion = await anyio.to_thread.run_sync(_written, shop, piece, saved)
-        except ProviderError:
-            responses.forget(shop.calls_dir, saved.call)
-            raise
         forget = partial(responses.forget, shop.calls_dir, saved.call)
-        await shop.books.record(completion, about=piece.index, then=forget)
+        try:
+            made = partial(_written, shop, piece, saved)
+            await shop.books.record(made, about=piece.index, then=forget)
+        except ProviderError:
+            forget()
+            raise
 
 
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
@@ -348,7 +330,8 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     )
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
     folder = Path(shop.started.output)
-    path = write_persona(folder, piece.index, persona, total=shop.started.total)
+    is_first = saved.attempt == 1 and not piece.saved
+    path = write_persona(folder, piece.index, persona, total=shop.started.total, is_first=is_first)
     return facts.made(
         shop.started,
         saved,

@@ -117,11 +117,14 @@ def persona_json(persona: Persona) -> bytes:
     return _document(persona)
 
 
-def write_persona(folder: Path, index: int, persona: Persona, *, total: int) -> Path:
+def write_persona(
+    folder: Path, index: int, persona: Persona, *, total: int, is_first: bool = False
+) -> Path:
     """Write `personas/NN-name.md`, then `.json`, and return the path of the latter.
 
     `index` counts from 1, and NN has as many digits as `total`, at least 2. So a JSON file that is
-    there means that both are. Files of an earlier attempt with another name are removed.
+    there means that both are. Files of an earlier attempt with another name are removed, which
+    none is looked for where this `is_first`.
     Raises OSError.
     """
     into = folder / PERSONAS
@@ -130,8 +133,10 @@ def write_persona(folder: Path, index: int, persona: Persona, *, total: int) -> 
     stem = f"{number}-{slug(persona.name)}"
     document = into / f"{stem}.json"
     page = into / f"{stem}.md"
-    write_whole(page, persona_markdown(persona).encode())
+    write_whole(page, persona_markdown(persona).encode(), named=False)
     write_whole(document, persona_json(persona))
+    if is_first:
+        return document
     # Not by `glob`, which takes ten times as long where a thousand others lie there.
     for name in os.listdir(into):
         is_ours = name.startswith(f"{number}-") and name.endswith((".json", ".md"))

@@ -64,7 +64,7 @@ class Prompt(Struct, frozen=True):
     @property
     def digest(self) -> str:
         """`sha256:…` of everything that is sent."""
-        return _digest(self.instructions, _canonical(self.schema), self.source)
+        return _digest(self.instructions, self._shape, self.source)
 
     @property
     def template_digest(self) -> str:
@@ -74,13 +74,18 @@ class Prompt(Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """UTF-8 bytes of all that is sent: no tokeniser makes more tokens of it than that."""
-        parts = (self.instructions, self.source, _canonical(self.schema))
+        parts = (self.instructions, self.source, self._shape)
         return sum(len(part.encode()) for part in parts)
 
     @property
     def tokens(self) -> int:
         """Roughly how many tokens are sent; see `estimate_tokens`."""
-        return sum(map(estimate_tokens, (self.instructions, self.source, _canonical(self.schema))))
+        return sum(map(estimate_tokens, (self.instructions, self.source, self._shape)))
+
+    @property
+    def _shape(self) -> str:
+        """The schema as text; the one that all have is written once."""
+        return _own_shape() if self.schema is draft_schema() else _canonical(self.schema)
 
 
 def build_prompt(segment: Segment, *, language: str, max_input_tokens: int | None = None) -> Prompt:
@@ -172,6 +177,8 @@ def _line(record: Record) -> str:
 
 def _cut(records: Sequence[Record], segment: Segment, language: str, room: int) -> list[Record]:
     """The most relevant records that fit into `room` tokens, in their order."""
+    if sum(estimate_tokens(_line(record)) + 1 for record in records) <= room:
+        return list(records)
     relevance = _Relevance(segment.terms, language)
     order = sorted(range(len(records)), key=lambda at: (-relevance.of(records[at]), at))
     chosen: set[int] = set()
@@ -217,6 +224,11 @@ class _Relevance:
             return 1.0
         found = self._stems([record.text])
         return len(found & self._marks) / math.sqrt(4 + len(found))
+
+
+@functools.cache
+def _own_shape() -> str:
+    return _canonical(draft_schema())
 
 
 @functools.cache

@@ -39,8 +39,12 @@ _decoder = msgspec.msgpack.Decoder(Saved)
 
 def save(folder: Path, saved: Saved) -> None:
     """On the disk, whole, when it returns. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(folder / f"{saved.call}{_ENDING}", _encoder.encode(saved), mode=0o600)
+    path, data = folder / f"{saved.call}{_ENDING}", _encoder.encode(saved)
+    try:
+        write_whole(path, data, mode=0o600)
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(path, data, mode=0o600)
 
 
 def load(folder: Path) -> Iterator[Saved]:

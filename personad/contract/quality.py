@@ -62,6 +62,10 @@ class QualityTrend(Struct, frozen=True, kw_only=True):
     """Of the 7 days that end with the range, or with today."""
     avg_30d: Score | None
     avg_90d: Score | None
+    trend_percent: Finite | None
+    """From the range's first day to its last, of the level; null with under six days of scores."""
+    significant: bool
+    """Whether that is more than chance, and more than 1 %."""
     series: list[QualityDay]
     """One for each day of the range."""
 

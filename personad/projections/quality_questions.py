@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
@@ -16,6 +16,9 @@ from personad.projections.percentiles import Wanted, of_slices, series_of
 from personad.projections.quality import SCORE
 from personad.projections.summing import Columns
 from personad.sketch import SCORES
+
+if TYPE_CHECKING:
+    from personad.analytics.trend import Trend
 
 _SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
 _MEASURES = "SELECT DISTINCT measure FROM series WHERE kind = 'score'"
@@ -164,6 +167,7 @@ def _trend(
     averages: Sequence[float | None],
 ) -> q.QualityTrend:
     p10, p50, p90 = quantiles
+    found = _trend_of([day for _, day in days])
     return q.QualityTrend(
         metric=metric[0],
         scorer=metric[1],
@@ -177,8 +181,23 @@ def _trend(
         avg_7d=averages[0],
         avg_30d=averages[1],
         avg_90d=averages[2],
+        trend_percent=None if found is None else found.change * 100,
+        significant=found is not None and found.is_significant,
         series=[_day(label, day) for label, day in days],
     )
+
+
+def _trend_of(days: Sequence[Day]) -> "Trend | None":
+    """Of the days with scores; the same days always give the same answer."""
+    import numpy as np  # a daemon starts without it
+
+    from personad.analytics.trend import trend
+
+    told = [(place, day.mean, day.n) for place, day in enumerate(days) if day.mean is not None]
+    if not told:
+        return None
+    places, means, weights = zip(*told, strict=True)
+    return trend(places, means, weights, np.random.default_rng(len(told)))
 
 
 def _day(label: str, day: Day) -> q.QualityDay:

@@ -13,6 +13,7 @@ from personad import log
 from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
+from personad.contract import prices as p
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
 from personad.contract.codec import encode
@@ -28,6 +29,7 @@ from personad.projections import (
     cost_questions,
     estimates,
     latency_questions,
+    price_questions,
     quality_questions,
 )
 
@@ -83,6 +85,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     c.CostOverview: cost_questions.overview,
     k.CostCalls: call_questions.calls,
     k.CostExplain: call_questions.explain,
+    p.PriceList: price_questions.price_list,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     Latency: latency_questions.latency,

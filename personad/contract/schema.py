@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, budget, calls, cost, events, latency, progress, quality
+from . import admin, batch, budget, calls, cost, events, latency, prices, progress, quality
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -28,6 +28,7 @@ AnyRequest = (
     | cost.CostOverview
     | calls.CostCalls
     | calls.CostExplain
+    | prices.PriceList
     | quality.QualityTrends
     | latency.Latency
     | batch.BatchList

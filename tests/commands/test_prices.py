@@ -1,0 +1,97 @@
+"""`persona cost prices` against a real daemon."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from persona.client import Ledger
+from persona.identity import event_id, now
+from persona.program import run
+
+from personad.contract.cost import CostRecorded
+from personad.contract.prices import PriceList
+
+
+def call(ledger: Ledger, provider: str, model: str) -> None:
+    ledger.append(
+        [
+            CostRecorded(
+                id=event_id(),
+                at=now(),
+                call=f"call-{event_id()}",
+                provider=provider,
+                model=model,
+                operation="generation",
+                outcome="ok",
+                output_tokens=1,
+            )
+        ]
+    )
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert run(["cost", "prices", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_models_that_were_used_are_shown_with_where_their_prices_come_from(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(ledger, "openai", "gpt-4o-mini")
+    call(ledger, "openai", "my-own")
+    call(ledger, "local", "local-1")
+
+    assert run(["cost", "prices"]) == 0
+    out, err = capsys.readouterr()
+
+    assert out.splitlines()[0].split("  ")[0] == "Model"
+    assert "openai/gpt-4o-mini  $0.15   $0.60" in out
+    assert "nobody knows what openai/my-own costs: `persona cost prices set openai/my-own" in err
+    rows = {row["model"]: row for row in told(capsys)["prices"]}
+    assert rows["gpt-4o-mini"]["source"].startswith("genai-prices")
+    assert rows["local-1"]["source"] == "free"
+    assert (rows["my-own"]["source"], rows["my-own"]["input_usd"]) == (None, None)
+
+
+def test_a_price_of_ones_own_stands_over_the_list_from_its_day_on(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    price = ("--input", "1.5", "--output", "6", "--cache-read", "0", "--from", "2026-01-01")
+    assert run(["cost", "prices", "set", "openai/gpt-4o-mini", *price]) == 0
+    assert "price.set  2026-01-01" in capsys.readouterr().out
+    call(ledger, "openai", "gpt-4o-mini")
+    (row,) = told(capsys)["prices"]
+    assert (row["input_usd"], row["output_usd"], row["cache_read_usd"]) == (1.5, 6, 0)
+    assert row["is_used"]
+    (one,) = ledger.ask(PriceList(models=["openai/gpt-4o-mini"])).prices
+    assert one.effective_from == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_model_that_nobody_used_is_looked_up_by_its_full_name(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (row,) = told(capsys, "--model", "openai/gpt-4o")["prices"]
+    assert row["input_usd"] == 2.5
+    assert not row["is_used"]
+    assert run(["cost", "prices", "--model", "gpt-4o"]) == 64
+    assert "name it as PROVIDER/MODEL" in capsys.readouterr().err
+    assert run(["cost", "prices"]) == 0
+    assert "no model was used yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gpt", "--input", "1", "--output", "1"), "no PROVIDER/MODEL"),
+        (("a/b", "--input", "-1", "--output", "1"), "is negative"),
+        (("a/b", "--input", "x", "--output", "1"), "is no amount"),
+        (("a/b", "--input", "1"), "--output"),
+        (("a/b", "--input", "1", "--output", "1", "--from", "soon"), "soon"),
+    ],
+)
+def test_what_is_no_price_is_wrong_usage(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert run(["cost", "prices", "set", *arguments]) == 64
+    assert said in capsys.readouterr().err

@@ -15,7 +15,7 @@ from personad.contract.batch import BatchShow, BatchState, Pause
 from personad.contract.cost import CostRecorded
 from personad.contract.events import Recorded
 
-from .figure import Figure
+from .figure import Figure, beside
 from .house import EXAMPLES, PROGRAMS, ROOT, House, daemon, house
 from .process import cpu_s, peak_mb, process_with
 
@@ -28,6 +28,7 @@ LIMIT, CPU_LIMIT_MS, MEMORY_LIMIT_MB = 1.05, 4.0, 150.0
 PAUSE_LIMIT_MS, RESUME_LIMIT_MS = 200.0, 1_000.0
 RUNNER = "persona.generation.runner"
 WITHIN_S = 180.0
+BARE_CALLS = 320
 
 
 @dataclass
@@ -49,7 +50,9 @@ def measure() -> list[Figure]:
         events = list(ledger.read_all(batch=name))
         if len(_times(events, "persona.completed")) != PERSONAS:
             raise RuntimeError(f"{name} did not make {PERSONAS:,} personas")
+        bare_ms = _bare_ms(port)
         steering = _steered(here, ledger, port)
+    call_ms = (seen.cpu_s - (seen.before_s or 0)) / (PERSONAS - seen.before) * 1_000
     state, alone_s = _at(events, "batch.finished"), _fastest_s(events)
     took_s = state - _at(events, "persona.generating")
     started_s = state - _at(events, "batch.started")
@@ -65,10 +68,10 @@ def measure() -> list[Figure]:
         ),
         Figure(
             name="its runner's time on a core, a call",
-            value=(seen.cpu_s - (seen.before_s or 0)) / (PERSONAS - seen.before) * 1_000,
+            value=call_ms,
             limit=CPU_LIMIT_MS,
             unit="ms",
-            peer="bare httpx2 streaming: 1.6 to 1.8 ms",
+            peer=beside("httpx2 alone", bare_ms, call_ms, "ms"),
             detail=f"ledger, scores and files included, without the first {seen.before} calls and "
             f"what was before them: {seen.before_s or 0:.2f} s",
         ),
@@ -95,6 +98,13 @@ def _server() -> Iterator[int]:
         finally:
             server.stdin.close()
             server.wait()
+
+
+def _bare_ms(port: int) -> float:
+    """What the same answers take on this machine, now, without a runner around them."""
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    command = [sys.executable, "-m", "bench.bare_stream", url, str(BARE_CALLS), str(CONCURRENCY)]
+    return float(subprocess.check_output(command, cwd=ROOT))
 
 
 def _fastest_s(events: list[Recorded]) -> float:

@@ -27,7 +27,7 @@ from personad.contract.events import AnyEvent, Fence
 from personad.contract.paths import Paths
 from personad.contract.progress import Progress
 
-LINES = 4
+LINES = 8
 TOGETHER = 8
 """How many jobs a line's thread does before it says what became of them."""
 RETRY_S = 1.0

@@ -28,6 +28,7 @@ from personad.projections import batch_questions, budgets, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
 from personad.projections.prices import price_call
+from personad.projections.scopes import scoped
 from personad.store import Transaction
 
 Answer = Callable[[], Reply]
@@ -53,7 +54,7 @@ def append(txn: Transaction, request: Append, context: Context) -> Answer:
             )
     if request.fence is not None:
         _check_fence(txn, request.fence)
-    answer = _add(txn, request.events, "$.events[{}]")
+    answer = _add(txn, scoped(txn.book, request.events), "$.events[{}]")
     _hear(txn, request.events, context)
     return answer
 

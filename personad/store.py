@@ -22,7 +22,6 @@ from personad.log import Entry, Priced
 from personad.projections import PROJECTIONS, book, fold, sketches
 from personad.projections.book import Book
 from personad.projections.prices import price_call
-from personad.projections.scopes import scoped
 
 AHEAD_MAX = timedelta(days=1)
 """How far ahead of the daemon's clock an event's time may lie and still be folded."""
@@ -172,7 +171,7 @@ class Transaction:
 
         `priced` tells what calls cost that don't say it; the prices in force, if not given.
         """
-        fresh, old = quarantine.parted(self.db, scoped(self.book, events))
+        fresh, old = quarantine.parted(self.db, events)
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
             for index, event in enumerate(fresh):

@@ -20,7 +20,7 @@ from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
 from personad.contract.latency import Latency
-from personad.contract.quality import QualityTrends
+from personad.contract.quality import QualityGoals, QualityTrends
 from personad.kinds import KINDS
 from personad.projections import (
     batch_questions,
@@ -28,6 +28,7 @@ from personad.projections import (
     call_questions,
     cost_questions,
     estimates,
+    goal_questions,
     latency_questions,
     price_questions,
     quality_questions,
@@ -88,5 +89,6 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     p.PriceList: price_questions.price_list,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
+    QualityGoals: goal_questions.goals,
     Latency: latency_questions.latency,
 }

@@ -10,6 +10,7 @@ COMMANDS = {
     "generate": ("persona.commands.generate", "Make personas from a file or folder of research."),
     "batch": ("persona.commands.batch", "Look at batches of personas, and steer them."),
     "cost": ("persona.commands.cost", "What it costs, and what it may cost."),
+    "quality": ("persona.commands.quality", "What personas are worth, and whether that changes."),
     "benchmark": ("persona.commands.benchmark", "Measure this program, and find regressions."),
     "events": ("persona.commands.events", "See, export and import what the ledger holds."),
     "config": ("persona.commands.config", "See and change the configuration."),

@@ -1,6 +1,7 @@
 """What personas are worth: scores, goals and the alerts on them."""
 
 from datetime import date
+from typing import Literal
 
 from msgspec import Struct
 
@@ -82,3 +83,31 @@ class QualityTrends(Request[QualityTrendsReply], frozen=True, tag="quality-trend
     filter: Filter = Filter()
     metrics: list[Name] = []
     """All if not given."""
+
+
+GoalStatus = Literal["achieved", "in progress", "slipping"]
+
+
+class Goal(Struct, frozen=True, kw_only=True):
+    """A standing goal, and how far it is."""
+
+    metric: Name
+    target: Score
+    current: Score | None
+    """The mean of the last 7 days with scores, by the newest scorer; null without any."""
+    progress: float | None
+    """`current` of `target`, at most 1."""
+    status: GoalStatus
+    """`slipping`: it falls beyond chance."""
+    expected_on: date | None
+    """When the present trend reaches it; null where it rises not, or not beyond chance."""
+
+
+class QualityGoalsReply(Reply, frozen=True, kw_only=True, tag="quality-goals"):
+    goals: list[Goal]
+
+
+class QualityGoals(Request[QualityGoalsReply], frozen=True, tag="quality-goals"):
+    """The goals that stand, judged by the last 30 days."""
+
+    timezone: Name | None = None

@@ -30,6 +30,7 @@ AnyRequest = (
     | calls.CostExplain
     | prices.PriceList
     | quality.QualityTrends
+    | quality.QualityGoals
     | latency.Latency
     | batch.BatchList
     | batch.BatchShow

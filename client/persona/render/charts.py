@@ -39,7 +39,10 @@ def columns(chart: Chart, width: int) -> str:
 
 def _range(known: Sequence[float], *, from_zero: bool) -> tuple[float, float]:
     high = max(known)
-    low = 0.0 if from_zero else min(known) - (high - min(known)) * 0.25
+    least = min(known)
+    low = 0.0 if from_zero else least - (high - least) * 0.25
+    # What is never negative has no negative line.
+    low = max(low, min(least, 0.0))
     return (low, high) if high > low else (low, low + 1)
 
 

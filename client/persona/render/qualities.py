@@ -1,0 +1,198 @@
+"""How quality looks: trends over time, days of an experiment, and one screen."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from personad.contract.quality import (
+    Goal,
+    QualityDay,
+    QualityGoalsReply,
+    QualityTrend,
+    QualityTrendsReply,
+)
+
+from . import values
+from .tables import COUNT, SCORE, SHARE, Chart, Column, Fact, Facts, Table, View
+
+NO_SCORES = (
+    "no scores in this range; `persona generate --from PATH` makes some, --days N looks back"
+)
+COMPOSITE = "composite"
+
+
+def _arrow(row: QualityTrend) -> str:
+    """Which way it goes, how far, and whether that is more than chance."""
+    if row.trend_percent is None:
+        return "– (too few days)"
+    if not row.significant:
+        return f"→ {row.trend_percent:+.1f} % (not significant)"
+    return f"{'↑' if row.trend_percent > 0 else '↓'} {row.trend_percent:+.1f} %"
+
+
+def _style(row: QualityTrend) -> str:
+    if not row.significant or row.trend_percent is None:
+        return ""
+    return "green" if row.trend_percent > 0 else "red"
+
+
+def _columns(*, scorers: bool) -> tuple[Column[QualityTrend], ...]:
+    scorer: tuple[Column[QualityTrend], ...] = (Column("Scorer", lambda row: row.scorer),)
+    return (
+        Column("Metric", lambda row: row.metric),
+        *(scorer if scorers else ()),
+        Column("Current", lambda row: row.current, SCORE),
+        Column("7d avg", lambda row: row.avg_7d, SCORE),
+        Column("30d avg", lambda row: row.avg_30d, SCORE),
+        Column("p10", lambda row: row.p10, SCORE),
+        Column("p50", lambda row: row.p50, SCORE),
+        Column("p90", lambda row: row.p90, SCORE),
+        Column("n", lambda row: row.n, COUNT),
+        Column("Trend", _arrow, style=_style),
+    )
+
+
+def trends(reply: QualityTrendsReply, *, plots: bool) -> View:
+    """A chart a metric, then a row a metric; scores of two scorers are never drawn as one line."""
+    several = len({row.scorer for row in reply.metrics}) > 1
+    table = Table(_columns(scorers=several), reply.metrics, NO_SCORES)
+    charts = [_chart(row, several) for row in reply.metrics if len(row.series) > 1 and row.n]
+    facts = []
+    if several:
+        said = "the scorer changed in this range: its figures stand apart, and don't compare"
+        facts.append(Facts([Fact("note", said, "yellow")]))
+    return [*(charts if plots else ()), table, *facts]
+
+
+def _chart(row: QualityTrend, several: bool) -> Chart:
+    days = row.series
+    return Chart(
+        title=f"{row.metric} by day{f' ({row.scorer})' if several else ''}",
+        values=[day.mean for day in days],
+        first=str(days[0].start),
+        last=str(days[-1].start),
+        amount=values.score,
+        from_zero=False,
+    )
+
+
+class HistoryDay(Struct, frozen=True, kw_only=True):
+    """A day's means, by metric."""
+
+    start: str
+    n: int
+    metrics: dict[str, float | None]
+
+
+class QualityHistory(Struct, frozen=True, kw_only=True):
+    """The document of `quality history`."""
+
+    experiment: str
+    rows: list[HistoryDay]
+
+
+def history_of(experiment: str, reply: QualityTrendsReply) -> QualityHistory:
+    """The days with scores, each with what every metric came to."""
+    by_day: dict[str, dict[str, QualityDay]] = {}
+    for row in reply.metrics:
+        for day in row.series:
+            if day.n:
+                by_day.setdefault(str(day.start), {})[row.metric] = day
+    return QualityHistory(
+        experiment=experiment,
+        rows=[
+            HistoryDay(
+                start=start,
+                n=max(day.n for day in days.values()),
+                metrics={metric: day.mean for metric, day in days.items()},
+            )
+            for start, days in sorted(by_day.items())
+        ],
+    )
+
+
+def history(found: QualityHistory) -> View:
+    """A row a day, a column a metric, the composite last."""
+    names = sorted({name for row in found.rows for name in row.metrics}, key=_last_composite)
+    columns: tuple[Column[HistoryDay], ...] = (
+        Column("Date", lambda row: row.start),
+        *(_metric(name) for name in names),
+        Column("n", lambda row: row.n, COUNT),
+    )
+    return [Table(columns, found.rows, NO_SCORES)]
+
+
+def _last_composite(name: str) -> tuple[bool, str]:
+    return name == COMPOSITE, name
+
+
+def _metric(name: str) -> Column[HistoryDay]:
+    return Column(name.capitalize(), lambda row: row.metrics.get(name), SCORE)
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One requirement, and whether it is met."""
+
+    metric: str
+    value: float | None
+    required: float
+    ok: bool
+
+
+class Checks(Struct, frozen=True, kw_only=True):
+    """The document of `quality check`."""
+
+    checks: list[Check]
+    verdict: str
+
+
+def checked(reply: QualityTrendsReply, required: Sequence[tuple[str, float]]) -> Checks:
+    """Each required metric against its mean over the range; what has no scores is not met."""
+    means = {row.metric: row.mean for row in reply.metrics}
+    checks = [
+        Check(
+            metric=metric,
+            value=means.get(metric),
+            required=least,
+            ok=(value := means.get(metric)) is not None and value >= least,
+        )
+        for metric, least in required
+    ]
+    if not any(row.n for row in reply.metrics):
+        verdict = "nothing to check"
+    else:
+        verdict = "met" if all(each.ok for each in checks) else "below"
+    return Checks(checks=checks, verdict=verdict)
+
+
+def checks(found: Checks) -> View:
+    columns: tuple[Column[Check], ...] = (
+        Column("Metric", lambda row: row.metric),
+        Column("Value", lambda row: row.value, SCORE),
+        Column("Required", lambda row: row.required, SCORE),
+        Column(
+            "Verdict",
+            lambda row: "ok" if row.ok else "below",
+            style=lambda row: "green" if row.ok else "red",
+        ),
+    )
+    return [Table(columns, found.checks, "nothing is required: --min METRIC=X says what")]
+
+
+_STATUSES = {"achieved": "green", "in progress": "", "slipping": "red"}
+
+
+def goals(reply: QualityGoalsReply) -> View:
+    """A row a goal."""
+    columns: tuple[Column[Goal], ...] = (
+        Column("Metric", lambda row: row.metric),
+        Column("Target", lambda row: row.target, SCORE),
+        Column("Current", lambda row: row.current, SCORE),
+        Column("Progress", lambda row: row.progress, SHARE),
+        Column("Status", lambda row: row.status, style=lambda row: _STATUSES[row.status]),
+        Column(
+            "Expected on", lambda row: str(row.expected_on) if row.expected_on is not None else None
+        ),
+    )
+    empty = "no goal is set; `persona quality goals set --metric composite --target 0.8` sets one"
+    return [Table(columns, reply.goals, empty)]

@@ -1,0 +1,162 @@
+"""`persona quality` against a real daemon."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from persona.client import Ledger
+from persona.identity import event_id, now
+from persona.program import run
+
+from personad.contract.quality import QualityScored
+
+
+@pytest.fixture
+def scored(ledger: Ledger) -> Ledger:
+    """Twelve days on which faithfulness rises, and completeness stays."""
+    ledger.append(
+        [
+            QualityScored(
+                id=event_id(),
+                at=now() - timedelta(days=day),
+                persona=f"persona-{day}-{number}",
+                provider="acme",
+                model="one",
+                experiment="tone",
+                scores={"faithfulness": 0.9 - day * 0.03, "completeness": 0.75},
+                composite=0.8 - day * 0.01,
+                scorer="builtin/1",
+            )
+            for day in range(12)
+            for number in range(3)
+        ]
+    )
+    return ledger
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    assert run(["quality", *arguments, "--json"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("scored")
+class TestTrends:
+    def test_a_chart_and_a_row_a_metric_with_its_trend(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "trends", "--days", "12"]) == 0
+        shown = capsys.readouterr().out
+        assert "faithfulness by day\n" in shown
+        (line,) = [line for line in shown.splitlines() if line.startswith("faithfulness  ")]
+        assert line.endswith("↑ +44.9 %")
+        (flat,) = [line for line in shown.splitlines() if line.startswith("completeness  ")]
+        assert flat.endswith("→ +0.0 % (not significant)")
+        assert run(["quality", "trends", "--no-plot", "--metric", "composite"]) == 0
+        assert "by day" not in capsys.readouterr().out
+
+    def test_json_holds_averages_percentiles_and_days(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = {row["metric"]: row for row in told(capsys, "trends", "--days", "12")["metrics"]}
+        faithfulness = rows["faithfulness"]
+        assert (faithfulness["n"], faithfulness["current"]) == (36, 0.9)
+        assert faithfulness["significant"]
+        assert faithfulness["avg_7d"] == pytest.approx(0.81)
+        assert len(faithfulness["series"]) == 12
+        assert rows["completeness"]["trend_percent"] == 0
+
+    def test_an_experiment_is_told_day_by_day(self, capsys: pytest.CaptureFixture[str]) -> None:
+        found = told(capsys, "history", "--experiment", "tone", "--days", "3")
+        assert [row["n"] for row in found["rows"]] == [3, 3, 3]
+        assert found["rows"][-1]["metrics"]["faithfulness"] == 0.9
+        assert run(["quality", "history", "--experiment", "tone", "--days", "3"]) == 0
+        head = capsys.readouterr().out.splitlines()[0].split()
+        assert head == ["Date", "Completeness", "Faithfulness", "Composite", "n"]
+
+    def test_what_nobody_has_scored_is_named_with_the_nearest(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "trends", "--metric", "faith"]) == 64
+        assert "did you mean faithfulness?" in capsys.readouterr().err
+        assert run(["quality", "history", "--experiment", "ton"]) == 64
+        assert "did you mean tone?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("scored")
+class TestCheck:
+    @pytest.mark.parametrize(
+        ("required", "status", "verdict"),
+        [("composite=0.7", 0, "met"), ("composite=0.9", 2, "below"), ("unheard=0.1", 2, "below")],
+    )
+    def test_it_ends_by_what_is_required(
+        self, capsys: pytest.CaptureFixture[str], required: str, status: int, verdict: str
+    ) -> None:
+        found = told(capsys, "check", "--days", "12", "--min", required, status=status)
+        assert found["verdict"] == verdict
+
+    @pytest.mark.parametrize("bad", ["composite", "composite=2", "=0.5", "composite=nan"])
+    def test_what_is_no_requirement_is_wrong_usage(
+        self, capsys: pytest.CaptureFixture[str], bad: str
+    ) -> None:
+        assert run(["quality", "check", "--min", bad]) == 64
+        assert "METRIC=X" in capsys.readouterr().err
+
+
+class TestGoals:
+    def test_a_goal_is_judged_by_the_present_trend_until_it_is_cleared(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for metric, target in (("composite", "0.9"), ("completeness", "0.7"), ("other", "0.5")):
+            assert run(["quality", "goals", "set", "--metric", metric, "--target", target]) == 0
+        capsys.readouterr()
+        goals = {row["metric"]: row for row in told(capsys, "goals", "list")["goals"]}
+        assert goals["completeness"]["status"] == "achieved"
+        assert goals["completeness"]["progress"] == 1
+        composite = goals["composite"]
+        assert (composite["status"], composite["current"]) == ("in progress", pytest.approx(0.77))
+        # It rises by 0.01 a day, and 0.13 are missing.
+        expected = (now() + timedelta(days=13)).date()
+        assert composite["expected_on"] == str(expected)
+        assert (goals["other"]["current"], goals["other"]["status"]) == (None, "in progress")
+        assert run(["quality", "goals", "clear", "--metric", "other"]) == 0
+        assert run(["quality", "goals", "clear", "--metric", "other"]) == 64
+        assert "no goal for other is set; there is completeness" in capsys.readouterr().err
+
+    def test_what_falls_is_slipping(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger.append(
+            [
+                QualityScored(
+                    id=event_id(),
+                    at=now() - timedelta(days=day),
+                    persona=f"p-{day}",
+                    provider="acme",
+                    model="one",
+                    scores={},
+                    composite=0.5 + day * 0.02,
+                    scorer="builtin/1",
+                )
+                for day in range(10)
+            ]
+        )
+        run(["quality", "goals", "set", "--metric", "composite", "--target", "0.9"])
+        assert "slipping" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("target", ["0", "1.1", "nan", "x"])
+    def test_what_is_no_score_is_wrong_usage(
+        self, house: Any, capsys: pytest.CaptureFixture[str], target: str
+    ) -> None:
+        assert run(["quality", "goals", "set", "--metric", "composite", "--target", target]) == 64
+
+
+def test_an_empty_ledger_is_no_error_but_for_a_gate(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["quality", "trends"]) == 0
+    assert "no scores in this range" in capsys.readouterr().err
+    assert run(["quality", "goals", "list"]) == 0
+    assert run(["quality", "check", "--min", "composite=0.5"]) == 1
+    assert run(["quality", "check", "--min", "composite=0.5", "--allow-empty"]) == 0
+    assert run(["quality", "check"]) == 64

@@ -9,6 +9,7 @@ from . import (
     daemon_idle,
     daemon_ready,
     daemon_size,
+    deciding,
     estimating,
     hosted,
     ingest,
@@ -42,5 +43,6 @@ MEASUREMENTS: dict[str, Measurement] = {
     "ingest": Measurement(ingest.measure, "How many events a second are taken in?"),
     "large": Measurement(large.measure, "What does a daemon take with ten million events?"),
     "asking": Measurement(asking.measure, "How soon are questions about thirty days answered?"),
+    "deciding": Measurement(deciding.measure, "Is a comparison of two versions to be trusted?"),
     "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
 }

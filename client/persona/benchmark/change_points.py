@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 LEAST_SEGMENT = 3
 """Points between two changes."""
-SIGNIFICANT = 0.01
+SIGNIFICANT = 0.007
 """Of the permutation test. Of 13 points no cut can be rarer than 0.0008, so 0.0001, which one finds
 recommended for long series, would find nothing in a short one."""
 PERMUTATIONS = 999

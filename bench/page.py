@@ -81,8 +81,8 @@ _MEANINGS = {
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
-    "deciding": "Comparisons on a simulated shared machine (times are skewed, drift for minutes, are "
-    "disturbed now and then, and every process has its own luck), from fixed seeds: `benchmark "
+    "deciding": "Comparisons on a simulated shared machine (times are skewed, drift for minutes, "
+    "are disturbed now and then, and every process has its luck), from fixed seeds: `benchmark "
     "compare --against` in pairs, `compare` with a kept run, and the change points of `trends`. "
     "`persona benchmark calibrate` says the same of the machine that it runs on.",
     "rebuilding": "`personad rebuild` of every table from its start to its end, while the same "

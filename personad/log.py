@@ -64,6 +64,10 @@ _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # n
 _LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
+_BOUNDS = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event"
+_RECORDED_AT = "SELECT seq, at + delay FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
+_AHEAD_US = 86_400_000_000
+"""A producer's clock may be so far ahead of the daemon's, and no further."""
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
 
 _COLUMNS = """event.seq, event.id, event.kind, event.at, event.delay, event.cost, prices,
@@ -222,6 +226,20 @@ def _rows(
 def mark(db: apsw.Connection, anomalies: Sequence[tuple[int, str]]) -> None:
     """Says of events, by seq, why they were not folded."""
     db.executemany(_ADD_ANOMALY, anomalies)
+
+
+def first_seq(db: apsw.Connection, since_us: int) -> int:
+    """Where what happened from then on can begin: by halving, as the daemon's times ascend."""
+    low, high = db.execute(_BOUNDS).fetchone() or (1, 0)
+    wanted = since_us - _AHEAD_US
+    while low < high:
+        middle = (low + high) // 2
+        row = db.execute(_RECORDED_AT, (middle,)).fetchone()
+        if row is None or row[1] >= wanted:
+            high = middle
+        else:
+            low = int(row[0]) + 1
+    return int(low)
 
 
 def count_anomalies(db: apsw.Connection) -> int:

@@ -21,7 +21,7 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
 from personad.contract.latency import Latency
 from personad.contract.quality import QualityGoals, QualityTrends
-from personad.kinds import KINDS
+from personad.kinds import KINDS, microseconds
 from personad.projections import (
     batch_questions,
     budget_questions,
@@ -49,12 +49,15 @@ def read(db: apsw.Connection, request: Read, now: datetime) -> ReadReply:
     batch = request.batch
     if batch is not None and not log.has_batch(db, batch):
         batch = batch_questions.find(db, batch)
+    after = request.after_seq
+    if request.since is not None:
+        after = max(after, log.first_seq(db, microseconds(request.since)) - 1)
     page: list[Recorded] = []
     room = MAX_MESSAGE_BYTES // 2
     more = False
     for each in log.read(
         db,
-        after=request.after_seq,
+        after=after,
         kinds=request.types,
         batch=batch,
         limit=request.limit + 1,

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -93,11 +94,14 @@ class Ledger:
         batch: str | None = None,
         *,
         page: int = 1_000,
+        since: datetime | None = None,
     ) -> Iterator[Recorded]:
         """Every event after `after_seq`, of some kinds or one batch if so asked; page by page."""
         more = True
         while more:
-            reply = self.ask(Read(after_seq=after_seq, types=list(types), batch=batch, limit=page))
+            reply = self.ask(
+                Read(after_seq=after_seq, types=list(types), batch=batch, limit=page, since=since)
+            )
             yield from reply.events
             after_seq, more = reply.next_seq, reply.more
 

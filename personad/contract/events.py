@@ -123,6 +123,8 @@ class Read(Request[ReadReply], frozen=True, tag="read"):
     types: list[Name] = []
     batch: BatchId | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_READ_EVENTS)] = 1_000
+    since: Moment | None = None
+    """Skips what was recorded over a day before; all that happened from then on comes after it."""
 
 
 class EventsFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="events-recorded"):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from personad import civil
+from personad import civil, log
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
@@ -21,10 +21,6 @@ from personad.projections.asked import resolve
 from personad.projections.buckets import SUM_MAX
 
 _RECORDED = CODE_OF[c.CostRecorded]
-_MARGIN_US = 86_400_000_000
-"""A producer's clock may be so far ahead of the daemon's, and no further."""
-_BOUNDS = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event"
-_RECORDED_AT = "SELECT seq, at + delay FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 _COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
 _FROM = "event LEFT JOIN price ON price.key = event.price"
 _DEAREST = f"""
@@ -72,7 +68,7 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
     sql = _WITHOUT_COST if request.unpriced or request.unknown else _DEAREST
-    rows = db.execute(sql, (_first_seq(db, since_us), since_us, until_us))
+    rows = db.execute(sql, (log.first_seq(db, since_us), since_us, until_us))
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     found: list[k.CostCall] = []
     for each in _counting(db, rows):
@@ -107,20 +103,6 @@ def explain(db: apsw.Connection, request: k.CostExplain, now: datetime) -> k.Cos
     return k.CostExplainReply(
         calls=kept, cost_nanousd=min(total, SUM_MAX), more=len(found) > request.limit
     )
-
-
-def _first_seq(db: apsw.Connection, since_us: int) -> int:
-    """Where what happened from then on can begin: by halving, as the daemon's times ascend."""
-    low, high = db.execute(_BOUNDS).fetchone() or (1, 0)
-    wanted = since_us - _MARGIN_US
-    while low < high:
-        middle = (low + high) // 2
-        row = db.execute(_RECORDED_AT, (middle,)).fetchone()
-        if row is None or row[1] >= wanted:
-            high = middle
-        else:
-            low = int(row[0]) + 1
-    return int(low)
 
 
 def _counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[_Found]:

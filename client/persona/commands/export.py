@@ -1,0 +1,68 @@
+"""`persona cost export`: the cost events of a range, for other tools."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import click
+from msgspec.structs import replace
+
+from persona.app import App, Stopped, pass_app
+from persona.asking import filter_options, range_options
+from personad.contract.asking import Filter, Range
+from personad.contract.batch import BatchShow
+from personad.contract.cost import CostHistory
+
+FORMATS = ("csv", "json", "jsonl", "parquet")
+
+
+@click.command("export")
+@range_options
+@filter_options
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(FORMATS),
+    default="csv",
+    show_default=True,
+    help="What reads it.",
+)
+@click.option("-o", "--output", "path", metavar="FILE", help="Write to FILE, whole or not at all.")
+@pass_app
+def command(app: App, span: Range, only: Filter, format_name: str, path: str | None) -> None:
+    """Write each cost event of a range as a row, with its exact cost.
+
+    A call that was billed twice has two rows; `persona cost calls` lists the figures that count.
+    """
+    from persona.exporting import WRITERS, rows
+    from persona.render.values import plural
+    from persona.streams import whole_file
+
+    # It resolves the range, and refuses names that nobody has used.
+    period = app.ledger.ask(CostHistory(range=span, filter=only, interval="month")).range
+    only = replace(
+        only, batches=[app.ledger.ask(BatchShow(batch=name)).batch for name in only.batches]
+    )
+    if format_name == "parquet":
+        _need_pyarrow()
+        if path is None and sys.stdout.isatty():
+            raise click.UsageError("parquet is nothing to read on a terminal: name a file with -o")
+    with ExitStack() as stack:
+        stream: IO[bytes] = sys.stdout.buffer
+        if path is not None and path != "-":
+            stream = stack.enter_context(whole_file(Path(path)))
+        count = WRITERS[format_name](rows(app.ledger, period, only), stream)
+        stream.flush()
+    app.note(f"{plural(count, 'event')} exported")
+
+
+def _need_pyarrow() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise Stopped(
+            "parquet needs pyarrow, which is not installed",
+            code=64,
+            hint="pip install 'persona-observability[parquet]', or --format csv",
+        )

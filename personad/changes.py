@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from personad import granting, leases
 from personad.contract import batch as b
+from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.base import Reply, derived_id
 from personad.contract.budget import BudgetCleared, BudgetSet, PriceSet
@@ -174,6 +175,11 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
 def settle(txn: Transaction, request: c.Settle, context: Context) -> Answer:
     settled = granting.settle(txn, request)
     return lambda: settled
+
+
+def reprice(txn: Transaction, request: k.Reprice, context: Context) -> Answer:
+    repriced = granting.reprice(txn, request)
+    return lambda: repriced
 
 
 def _may_call(row: BatchRow) -> bool:
@@ -380,6 +386,7 @@ CHANGES: dict[type[Any], Callable[[Transaction, Any, Context], Answer]] = {
     Import: take_back,
     c.StartCall: start_call,
     c.Settle: settle,
+    k.Reprice: reprice,
     b.Claim: claim,
     b.Renew: renew,
     b.Resign: resign,

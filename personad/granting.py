@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from personad import leases
+from personad.contract import calls as k
 from personad.contract.base import derived_id
 from personad.contract.batch import PersonaGenerating
 from personad.contract.cost import (
@@ -28,7 +29,7 @@ from personad.contract.cost import (
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds
 from personad.pricing import Tokens
-from personad.projections import budget_sums
+from personad.projections import budget_sums, call_questions, repricing
 from personad.projections.batch_rows import BatchRow
 from personad.projections.costs import COST_MAX
 from personad.projections.holding import Limit, limits, scopes_of, standing
@@ -191,6 +192,15 @@ def settle(txn: Transaction, request: Settle) -> Settled:
             for call, batch, _, reserved in held
         ]
     )
+
+
+def reprice(txn: Transaction, request: k.Reprice) -> k.RepricedReply:
+    """Adds a correction for each of the calls that would cost something else now."""
+    txn.fold()
+    found = call_questions.of_calls(txn.db, request.calls)
+    changed = list(repricing.changes(price_book(txn.book), found))
+    txn.add([repricing.correction(change, txn.now) for change in changed])
+    return k.RepricedReply(calls=len(changed))
 
 
 def _correction(txn: Transaction, call: str, nanousd: int) -> CostCorrected:

@@ -32,6 +32,7 @@ from personad.projections import (
     latency_questions,
     price_questions,
     quality_questions,
+    repricing,
 )
 
 
@@ -90,6 +91,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     k.CostCalls: call_questions.calls,
     k.CostExplain: call_questions.explain,
     p.PriceList: price_questions.price_list,
+    k.Repricing: repricing.repricing,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     QualityGoals: goal_questions.goals,

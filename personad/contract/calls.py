@@ -99,3 +99,54 @@ class CostExplain(Request[CostExplainReply], frozen=True, tag="cost-explain"):
     id: Name
     """A call's, persona's or batch's, the only one that begins so, or `last` for the last batch."""
     limit: Annotated[int, Meta(ge=1, le=CALLS_MAX)] = 1_000
+
+
+REPRICED_AT_ONCE = 1_000
+"""Calls of one request: so long may nothing else be written."""
+
+
+class RepriceRow(Struct, frozen=True, kw_only=True):
+    """A model whose calls would cost something else."""
+
+    provider: Name
+    model: Name
+    calls: Count
+    was_nanousd: NanoUsd
+    """An unpriced call is nothing here."""
+    would_be_nanousd: NanoUsd
+    unpriced_calls: Count
+    """Of `calls`, those that had no price."""
+
+
+class RepricingReply(Reply, frozen=True, kw_only=True, tag="repricing"):
+    range: Period
+    rows: list[RepriceRow]
+    was_nanousd: NanoUsd
+    would_be_nanousd: NanoUsd
+    calls: list[Name]
+    """The first of those that would change, for `reprice`."""
+    more: bool
+    """Whether there are more of them than `calls`; ask again when these are repriced."""
+
+
+class Repricing(Request[RepricingReply], frozen=True, tag="repricing"):
+    """What the calls of a range would cost at the prices that are known now for their moment.
+
+    What a producer priced itself stays as it is.
+    """
+
+    range: Range = Range()
+    filter: Filter = Filter()
+    unpriced: bool = False
+    """Only those without a price."""
+
+
+class RepricedReply(Reply, frozen=True, kw_only=True, tag="repriced"):
+    calls: Count
+    """That cost something else from now on; one that didn't change isn't counted."""
+
+
+class Reprice(Request[RepricedReply], frozen=True, tag="reprice"):
+    """Appends a `cost.corrected` for each of these calls that would cost something else now."""
+
+    calls: Annotated[list[Name], Meta(max_length=REPRICED_AT_ONCE)]

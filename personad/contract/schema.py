@@ -29,6 +29,8 @@ AnyRequest = (
     | calls.CostCalls
     | calls.CostExplain
     | prices.PriceList
+    | calls.Repricing
+    | calls.Reprice
     | quality.QualityTrends
     | quality.QualityGoals
     | latency.Latency

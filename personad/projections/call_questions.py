@@ -105,6 +105,28 @@ def explain(db: apsw.Connection, request: k.CostExplain, now: datetime) -> k.Cos
     )
 
 
+def recorded_between(
+    db: apsw.Connection, first: int, since_us: int, until_us: int
+) -> Iterator[Sequence[Any]]:
+    """Every cost that happened in that time, as rows."""
+    return iter(db.execute(_DEAREST, (first, since_us, until_us)))
+
+
+def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[_Found]:
+    """What counts for these calls; unknown names are left out."""
+    for name in names:
+        row = db.execute(_CALL, (name,)).fetchone()
+        if row is not None:
+            yield from _counting(db, iter(list(db.execute(_ONE, (row[0],)))))
+
+
+def filtered(db: apsw.Connection, rows: Iterator[Sequence[Any]], kept: Filter) -> Iterator[_Found]:
+    """Those that count for their calls, and that the filter leaves in."""
+    request = k.CostCalls(filter=kept)
+    batches = {batch_questions.find(db, name) for name in kept.batches}
+    return (each for each in _counting(db, rows) if _is_wanted(each.event, request, batches))
+
+
 def _counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[_Found]:
     """Those of the events that count for their calls, with what counts."""
     text = texts_of(db).text

@@ -95,3 +95,25 @@ def test_what_is_no_price_is_wrong_usage(
 ) -> None:
     assert run(["cost", "prices", "set", *arguments]) == 64
     assert said in capsys.readouterr().err
+
+
+def test_calls_are_priced_anew_only_when_that_is_asked_for(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(ledger, "acme", "my-own")
+    run(["cost", "prices", "set", "acme/my-own", "--input", "1", "--output", "2000000"])
+    run(["cost", "prices", "set", "acme/my-own", "--input", "1", "--output", "2000000"])
+    capsys.readouterr()
+    assert run(["cost", "reprice"]) == 64
+    assert "--dry-run shows the difference" in capsys.readouterr().err
+    dated = ("--input", "1", "--output", "2000000", "--from", "2026-01-01")
+    run(["cost", "prices", "set", "acme/my-own", *dated])
+    capsys.readouterr()
+    assert run(["cost", "reprice", "--dry-run"]) == 0
+    assert "$0.00 → $2.00 (+$2.00)" in capsys.readouterr().out
+    assert run(["cost", "reprice", "--apply", "--unpriced"]) == 0
+    assert "1 call corrected" in capsys.readouterr().err
+    assert run(["cost", "reprice", "--dry-run"]) == 0
+    assert "every call of this range costs what it would now" in capsys.readouterr().err
+    assert run(["cost", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["today_usd"] == 2

@@ -8,10 +8,12 @@ from personad.contract.calls import (
     CostCallsReply,
     CostExplainReply,
     ExplainedCall,
+    RepriceRow,
+    RepricingReply,
 )
 
 from . import values
-from .tables import COUNT, WHEN, Column, Fact, Facts, Kind, Table, View
+from .tables import COUNT, MONEY, SPENT, WHEN, Column, Fact, Facts, Kind, Table, View
 
 EXACT = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
 
@@ -92,3 +94,29 @@ def _sources(reply: CostExplainReply) -> list[Fact]:
             told = f" since {since:%Y-%m-%d}" if since is not None else ""
             found[f"{call.provider}/{call.model}"] = f"{call.price.source}{told}"
     return [Fact(f"Prices of {model}", source) for model, source in found.items()]
+
+
+def repricing(reply: RepricingReply) -> View:
+    """A row a model, and the sums."""
+    columns: tuple[Column[RepriceRow], ...] = (
+        Column("Model", lambda row: f"{row.provider}/{row.model}"),
+        Column("Calls", lambda row: row.calls, COUNT),
+        Column("Was", lambda row: (row.was_nanousd, row.unpriced_calls), SPENT),
+        Column("Would be", lambda row: row.would_be_nanousd, MONEY),
+        Column("Difference", lambda row: row.would_be_nanousd - row.was_nanousd, SIGNED),
+    )
+    if not reply.rows:
+        return [Table(columns, [], "every call of this range costs what it would now")]
+    difference = reply.would_be_nanousd - reply.was_nanousd
+    total = (
+        f"{values.money(reply.was_nanousd)} → {values.money(reply.would_be_nanousd)} "
+        f"({_signed(difference)})"
+    )
+    return [Table(columns, reply.rows), Facts([Fact("Total", total, "bold")])]
+
+
+def _signed(nanousd: int) -> str:
+    return f"{'+' if nanousd >= 0 else '-'}{values.money(abs(nanousd))}"
+
+
+SIGNED = Kind(_signed, lambda nanousd: values.decimal(nanousd, 9))

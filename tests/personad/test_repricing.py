@@ -1,4 +1,4 @@
-"""Calls at the prices that are known now: shown first, corrected only when asked, never rewritten."""
+"""Calls at the prices that are known now: shown, and corrected only when that is asked for."""
 
 from datetime import timedelta
 from typing import Any

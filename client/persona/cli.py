@@ -13,6 +13,7 @@ COMMANDS = {
     "quality": ("persona.commands.quality", "What personas are worth, and whether that changes."),
     "benchmark": ("persona.commands.benchmark", "Measure this program, and find regressions."),
     "events": ("persona.commands.events", "See, export and import what the ledger holds."),
+    "demo": ("persona.commands.demo", "A ledger with half a year in it, to look around in."),
     "config": ("persona.commands.config", "See and change the configuration."),
     "completion": ("persona.commands.completion", "Print a shell's completion script."),
 }

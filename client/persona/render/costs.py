@@ -137,7 +137,7 @@ def breakdown(reply: CostBreakdownReply) -> View:
         Column("Share", lambda row: row.share, SHARE),
         Column("Calls", lambda row: row.calls, COUNT),
         Column("Personas", lambda row: row.personas, COUNT),
-        Column("$/Persona", lambda row: row.cost_per_persona_nanousd, MONEY),
+        Column("$/Persona", _a_persona, MONEY),
     )
     if not reply.total.calls:
         return [Table(columns, [], NO_CALLS)]
@@ -153,6 +153,11 @@ def breakdown(reply: CostBreakdownReply) -> View:
             ]
         ),
     ]
+
+
+def _a_persona(row: CostShare) -> int | None:
+    """None where a part of the cost isn't known: it would seem cheap."""
+    return None if row.unpriced_calls else row.cost_per_persona_nanousd
 
 
 def _key(row: CostShare, reply: CostBreakdownReply) -> str:

@@ -83,6 +83,16 @@ class TestRun:
         assert run(["benchmark", "clean", "--name", "first"]) == 0
         assert not list(Path("baselines").iterdir())
 
+    def test_providers_are_run_in_turn_and_shown_side_by_side(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        both = ("--provider", "simulated", "--provider", "local", "--workload", "quick")
+        assert run(["benchmark", "providers", *both, "--iterations", "1", "--json"]) == 0
+        rows = told(capsys)["rows"]
+        assert sorted(row["provider"] for row in rows) == ["local", "simulated"]
+        assert run(["benchmark", "providers", "--iterations", "1"]) == 64
+        assert "say which to run" in capsys.readouterr().err
+
     def test_a_part_of_the_micro_suite_is_measured(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from persona.app import App, Output, Stopped, output_options, pass_app
+from persona.usd import usd
 
 if TYPE_CHECKING:
     from personad.contract.benchmark import BenchmarkFinished
@@ -85,18 +86,59 @@ def trends(
 @click.command("providers")
 @click.option("--provider", "names", multiple=True, metavar="NAME", help="Only this; repeatable.")
 @click.option("--workload", metavar="NAME", help="Of this workload; of all if not given.")
+@click.option(
+    "--iterations",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="First run each --provider so often, on the workload `provider` if not given.",
+)
+@click.option("--budget", type=usd, metavar="USD", help="What each paid run may cost; a stop.")
 @output_options
 @pass_app
-def providers(app: App, names: tuple[str, ...], workload: str | None, output: Output) -> None:
-    """Show providers side by side, by the newest run of each; `run --provider` makes one."""
+def providers(
+    app: App,
+    names: tuple[str, ...],
+    workload: str | None,
+    iterations: int | None,
+    budget: int | None,
+    output: Output,
+) -> None:
+    """Show providers side by side, by the newest run of each; with --iterations, by new ones."""
     from persona.benchmark.trending import side_by_side
     from persona.render import benchmark_trends as shown
 
+    if iterations is not None:
+        if not names:
+            raise click.UsageError("say which to run: --provider NAME, repeatable")
+        workload = workload or "provider"
+        _run_each(app, names, workload, iterations, budget)
     found = side_by_side(list(recorded_runs(app, workload=workload)), names)
     missing = [name for name in names if name not in {row.provider for row in found.rows}]
     for name in missing:
         app.note(f"no run of {name}: `persona benchmark run --provider {name}` makes one")
     app.emit(output, found, lambda: shown.providers(found))
+
+
+def _run_each(
+    app: App, names: tuple[str, ...], workload: str, iterations: int, budget: int | None
+) -> None:
+    """All of them are looked at before the first is run."""
+    from persona.benchmark.choosing import Asked, chosen
+    from persona.benchmark.recording import record
+    from persona.benchmark.running import run as run_workload
+
+    from .benchmark import progress_bar
+
+    each = [
+        chosen(app, Asked(workload=workload, provider=name, iterations=iterations, budget=budget))
+        for name in names
+    ]
+    for what in each:
+        with progress_bar(app, what.spec.provider, what.iterations) as told:
+            ran = run_workload(what, told)
+        record(app.ledger, "generation", what, ran)
+        if ran.cut is not None:
+            app.note(f"{what.spec.provider} was cut short: {ran.cut}")
 
 
 @click.command("report")

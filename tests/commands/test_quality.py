@@ -66,6 +66,20 @@ class TestTrends:
         assert len(faithfulness["series"]) == 12
         assert rows["completeness"]["trend_percent"] == 0
 
+    def test_one_screen_has_metrics_goals_and_the_accepted_share(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(["quality", "goals", "set", "--metric", "composite", "--target", "0.9"])
+        capsys.readouterr()
+        found = told(capsys, "summary", "--days", "12")
+        assert [goal["metric"] for goal in found["goals"]] == ["composite"]
+        assert (found["personas"], found["accepted_share"]) == (0, None)
+        assert len(found["metrics"]) == 3
+        assert run(["quality", "summary", "--days", "12"]) == 0
+        shown = capsys.readouterr().out
+        assert "faithfulness  0.90 ▁" in shown
+        assert "accepted      – of 0 personas" in shown
+
     def test_an_experiment_is_told_day_by_day(self, capsys: pytest.CaptureFixture[str]) -> None:
         found = told(capsys, "history", "--experiment", "tone", "--days", "3")
         assert [row["n"] for row in found["rows"]] == [3, 3, 3]

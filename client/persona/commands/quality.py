@@ -35,6 +35,22 @@ def trends(
     app.emit(output, reply, lambda: shown.trends(reply, plots=not no_plot))
 
 
+@command.command("summary")
+@range_options
+@filter_options
+@output_options
+@pass_app
+def summary(app: App, span: Range, only: Filter, output: Output) -> None:
+    """Show on one screen what personas are worth: metrics, goals, how many were accepted."""
+    from persona.render import qualities as shown
+    from personad.contract.cost import CostHistory
+
+    trends_ = app.ledger.ask(QualityTrends(range=span, filter=only))
+    made = app.ledger.ask(CostHistory(range=span, filter=only, interval="month"))
+    found = shown.summary_of(trends_, app.ledger.ask(QualityGoals()), made.total)
+    app.emit(output, found, lambda: shown.summary(found))
+
+
 @command.command("history")
 @click.option("--experiment", required=True, metavar="NAME", help="Which.")
 @range_options

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from personad.contract.asking import Period
+from personad.contract.cost import CostTotal
 from personad.contract.quality import (
     Goal,
     QualityDay,
@@ -196,3 +198,41 @@ def goals(reply: QualityGoalsReply) -> View:
     )
     empty = "no goal is set; `persona quality goals set --metric composite --target 0.8` sets one"
     return [Table(columns, reply.goals, empty)]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The document of `quality summary`."""
+
+    range: Period
+    metrics: list[QualityTrend]
+    goals: list[Goal]
+    personas: int
+    accepted_share: float | None
+    """None where no persona was made."""
+
+
+def summary_of(trends_: QualityTrendsReply, goals_: QualityGoalsReply, total: CostTotal) -> Summary:
+    """Everything on one screen."""
+    return Summary(
+        range=trends_.range,
+        metrics=trends_.metrics,
+        goals=goals_.goals,
+        personas=total.personas,
+        accepted_share=total.accepted / total.personas if total.personas else None,
+    )
+
+
+def summary(found: Summary) -> View:
+    """A line a metric with its days, the goals, and how many personas were accepted."""
+    several = len({row.scorer for row in found.metrics}) > 1
+    lines = [_spark_line(row, several) for row in found.metrics if row.n]
+    share = values.NOTHING if found.accepted_share is None else values.percent(found.accepted_share)
+    lines.append(Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold"))
+    return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals))]
+
+
+def _spark_line(row: QualityTrend, several: bool) -> Fact:
+    sparks = values.sparkline([day.mean for day in row.series])
+    current = values.NOTHING if row.current is None else values.score(row.current)
+    name = f"{row.metric} ({row.scorer})" if several else row.metric
+    return Fact(name, f"{current}  {sparks}  {_arrow(row)}", _style(row))

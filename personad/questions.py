@@ -13,6 +13,7 @@ from personad import log
 from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
+from personad.contract import forecast as f
 from personad.contract import prices as p
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
@@ -28,6 +29,7 @@ from personad.projections import (
     call_questions,
     cost_questions,
     estimates,
+    forecasting,
     goal_questions,
     latency_questions,
     price_questions,
@@ -92,6 +94,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     k.CostExplain: call_questions.explain,
     p.PriceList: price_questions.price_list,
     k.Repricing: repricing.repricing,
+    f.CostForecast: forecasting.forecast,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     QualityGoals: goal_questions.goals,

@@ -4,7 +4,19 @@ from typing import Any, get_args
 
 import msgspec
 
-from . import admin, batch, budget, calls, cost, events, latency, prices, progress, quality
+from . import (
+    admin,
+    batch,
+    budget,
+    calls,
+    cost,
+    events,
+    forecast,
+    latency,
+    prices,
+    progress,
+    quality,
+)
 from .base import Event, Request
 from .codec import reply_type
 from .errors import Failure
@@ -30,6 +42,7 @@ AnyRequest = (
     | calls.CostExplain
     | prices.PriceList
     | calls.Repricing
+    | forecast.CostForecast
     | calls.Reprice
     | quality.QualityTrends
     | quality.QualityGoals

@@ -229,3 +229,97 @@ class TestOverview:
         assert "no calls in this range" in capsys.readouterr().err
         assert run(["cost", "breakdown", "--by", "model"]) == 0
         assert run(["cost", "calls"]) == 0
+
+
+class TestForecast:
+    @pytest.fixture
+    def workdays(self, ledger: Ledger) -> Ledger:
+        """Eight weeks of a dollar on each day from Monday to Friday, in UTC."""
+        today = datetime.now(UTC).replace(hour=12)
+        days = [today - timedelta(days=day) for day in range(1, 57)]
+        ledger.append(
+            [
+                CostRecorded(
+                    id=event_id(),
+                    at=day,
+                    call=f"call-{day:%F}",
+                    provider="acme",
+                    model="one",
+                    operation="generation",
+                    outcome="ok",
+                    experiment="tone",
+                    cost_nanousd=10**9 if day.weekday() < 5 else 0,
+                )
+                for day in days
+            ]
+        )
+        return ledger
+
+    @pytest.mark.usefixtures("workdays")
+    def test_the_coming_days_have_the_weekdays_of_those_that_were(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reply = document(capsys, "forecast", "--timezone", "UTC", "--budget", "1000")
+        assert (reply["history_days"], reply["level"], len(reply["days"])) == (56, 80, 7)
+        for day in reply["days"]:
+            is_workday = datetime.fromisoformat(day["date"]).weekday() < 5
+            assert (day["expected_usd"] > 0.6) == is_workday
+            assert day["low_usd"] <= day["expected_usd"] <= day["high_usd"]
+        (week,) = [each for each in reply["periods"] if each["label"] == "Next 7 days"]
+        assert week["expected_usd"] == pytest.approx(5, rel=0.05)
+        assert reply["budget"]["probability_exceeded"] < 0.01
+        assert reply["budget"]["over_by_usd"] == 0
+        assert reply["warnings"] == []
+
+    @pytest.mark.usefixtures("workdays")
+    def test_a_budget_that_will_not_do_says_when_and_how_surely(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        screen = shown(capsys, "forecast", "--days", "30", "--budget", "0.5")
+        assert "Next 30 days" in screen
+        assert "^" in screen
+        assert "$0.50 a month" in screen
+        assert "`persona cost budget set --monthly USD --action stop` holds it" in screen
+
+    @pytest.mark.usefixtures("workdays")
+    def test_another_day_and_an_experiment_are_forecast_from_what_they_had(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        then = (datetime.now(UTC) - timedelta(days=30)).date()
+        asked = ("forecast", "--as-of", str(then), "--timezone", "UTC", "--experiment", "tone")
+        reply = document(capsys, *asked)
+        assert reply["history_days"] == 26
+        assert reply["days"][0]["date"] == str(then + timedelta(days=1))
+        assert reply["budget"] is None
+
+    def test_a_new_ledger_says_that_it_can_not_yet(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["cost", "forecast"]) == 0
+        assert "0 whole days of history: from 14 on" in capsys.readouterr().err
+        moment = datetime.now(UTC) - timedelta(days=3)
+        ledger.append(
+            [
+                CostRecorded(
+                    id=event_id(),
+                    at=moment,
+                    call="call-one",
+                    provider="acme",
+                    model="one",
+                    operation="generation",
+                    outcome="ok",
+                    cost_nanousd=1,
+                )
+            ]
+        )
+        reply = document(capsys, "forecast")
+        assert reply["periods"][0]["low_usd"] is None
+        assert reply["history_days"] in (2, 3)
+
+    @pytest.mark.parametrize(
+        "arguments", [("--days", "0"), ("--level", "100"), ("--budget", "0"), ("--as-of", "soon")]
+    )
+    def test_what_can_t_be_forecast_is_wrong_usage(
+        self, house: object, arguments: tuple[str, ...]
+    ) -> None:
+        assert run(["cost", "forecast", *arguments]) == 64

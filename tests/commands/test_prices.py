@@ -86,6 +86,8 @@ def test_a_model_that_nobody_used_is_looked_up_by_its_full_name(
         (("gpt", "--input", "1", "--output", "1"), "no PROVIDER/MODEL"),
         (("a/b", "--input", "-1", "--output", "1"), "is negative"),
         (("a/b", "--input", "x", "--output", "1"), "is no amount"),
+        (("a/b", "--input", "0.0.0", "--output", "1"), "is no amount"),
+        (("a/b", "--input", "$", "--output", "1"), "is no amount"),
         (("a/b", "--input", "1"), "--output"),
         (("a/b", "--input", "1", "--output", "1", "--from", "soon"), "soon"),
     ],

@@ -1,5 +1,6 @@
 """`persona cost prices`: what tokens cost, by the public list and by prices of one's own."""
 
+import re
 from datetime import UTC, datetime
 
 import click
@@ -8,13 +9,14 @@ from persona.app import App, Group, Output, app_of, output_options, pass_app
 from persona.usd import parse
 from personad.contract.prices import PriceList, PricesReply
 
+_NOTHING = re.compile(r"\$?0+(\.0*)?", re.ASCII)
 OLD_DAYS = 60
 """A list that is older may lack models, and have prices of before."""
 
 
 def per_million(text: str) -> int:
     """Dollars per million tokens, in nano-dollars; 0 is a price too."""
-    if text.strip().lstrip("$").strip("0.") == "" and any(each == "0" for each in text):
+    if _NOTHING.fullmatch(text.strip()):
         return 0
     try:
         return parse(text)

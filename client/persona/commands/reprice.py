@@ -45,10 +45,12 @@ def command(
         return
     corrected = 0
     while reply.calls:
+        before = corrected
         for begin in range(0, len(reply.calls), REPRICED_AT_ONCE):
             some = reply.calls[begin : begin + REPRICED_AT_ONCE]
             corrected += app.ledger.ask(Reprice(calls=some)).calls
-        if not reply.more:
+        # Where none was corrected any more, somebody else has done it meanwhile.
+        if not reply.more or corrected == before:
             break
         reply = app.ledger.ask(question, timeout_s=TIMEOUT_S)
     app.note(

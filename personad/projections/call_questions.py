@@ -3,6 +3,7 @@ its cost."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from heapq import merge
 from typing import Any, NamedTuple
 
 import apsw
@@ -13,14 +14,15 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
 from personad.contract.errors import LedgerError
-from personad.kinds import CODE_OF, event_of
+from personad.kinds import CODE_OF, event_of, microseconds
 from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, parts_of, tokens_of
-from personad.projections import batch_questions
+from personad.projections import batch_questions, costs
 from personad.projections.asked import resolve
 from personad.projections.buckets import SUM_MAX
 
 _RECORDED = CODE_OF[c.CostRecorded]
+_CORRECTED = CODE_OF[c.CostCorrected]
 _COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
 _FROM = "event LEFT JOIN price ON price.key = event.price"
 _DEAREST = f"""
@@ -33,7 +35,11 @@ SELECT {_COLUMNS} FROM {_FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ? AND event.cost IS NULL
 ORDER BY event.seq DESC
 """  # noqa: S608
-_ONE = f"SELECT {_COLUMNS} FROM {_FROM} WHERE event.seq = ?"  # noqa: S608
+_ONE = f"SELECT {_COLUMNS}, kind FROM {_FROM} WHERE event.seq = ?"  # noqa: S608
+_CORRECTIONS = f"SELECT id, at, body FROM event WHERE seq >= ? AND kind = {_CORRECTED}"  # noqa: S608
+_UNANSWERED = """
+SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 'unresolved'
+"""
 _OF_BATCH = f"""
 SELECT {_COLUMNS} FROM {_FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND event.batch = ? ORDER BY event.seq
@@ -67,12 +73,22 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     """
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
-    sql = _WITHOUT_COST if request.unpriced or request.unknown else _DEAREST
-    rows = db.execute(sql, (log.first_seq(db, since_us), since_us, until_us))
+    first = log.first_seq(db, since_us)
+    apart = [
+        each
+        for each in of_calls(db, sorted({*_unanswered(db), *_corrected_since(db, first)}))
+        if since_us <= microseconds(each.event.at) < until_us
+    ]
+    usual: Iterator[_Found] = iter(())
+    if not request.unknown:
+        sql = _WITHOUT_COST if request.unpriced else _DEAREST
+        known = {each.seq for each in apart}
+        rows = (each for each in db.execute(sql, (first, since_us, until_us)))
+        usual = _counting(db, (row for row in rows if row[0] not in known))
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     found: list[k.CostCall] = []
-    for each in _counting(db, rows):
-        if _is_wanted(each.event, request, batches):
+    for each in merge(usual, sorted(apart, key=_dearest_first), key=_dearest_first):
+        if _is_wanted(each, request, batches):
             found.append(_call(each))
         if len(found) > request.limit:
             break
@@ -87,7 +103,7 @@ def explain(db: apsw.Connection, request: k.CostExplain, now: datetime) -> k.Cos
         LedgerError: `not-found`, nothing has that id.
     """
     found = []
-    for each in _counting(db, _rows_of(db, request.id)):
+    for each in _found_of(db, request.id):
         found.append(_explained(each))
         if len(found) > request.limit:
             break
@@ -112,19 +128,49 @@ def recorded_between(
     return iter(db.execute(_DEAREST, (first, since_us, until_us)))
 
 
+def _dearest_first(found: _Found) -> int:
+    return -(found.cost or 0)
+
+
+def _unanswered(db: apsw.Connection) -> Iterator[str]:
+    return (str(call) for (call,) in db.execute(_UNANSWERED))
+
+
+def _corrected_since(db: apsw.Connection, first: int) -> Iterator[str]:
+    """Calls with another cost than their event's: no order of the log has them in place."""
+    text = texts_of(db).text
+    for event_id, at, body in db.execute(_CORRECTIONS, (first,)):
+        event = event_of(_CORRECTED, event_id, at, body, text)
+        assert isinstance(event, c.CostCorrected)
+        yield event.call
+
+
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[_Found]:
     """What counts for these calls; unknown names are left out."""
     for name in names:
         row = db.execute(_CALL, (name,)).fetchone()
-        if row is not None:
-            yield from _counting(db, iter(list(db.execute(_ONE, (row[0],)))))
+        found = _of_event(db, *row) if row is not None else None
+        if found is not None:
+            yield found
+
+
+def _of_event(db: apsw.Connection, seq: int, corrected: int | None) -> _Found | None:
+    row = db.execute(_ONE, (seq,)).fetchone()
+    if row is None:
+        return None
+    _, event_id, at, cost, prices, body, code = row
+    event = event_of(int(code), event_id, at, body, texts_of(db).text)
+    if isinstance(event, c.CallStarted):
+        event = costs.never_answered(event)
+    assert isinstance(event, c.CostRecorded)
+    return _counted(db, seq, event, cost, prices, corrected)
 
 
 def filtered(db: apsw.Connection, rows: Iterator[Sequence[Any]], kept: Filter) -> Iterator[_Found]:
     """Those that count for their calls, and that the filter leaves in."""
     request = k.CostCalls(filter=kept)
     batches = {batch_questions.find(db, name) for name in kept.batches}
-    return (each for each in _counting(db, rows) if _is_wanted(each.event, request, batches))
+    return (each for each in _counting(db, rows) if _is_wanted(each, request, batches))
 
 
 def _counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[_Found]:
@@ -136,18 +182,29 @@ def _counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[_F
         row = db.execute(_CALL, (event.call,)).fetchone()
         if row is None or row[0] != seq:
             continue
-        corrected = None
-        receipt = None
-        if prices is not None:
-            stored = msgspec.json.decode(prices, type=dict[str, object])
-            receipt = Receipt(from_flat(stored).prices, tokens_of(event))
-        counted = cost
-        if row[1] is not None:
-            newer = _corrected(db, int(row[1]))
-            counted, corrected = newer.cost_nanousd, newer.reason
-        elif event.outcome == "unknown":
-            counted = db.execute(_HELD, (event.call,)).get
-        yield _Found(seq, event, counted, receipt, corrected)
+        yield _counted(db, seq, event, cost, prices, row[1])
+
+
+def _counted(
+    db: apsw.Connection,
+    seq: int,
+    event: c.CostRecorded,
+    cost: int | None,
+    prices: str | None,
+    corrected: int | None,
+) -> _Found:
+    """The call with the figures that hold."""
+    receipt = None
+    if prices is not None:
+        stored = msgspec.json.decode(prices, type=dict[str, object])
+        receipt = Receipt(from_flat(stored).prices, tokens_of(event))
+    newer = _corrected(db, corrected) if corrected is not None else None
+    if newer is not None and costs.stands_over(event, newer):
+        held = costs.as_corrected(event, newer)
+        return _Found(seq, held, newer.cost_nanousd, receipt, newer.reason)
+    if event.outcome == "unknown" and cost is None:
+        cost = db.execute(_HELD, (event.call,)).get
+    return _Found(seq, event, cost, receipt, None)
 
 
 def _corrected(db: apsw.Connection, seq: int) -> c.CostCorrected:
@@ -157,8 +214,12 @@ def _corrected(db: apsw.Connection, seq: int) -> c.CostCorrected:
     return event
 
 
-def _is_wanted(event: c.CostRecorded, request: k.CostCalls, batches: set[str]) -> bool:
-    if request.unknown != (event.outcome == "unknown") and (request.unknown or request.unpriced):
+def _is_wanted(found: _Found, request: k.CostCalls, batches: set[str]) -> bool:
+    event = found.event
+    is_unknown = event.outcome == "unknown"
+    if request.unknown and not is_unknown:
+        return False
+    if request.unpriced and (is_unknown or found.cost is not None):
         return False
     kept: Filter = request.filter
     return (
@@ -221,13 +282,13 @@ def _explained(found: _Found) -> k.ExplainedCall:
     return k.ExplainedCall(**_fields(found), lines=lines, price=price)
 
 
-def _rows_of(db: apsw.Connection, name: str) -> Iterator[Sequence[Any]]:
+def _found_of(db: apsw.Connection, name: str) -> Iterator[_Found]:
     """The costs that are recorded of a call, a persona or a batch."""
     if name != "last":
         calls_found = list(db.execute(_CALLS, (name, name + _END)))
         exact = [each for each in calls_found if each[0] == name] or calls_found
         if len(exact) == 1:
-            return iter(list(db.execute(_ONE, (exact[0][1],))))
+            return of_calls(db, [str(exact[0][0])])
         if exact:
             raise _several("calls", name, [call for call, _ in exact])
         personas = list(db.execute(_PERSONA, (name, name + _END)))
@@ -235,7 +296,7 @@ def _rows_of(db: apsw.Connection, name: str) -> Iterator[Sequence[Any]]:
             raise _several("personas", name, [persona for _, persona in personas])
         if personas:
             batch, persona = personas[0]
-            return _of_persona(db, str(batch), str(persona))
+            return _counting(db, _of_persona(db, str(batch), str(persona)))
     try:
         batch = batch_questions.find(db, name)
     except LedgerError as error:
@@ -247,7 +308,7 @@ def _rows_of(db: apsw.Connection, name: str) -> Iterator[Sequence[Any]]:
             field="$.id",
             hint="`persona cost calls` lists calls, `persona batch list` batches",
         ) from None
-    return _of_batch(db, batch)
+    return _counting(db, _of_batch(db, batch))
 
 
 def _of_batch(db: apsw.Connection, batch: str) -> Iterator[Sequence[Any]]:

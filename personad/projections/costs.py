@@ -196,19 +196,13 @@ class _Fold:
         """What a call counts as: its event with the figures that hold."""
         seq, at, event, cost = entry
         if isinstance(event, c.CallStarted):
-            event = _never_answered(event)
+            event = never_answered(event)
         assert isinstance(event, c.CostRecorded)
         correction = self.book.past(corrected) if corrected is not None else None
         # What was settled for want of an answer gives way to the answer.
-        if correction is not None and (event.outcome == "unknown" or not _is_guess(correction[2])):
+        if correction is not None and stands_over(event, correction[2]):
             figures: c.CostCorrected = correction[2]  # type: ignore[assignment]
-            kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-            told = {kind: getattr(figures, kind) for kind in kinds}
-            event = msgspec.structs.replace(
-                event,
-                outcome="error" if event.outcome == "unknown" else event.outcome,
-                **{kind: tokens for kind, tokens in told.items() if tokens is not None},
-            )
+            event = as_corrected(event, figures)
             return seq, at, event, figures.cost_nanousd
         if event.outcome == "unknown" and cost is None:
             held = self.book.open_calls.get(event.call)
@@ -228,11 +222,24 @@ class _Fold:
             self.book.open_calls.close(calls)
 
 
-def _is_guess(correction: Event) -> bool:
-    return isinstance(correction, c.CostCorrected) and correction.reason == "settled"
+def stands_over(event: c.CostRecorded, correction: Event) -> bool:
+    """Whether it is the correction that holds: what was guessed gives way to an answer."""
+    is_guess = isinstance(correction, c.CostCorrected) and correction.reason == "settled"
+    return event.outcome == "unknown" or not is_guess
 
 
-def _never_answered(event: c.CallStarted) -> c.CostRecorded:
+def as_corrected(event: c.CostRecorded, figures: c.CostCorrected) -> c.CostRecorded:
+    """The call with the tokens that hold; once somebody says what it cost, it isn't unknown."""
+    kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    told = {kind: getattr(figures, kind) for kind in kinds}
+    return msgspec.structs.replace(
+        event,
+        outcome="error" if event.outcome == "unknown" else event.outcome,
+        **{kind: tokens for kind, tokens in told.items() if tokens is not None},
+    )
+
+
+def never_answered(event: c.CallStarted) -> c.CostRecorded:
     """A granted call of which nothing came but a correction."""
     return c.CostRecorded(
         id=event.id,

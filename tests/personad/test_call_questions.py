@@ -9,8 +9,10 @@ import pytest
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
+from personad.contract.base import Event
 from personad.contract.budget import Prices, PriceSet
 from personad.contract.errors import LedgerError
+from personad.contract.events import Exported, Import
 from personad.questions import ANSWERS
 
 from .conftest import Core
@@ -46,6 +48,17 @@ def explain(core: Core, name: str, **more: Any) -> k.CostExplainReply:
     found = ANSWERS[k.CostExplain](core.db, k.CostExplain(id=name, **more), core.now)
     assert isinstance(found, k.CostExplainReply)
     return found
+
+
+def corrected(name: str, nanousd: int) -> c.CostCorrected:
+    return c.CostCorrected(
+        id=fresh_id(), at=NOON, call=name, cost_nanousd=nanousd, reason="reconciled"
+    )
+
+
+def take(core: Core, *events: Event) -> None:
+    """Also what only the daemon writes."""
+    core.do(Import(items=[Exported(event=event) for event in events]))  # type: ignore[arg-type]
 
 
 def names(found: list[k.CostCall]) -> list[str]:
@@ -95,6 +108,33 @@ class TestCalls:
         )
         assert names(calls(core, unpriced=True)) == ["unpriced"]
         assert names(calls(core, unknown=True)) == ["lost"]
+
+    def test_a_corrected_call_stands_where_its_newer_cost_puts_it(self, core: Core) -> None:
+        core.append(*(cost(name, nanousd, **USUAL) for name, nanousd in (("a", 5), ("b", 9))))
+        core.append(cost("c", None, **USUAL | {"model": "mystery"}))
+        assert names(calls(core, unpriced=True)) == ["c"]
+        for name, nanousd in (("c", 7), ("b", 1)):
+            take(core, corrected(name, nanousd))
+        found = calls(core)
+        assert [(each.call, each.cost_nanousd) for each in found] == [("c", 7), ("a", 5), ("b", 1)]
+        assert calls(core, unpriced=True) == []
+
+    def test_the_unanswered_are_listed_at_what_is_held_until_they_are_settled(
+        self, core: Core
+    ) -> None:
+        core.append(cost("sure", 60, **USUAL))
+        core.append(cost("told", 70, outcome="unknown", **USUAL))
+        core.do(
+            c.StartCall(
+                call="lost", provider="acme", model="one", max_input_tokens=9, max_output_tokens=10
+            )
+        )
+        core.append(cost("lost", None, outcome="unknown", **USUAL))
+        assert names(calls(core)) == ["lost", "told", "sure"]
+        assert names(calls(core, unknown=True)) == ["lost", "told"]
+        core.do(c.Settle(calls=["lost"], cost_nanousd=65))
+        assert names(calls(core, unknown=True)) == ["told"]
+        assert names(calls(core)) == ["told", "lost", "sure"]
 
     def test_the_beginning_of_a_range_is_found_in_a_long_log(self, core: Core) -> None:
         for day in range(60):
@@ -153,6 +193,20 @@ class TestExplain:
         core.do(c.Settle(calls=["a"], cost_nanousd=40))
         (found,) = explain(core, "a").calls
         assert (found.cost_nanousd, found.corrected, found.lines) == (40, "settled", [])
+
+    def test_a_call_of_which_only_the_grant_is_known_is_explained_once_settled(
+        self, core: Core
+    ) -> None:
+        core.append(*planned("batch-a"))
+        core.do(
+            c.StartCall(
+                call="a", provider="acme", model="one", max_input_tokens=9, max_output_tokens=10
+            )
+        )
+        take(core, corrected("a", 40))
+        (found,) = explain(core, "a").calls
+        assert (found.cost_nanousd, found.outcome, found.lines) == (40, "error", [])
+        assert [each.cost_nanousd for each in calls(core)] == [40]
 
     def test_what_the_producer_priced_has_no_lines(self, core: Core) -> None:
         core.append(cost("a", 5, **USUAL))

@@ -148,7 +148,7 @@ def _budget(
         spent_nanousd=spent,
         expected_month_total_nanousd=_nanousd(expected),
         over_by_nanousd=max(0, _nanousd(expected) - limit),
-        probability_exceeded=rest.exceeds(limit - spent + of_today),
+        probability_exceeded=1.0 if spent > limit else rest.exceeds(limit - spent + of_today),
         expected_on=_reached(limit - spent, parts, today),
     )
 

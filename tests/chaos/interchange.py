@@ -21,11 +21,11 @@ from persona.identity import event_id
 
 from personad import launch
 from personad.contract import batch as b
+from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.admin import Hello, Status
 from personad.contract.asking import Range
 from personad.contract.base import Event, Request
-from personad.contract.budget import BudgetStatus
 from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import, Read
 from personad.contract.paths import Paths
@@ -129,10 +129,12 @@ def questions(client: Ledger) -> Iterator[Request[Any]]:
                 input_tokens=[900],
                 max_output_tokens=500,
             )
-        elif kind is BudgetStatus:
-            yield BudgetStatus()
-        else:
+        elif kind is k.CostExplain:
+            yield from (k.CostExplain(id=each.batch) for each in chosen[:5])
+        elif "range" in kind.__struct_fields__:
             yield kind(range=EVER)
+        else:
+            yield kind()
 
 
 def comparable(reply: Any) -> Any:

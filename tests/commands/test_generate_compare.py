@@ -112,6 +112,7 @@ def test_what_one_batch_has_spent_the_next_has_no_more(studio: Studio) -> None:
         (("local,simulated",), "'local' is none"),
         ((TWO, "--provider", "local"), "leave out --provider"),
         ((TWO, "--checkpoint", "c.json"), "leave out --checkpoint"),
+        ((TWO, "--detach", "--max-cost", "1"), "leave it out, or set a standing budget"),
         (("local/local-1,nobody/x",), "nobody"),
     ],
 )

@@ -96,9 +96,29 @@ def test_what_is_no_history_is_refused(bad: list[float]) -> None:
         total(bad, 7)
 
 
-@pytest.mark.parametrize(("p", "freedom", "exact"), [(0.9, 5, 1.476), (0.975, 10, 2.228)])
+@pytest.mark.parametrize(
+    ("p", "freedom", "exact"),
+    [
+        (0.9, 2, 1.8856),
+        (0.975, 2, 4.3027),
+        (0.995, 3, 5.8409),
+        (0.9, 5, 1.4759),
+        (0.975, 10, 2.2281),
+        (0.1, 1, -3.0777),
+        (0.995, 1, 63.657),
+    ],
+)
 def test_student_s_quantiles_are_those_of_the_tables(
     p: float, freedom: float, exact: float
 ) -> None:
-    assert student_t(p, freedom) == pytest.approx(exact, rel=0.02)
-    assert student_t_share(student_t(p, freedom), freedom) == pytest.approx(p, abs=1e-6)
+    assert student_t(p, freedom) == pytest.approx(exact, rel=1e-4)
+    assert student_t_share(student_t(p, freedom), freedom) == pytest.approx(p, abs=1e-9)
+
+
+@pytest.mark.parametrize("days", [14, 15, 21, 30, 60])
+@pytest.mark.parametrize("horizon", [7, 30])
+def test_a_short_history_gives_a_wide_interval_and_no_absurd_one(days: int, horizon: int) -> None:
+    daily = (10 * np.random.default_rng(days).gamma(3.0, 1 / 3.0, days)).tolist()
+    high = total(daily, horizon).quantile(0.975)
+    assert high is not None
+    assert high < 40 * horizon * 10

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bench.history import Shape, history
 from personad import quarantine
 from personad.contract import batch as b
+from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.admin import Retained
 from personad.contract.base import Event
@@ -101,13 +102,17 @@ def requests(core: Core, kind: type[Any]) -> Iterator[Any]:
         yield kind(**{field.name: value})
 
 
+OF_EVENTS = (Read, k.CostCalls, k.CostExplain, k.Repricing)
+"""Answered from the log itself: what has been dropped isn't listed any more."""
+
+
 def answers(core: Core) -> list[bytes]:
     """What the ledger says to all that one can ask, at one moment."""
     with closing(open_for_reading(str(core.path))) as db:
         return [
             msgspec.json.encode(ANSWERS[kind](db, request, NOON))
             for kind in ANSWERS
-            if kind is not Read
+            if kind not in OF_EVENTS
             for request in requests(core, kind)
         ]
 

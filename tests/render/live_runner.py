@@ -101,8 +101,9 @@ class Runner:
         self._say(b.BatchFinished(id=event_id(), at=now(), batch=BATCH, status=status))
 
     def stand_still(self, reason: str) -> None:
-        """Says that it is paused, and lets go of it."""
-        self._say(b.BatchPaused(id=event_id(), at=now(), batch=BATCH, reason=reason))
+        """Says that it is paused, and lets go of it; in one step where it was asked to pause."""
+        if self.state.status != "pausing":
+            self._say(b.BatchPaused(id=event_id(), at=now(), batch=BATCH, reason=reason))
         assert self._fence is not None
         self._ledger.ask(b.Resign(batch=BATCH, runner="test", fence=self._fence.fence))
         self._fence = None

@@ -39,6 +39,11 @@ def compare(app: App, options: Options) -> int:
 
     Raises as `persona generate` does; nothing is started where one of the models can't be called.
     """
+    if options.detach and (options.max_cost is not None or options.budget is not None):
+        raise click.UsageError(
+            "--detach begins all batches at once, and what is left is known only in turn: "
+            "leave it out, or set a standing budget (`persona cost budget set … --action stop`)"
+        )
     names = _models(options)
     each = [_only(options, provider, model) for provider, model in names]
     _check(app, each)

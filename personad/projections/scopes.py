@@ -38,9 +38,7 @@ def _granted_under(book: Book, event: CostRecorded) -> tuple[str | None, str | N
     held = book.open_calls.get(event.call)
     if held is not None:
         return held.batch, held.experiment
-    if event.batch is not None or event.experiment is not None:
-        return None, None
-    # It says nothing, and isn't open: an earlier figure of the same call may know.
+    # It isn't open any more: an earlier figure of the same call may know.
     row = book.db.execute(_CALL, (event.call,)).fetchone()
     past = book.past(int(row[0])) if row is not None else None
     if past is not None and isinstance(past[2], CostRecorded | CallStarted):

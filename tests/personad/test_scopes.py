@@ -52,6 +52,12 @@ def test_a_greater_figure_that_comes_later_does_too(granted: Core) -> None:
     assert by(granted, "batch") == {"batch-a": 90}
 
 
+def test_a_later_figure_that_names_its_batch_alone_keeps_the_experiment(granted: Core) -> None:
+    granted.append(cost("a", 70, batch=None, output_tokens=1, **BARE))
+    granted.append(cost("a", 90, batch="batch-a", output_tokens=9, **BARE))
+    assert by(granted, "experiment") == {"tone": 90}
+
+
 def test_what_it_says_itself_stands(granted: Core) -> None:
     granted.append(cost("a", 70, batch=None, **BARE | {"experiment": "other"}))
     assert by(granted, "experiment") == {"other": 70}

@@ -65,7 +65,9 @@ def compare(app: App, options: Options) -> int:
         status, state = _make(app, plan, one, is_told=not options.as_json)
         statuses.append(status)
         batches.append(state)
-        spent += state.cost.spent_nanousd
+        # What is held back may have been paid for as well.
+        cost = state.cost
+        spent += cost.spent_nanousd + cost.reserved_nanousd + cost.unresolved_nanousd
         if status in (75, 130):
             break
     if options.as_json:

@@ -100,11 +100,12 @@ def is_confirmed(app: App, nanousd: int | None, question: str, *, yes: bool) -> 
 
 def dry_run(
     app: App, plan: "Plan", started: "BatchStarted", *, show_prompts: bool, as_json: bool
-) -> None:
-    """Prints what a run would do; without a ledger to ask, it says so and estimates no cost.
+) -> str:
+    """What a run would do; without a ledger to ask, it says so and estimates no cost.
 
     Raises LedgerError.
     """
+    from persona.refused import refusal
     from persona.render import plan as shown
     from personad.contract.errors import LedgerError
 
@@ -116,7 +117,5 @@ def dry_run(
         expected = None
         app.note(f"no estimate of its cost: {error}")
     if expected is not None and expected.refused is not None:
-        from persona.refused import refusal
-
         app.note(f"it would not start: {refusal(expected.refused)}")
-    click.echo(shown.dry_run(plan, started, expected, show_prompts=show_prompts, as_json=as_json))
+    return shown.dry_run(plan, started, expected, show_prompts=show_prompts, as_json=as_json)

@@ -70,7 +70,17 @@ def test_a_dry_run_tells_of_each_and_makes_nothing(studio: Studio) -> None:
     said = studio.persona(*command(studio, TWO, "--dry-run"))
     assert said.returncode == 0
     assert said.stdout.count("Segments") == 2
+    document = json.loads(studio.persona(*command(studio, TWO, "--dry-run", "--json")).stdout)
+    assert [each["provider"] for each in document["batches"]] == ["local", "simulated"]
     assert started(studio) == []
+
+
+def test_a_batch_that_stops_names_those_that_are_not_begun(studio: Studio) -> None:
+    models = "simulated/simulated-1,local/local-1"
+    said = studio.persona(*command(studio, models), PERSONA_SIMULATED_ERRORS="1=quota_exhausted")
+    assert said.returncode == 75
+    assert "not begun: local/local-1" in said.stderr
+    assert len(started(studio)) == 1
 
 
 def test_a_model_that_can_not_be_called_stops_all_before_they_begin(studio: Studio) -> None:
@@ -114,6 +124,7 @@ def test_what_one_batch_has_spent_the_next_has_no_more(studio: Studio) -> None:
         ((TWO, "--checkpoint", "c.json"), "leave out --checkpoint"),
         ((TWO, "--detach", "--max-cost", "1"), "leave it out, or set a standing budget"),
         (("local/local-1,nobody/x",), "nobody"),
+        (("ollama/a:b,ollama/a-b", "--output", "out"), "would both be written to out/ollama-a-b"),
     ],
 )
 def test_what_can_t_be_compared_is_wrong_usage(

@@ -244,7 +244,9 @@ def test_a_second_runner_leaves_the_batch_to_the_first(studio: Studio) -> None:
 def test_a_runner_whose_lease_ran_out_does_nothing_more(studio: Studio) -> None:
     started = studio.record(count=4, concurrency=2)
     runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="400")
-    studio.until(started.batch, lambda state: state.counts.generating == 2)
+    # A grant tells of its persona before the provider is asked.
+    asked = studio.notes(started.batch) / "calls"
+    studio.until(started.batch, lambda _: asked.exists() and len(studio.calls(started.batch)) == 2)
 
     runner.send_signal(signal.SIGSTOP)
     studio.until_status(started.batch, "interrupted")

@@ -118,7 +118,7 @@ def command(app: App, /, **given: object) -> int:
     if options.dry_run:
         plan = planned(app, options)
         started, shown = described(app, options, plan), options.show_prompts
-        dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json)
+        click.echo(dry_run(app, plan, started, show_prompts=shown, as_json=options.as_json))
         return 0
     with standby(app, tied=is_tied(app, options)) as runner:
         plan = planned(app, options)

@@ -47,10 +47,10 @@ def compare(app: App, options: Options) -> int:
     names = _models(options)
     each = [_only(options, provider, model) for provider, model in names]
     _check(app, each)
+    _refuse_one_folder_for_two(each)
     plan = planned(app, each[0])
     if options.dry_run:
-        for wanted in each:
-            _dry_run(app, plan, wanted)
+        _dry_run(app, plan, each, as_json=options.as_json)
         return 0
     if not _is_agreed(app, plan, each, yes=options.yes):
         return 1
@@ -69,6 +69,9 @@ def compare(app: App, options: Options) -> int:
         cost = state.cost
         spent += cost.spent_nanousd + cost.reserved_nanousd + cost.unresolved_nanousd
         if status in (75, 130):
+            rest = [f"{later.provider}/{later.model}" for later in each[place:]]
+            if rest:
+                app.note(f"not begun: {', '.join(rest)}")
             break
     if options.as_json:
         _document(app, batches)
@@ -120,11 +123,27 @@ def _check(app: App, each: list[Options]) -> None:
         note_what_is_odd(app, provider, model, None, is_default=False)
 
 
-def _dry_run(app: App, plan: "Plan", one: Options) -> None:
+def _refuse_one_folder_for_two(each: list[Options]) -> None:
+    """Names that differ only in signs which no folder's name has."""
+    seen: dict[str, Options] = {}
+    for one in each:
+        other = seen.setdefault(one.output, one) if one.output is not None else one
+        if other is not one:
+            raise click.UsageError(
+                f"{other.provider}/{other.model} and {one.provider}/{one.model} would both be "
+                f"written to {one.output}: leave out --output, or run them apart"
+            )
+
+
+def _dry_run(app: App, plan: "Plan", each: list[Options], *, as_json: bool) -> None:
+    """One after the other; as JSON, one document."""
     from persona.estimating import dry_run
 
-    started = described(app, one, plan)
-    dry_run(app, plan, started, show_prompts=one.show_prompts, as_json=one.as_json)
+    told = []
+    for one in each:
+        started = described(app, one, plan)
+        told.append(dry_run(app, plan, started, show_prompts=one.show_prompts, as_json=as_json))
+    click.echo(f'{{"batches":[{",".join(told)}]}}' if as_json else "\n\n".join(told))
 
 
 def _is_agreed(app: App, plan: "Plan", each: list[Options], *, yes: bool) -> bool:

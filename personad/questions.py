@@ -21,7 +21,7 @@ from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read, ReadReply, Recorded
 from personad.contract.latency import Latency
-from personad.contract.quality import QualityGoals, QualityTrends
+from personad.contract.quality import QualityGoals, QualityProviders, QualityTrends
 from personad.kinds import KINDS, microseconds
 from personad.projections import (
     batch_questions,
@@ -33,6 +33,7 @@ from personad.projections import (
     goal_questions,
     latency_questions,
     price_questions,
+    provider_questions,
     quality_questions,
     repricing,
 )
@@ -98,5 +99,6 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     QualityGoals: goal_questions.goals,
+    QualityProviders: provider_questions.providers,
     Latency: latency_questions.latency,
 }

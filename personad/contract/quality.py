@@ -111,3 +111,68 @@ class QualityGoals(Request[QualityGoalsReply], frozen=True, tag="quality-goals")
     """The goals that stand, judged by the last 30 days."""
 
     timezone: Name | None = None
+
+
+class QualityMean(Struct, frozen=True, kw_only=True, gc=False):
+    """What the personas of a provider came to by one metric."""
+
+    n: Count
+    mean: Score
+    low: Score | None
+    """The mean's 95 % interval; null below two scores."""
+    high: Score | None
+    best: bool
+    """Better beyond chance than each that ran a source in common with it, and than at least one."""
+
+
+class QualityOfProvider(Struct, frozen=True, kw_only=True):
+    """What a provider, or one of its models, made in a range, and what that cost."""
+
+    provider: Name
+    model: Name | None
+    """Null where all models of the provider are together."""
+    n: Count
+    """Personas that were scored by the reply's scorer."""
+    metrics: dict[Name, QualityMean]
+    personas: Count
+    accepted: Count
+    cost_nanousd: Count
+    unpriced_calls: Count
+    duration_ms: Count | None
+    """Of a persona, on average; null where none was completed."""
+    cost_per_accepted_persona_nanousd: Count | None
+
+
+class QualityDifference(Struct, frozen=True, kw_only=True):
+    """How much better a metric's best is than another, over the sources that both ran."""
+
+    metric: Name
+    better: Name
+    """A provider, or `provider/model`."""
+    than: Name
+    sources: Count
+    difference: Finite
+    low: Finite
+    """Its 95 % interval: beyond chance where this is over 0."""
+    high: Finite
+
+
+class QualityProvidersReply(Reply, frozen=True, kw_only=True, tag="quality-providers"):
+    range: Period
+    scorer: Name | None
+    """The newest in the range; null where nothing was scored."""
+    other_scorers: list[Name]
+    """Whose figures are left out, as they don't compare."""
+    rows: list[QualityOfProvider]
+    differences: list[QualityDifference]
+    """Of each metric's highest mean from the others that can be compared with it."""
+
+
+class QualityProviders(Request[QualityProvidersReply], frozen=True, tag="quality-providers"):
+    """What personas were worth and what they cost, side by side."""
+
+    range: Range = Range()
+    filter: Filter = Filter()
+    by: Literal["provider", "model"] = "provider"
+    metrics: list[Name] = []
+    """All if not given."""

@@ -46,6 +46,7 @@ AnyRequest = (
     | calls.Reprice
     | quality.QualityTrends
     | quality.QualityGoals
+    | quality.QualityProviders
     | latency.Latency
     | batch.BatchList
     | batch.BatchShow

@@ -118,6 +118,21 @@ def by_key(db: apsw.Connection, asked: Asked, columns: Columns, by: By) -> Sums:
     return _all_bounded(found)
 
 
+def by_batch_and_key(
+    db: apsw.Connection, asked: Asked, columns: Columns
+) -> dict[tuple[int, int], list[int]]:
+    """The sums of the whole range, by the numbers of the batch and of the family's key."""
+    found: dict[tuple[int, int], list[int]] = {}
+    by: tuple[By, ...] = ("batch", "key")
+    buckets = _buckets(asked, columns.family, by)
+    for run in runs(asked, buckets.tiers, whole(asked)):
+        for batch, key, *sums in _rows(db, asked, columns, buckets, run, by):
+            known = found.setdefault((batch, key), sums)
+            if known is not sums:
+                _add(known, sums)
+    return found
+
+
 def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:
     """The sums of the whole range."""
     found = [0] * len(columns.sums)

@@ -174,3 +174,40 @@ def test_an_empty_ledger_is_no_error_but_for_a_gate(
     assert run(["quality", "check", "--min", "composite=0.5"]) == 1
     assert run(["quality", "check", "--min", "composite=0.5", "--allow-empty"]) == 0
     assert run(["quality", "check"]) == 64
+
+
+class TestProviders:
+    def test_a_row_a_provider_and_what_its_accepted_personas_cost(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (row,) = told(capsys, "providers", "--days", "12")["rows"]
+        assert (row["provider"], row["model"], row["n"]) == ("acme", None, 36)
+        assert row["metrics"]["composite"]["mean"] == pytest.approx(0.745)
+        assert row["cost_per_accepted_persona_usd"] is None
+        (row,) = told(capsys, "providers", "--by", "model", "--metric", "composite")["rows"]
+        assert (row["model"], list(row["metrics"])) == ("one", ["composite"])
+
+    def test_a_table_ends_with_what_its_stars_rest_on(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scored.append(
+            [
+                QualityScored(
+                    id=event_id(),
+                    at=now(),
+                    persona=f"p-{number}",
+                    provider="other",
+                    model="two",
+                    scores={"faithfulness": 0.5},
+                    composite=0.5,
+                    scorer="builtin/1",
+                )
+                for number in range(6)
+            ]
+        )
+        assert run(["quality", "providers"]) == 0
+        shown = capsys.readouterr().out
+        head = shown.splitlines()[0].split()
+        assert head[:3] == ["Provider", "n", "Completeness"]
+        assert "★" not in shown
+        assert "`persona generate --compare` makes some do" in shown

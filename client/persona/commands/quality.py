@@ -9,6 +9,8 @@ from persona.asking import filter_options, range_options
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
+from . import quality_providers
+
 BELOW = 2
 NOTHING = 1
 
@@ -170,3 +172,6 @@ def _show_goals(app: App, output: Output) -> None:
 
     reply = app.ledger.ask(QualityGoals())
     app.emit(output, reply, lambda: shown.goals(reply))
+
+
+command.add_command(quality_providers.command)

@@ -1,0 +1,278 @@
+"""Providers and models side by side: what their personas were worth, and what they cost."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+
+from personad import civil, log
+from personad.contract import quality as q
+from personad.contract.batch import BatchStarted
+from personad.projections import summing
+from personad.projections.asked import Asked, no_such, resolve
+from personad.projections.cost_sums import COST
+from personad.projections.percentiles import series_of
+from personad.projections.personas import PERSONA
+from personad.projections.quality import COMPOSITE, SCORE
+from personad.projections.summing import Columns
+
+if TYPE_CHECKING:
+    from personad.analytics.difference import Interval, Some
+
+_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
+_COST = Columns(COST, ("s.cost_nanousd", "s.unpriced_calls"))
+_MADE = Columns(PERSONA, ("s.completed", "s.accepted", "s.duration_ms"))
+_DIMS = "SELECT key, provider, model FROM dim"
+_NEWEST = """
+SELECT max(bucket) FROM score_quarter
+WHERE series IN (SELECT value FROM json_each(?)) AND bucket < ?
+"""
+_BATCHES = """
+SELECT batch_key.key, batch_key.first_seq
+FROM batch JOIN batch_key USING (batch) LEFT JOIN experiment USING (experiment)
+WHERE batch.started_at < :end AND coalesce(batch.finished_at, :end) >= :first
+  AND (:batches IS NULL OR batch_key.key IN (SELECT value FROM json_each(:batches)))
+  AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
+ORDER BY batch.started_at DESC LIMIT :limit
+"""
+_BATCHES_MAX = 400
+"""Providers are compared over so many batches, the newest."""
+_UNIT = 10_000
+
+Group = tuple[str, str | None]
+"""Provider and model; None where all of its models are together."""
+
+
+class Strata(NamedTuple):
+    """The scores of one metric, by group and by source."""
+
+    whole: dict[Group, "Some"]
+    by_source: dict[str, dict[Group, "Some"]]
+
+
+def providers(
+    db: apsw.Connection, request: q.QualityProviders, now: datetime
+) -> q.QualityProvidersReply:
+    """Each provider's or model's scores and costs, and who is better beyond chance.
+
+    Raises:
+        LedgerError: `invalid` or `not-found`, naming the field.
+    """
+    asked = resolve(db, request.range, request.filter, now)
+    series = series_of(db, asked, "score")
+    known = {measure for measure, *_ in series.values()}
+    for place, name in enumerate(request.metrics):
+        if name not in known:
+            raise no_such("metric", name, known, f"$.metrics[{place}]")
+    sums = summing.by_key(db, asked, _SCORES, "key")
+    scorer, others = _scorers(db, asked, {key: series[key][3] for key in sums if key in series})
+    wanted = {
+        key: (measure, _group(request, provider, model))
+        for key, (measure, provider, model, by) in series.items()
+        if by == scorer and (not request.metrics or measure in request.metrics)
+    }
+    metrics = _stratified(db, asked, sums, wanted)
+    best, differences = _compared(metrics)
+    return q.QualityProvidersReply(
+        range=asked.period,
+        scorer=scorer,
+        other_scorers=others,
+        rows=_rows(db, asked, request, metrics, best),
+        differences=differences,
+    )
+
+
+def _group(request: q.QualityProviders, provider: str, model: str) -> Group:
+    return provider, model if request.by == "model" else None
+
+
+def _name(group: Group) -> str:
+    provider, model = group
+    return provider if model is None else f"{provider}/{model}"
+
+
+def _scorers(
+    db: apsw.Connection, asked: Asked, scorers: Mapping[int, str]
+) -> tuple[str | None, list[str]]:
+    """Of those that scored what is asked for, the one with the newest score in all, and the
+    others; of several equally new, the last by name."""
+    keys: dict[str, list[int]] = defaultdict(list)
+    for key, scorer in scorers.items():
+        keys[scorer].append(key)
+    if len(keys) < 2:
+        return next(iter(keys), None), []
+    newest = {
+        scorer: db.execute(_NEWEST, (json.dumps(some), asked.end)).get or 0
+        for scorer, some in keys.items()
+    }
+    *others, last = sorted(newest, key=lambda scorer: (newest[scorer], scorer))
+    return last, sorted(others)
+
+
+def _stratified(
+    db: apsw.Connection,
+    asked: Asked,
+    sums: summing.Sums,
+    wanted: Mapping[int, tuple[str, Group]],
+) -> dict[str, Strata]:
+    from personad.analytics.difference import Some  # numpy, by way of it: a daemon starts without
+
+    found: dict[str, Strata] = defaultdict(lambda: Strata({}, defaultdict(dict)))
+
+    def add(into: dict[Group, Some], group: Group, some: Sequence[int]) -> None:
+        into[group] = Some(*map(sum, zip(into.get(group, Some()), some, strict=True)))
+
+    for key, some in sums.items():
+        if key in wanted:
+            metric, group = wanted[key]
+            add(found[metric].whole, group, some)
+    if len({group for _, group in wanted.values()}) > 1:
+        sources = _sources(db, asked)
+        within = replace(asked, experiments=None, batches=tuple(sources))
+        for (batch, key), some in summing.by_batch_and_key(db, within, _SCORES).items():
+            if key in wanted:
+                metric, group = wanted[key]
+                add(found[metric].by_source[sources[batch]], group, some)
+    return dict(found)
+
+
+def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
+    """The digest of what each batch was made from, by the batch's number; of batches whose
+    beginning retention has dropped, nothing is known."""
+    rows = db.execute(
+        _BATCHES,
+        {
+            "first": asked.first * civil.QUARTER_US,
+            "end": asked.end * civil.QUARTER_US,
+            "batches": None if asked.batches is None else json.dumps(asked.batches),
+            "experiments": None if asked.experiments is None else json.dumps(asked.experiments),
+            "limit": _BATCHES_MAX,
+        },
+    ).fetchall()
+    found: dict[int, str] = {}
+    for key, first_seq in rows:
+        entry = log.entry(db, int(first_seq))  # type: ignore[arg-type]
+        if entry is not None and isinstance(entry[2], BatchStarted):
+            found[int(key)] = entry[2].source.digest  # type: ignore[arg-type]
+    return found
+
+
+def _compared(
+    metrics: Mapping[str, Strata],
+) -> tuple[dict[str, Group], list[q.QualityDifference]]:
+    """Who is best by each metric, beyond chance; and how the highest stand to the others."""
+    best: dict[str, Group] = {}
+    told: list[q.QualityDifference] = []
+    for metric, strata in sorted(metrics.items()):
+        groups = sorted(strata.whole, key=lambda each: (-strata.whole[each].mean, _name(each)))
+        found = {group: _differences(strata, group) for group in groups}
+        shown = groups[0]
+        for group in groups:
+            if found[group] and all(interval.low > 0 for _, _, interval in found[group]):
+                best[metric] = shown = group
+                break
+        told += [
+            q.QualityDifference(
+                metric=metric,
+                better=_name(shown),
+                than=_name(other),
+                sources=sources,
+                difference=interval.middle / _UNIT,
+                low=interval.low / _UNIT,
+                high=interval.high / _UNIT,
+            )
+            for other, sources, interval in found[shown]
+        ]
+    return best, told
+
+
+def _differences(strata: Strata, group: Group) -> list[tuple[Group, int, "Interval"]]:
+    """Of those that ran a source in common: over how many, and by how much it is better."""
+    from personad.analytics.difference import difference
+
+    found = []
+    for other in strata.whole:
+        if other == group:
+            continue
+        pairs = [
+            (some[group], some[other])
+            for some in strata.by_source.values()
+            if group in some and other in some
+        ]
+        interval = difference(pairs)
+        if interval is not None:
+            found.append((other, len(pairs), interval))
+    return found
+
+
+def _rows(
+    db: apsw.Connection,
+    asked: Asked,
+    request: q.QualityProviders,
+    metrics: Mapping[str, Strata],
+    best: Mapping[str, Group],
+) -> list[q.QualityOfProvider]:
+    groups = {key: _group(request, provider, model) for key, provider, model in db.execute(_DIMS)}
+    costs, made = (
+        _by_group(summing.by_key(db, asked, columns, "key"), groups) for columns in (_COST, _MADE)
+    )
+    scored = {group for strata in metrics.values() for group in strata.whole}
+    rows = []
+    for group in scored | {group for group, (completed, *_) in made.items() if completed}:
+        cost, unpriced = costs.get(group, (0, 0))
+        completed, accepted, duration_ms = made.get(group, (0, 0, 0))
+        rows.append(
+            q.QualityOfProvider(
+                provider=group[0],
+                model=group[1],
+                n=max(
+                    (strata.whole[group].n for strata in metrics.values() if group in strata.whole),
+                    default=0,
+                ),
+                metrics={
+                    metric: _mean(strata.whole[group], best.get(metric) == group)
+                    for metric, strata in sorted(metrics.items())
+                    if group in strata.whole
+                },
+                personas=completed,
+                accepted=accepted,
+                cost_nanousd=cost,
+                unpriced_calls=unpriced,
+                duration_ms=duration_ms // completed if completed else None,
+                cost_per_accepted_persona_nanousd=(2 * cost + accepted) // (2 * accepted)
+                if accepted
+                else None,
+            )
+        )
+    return sorted(rows, key=_worth)
+
+
+def _worth(row: q.QualityOfProvider) -> tuple[float, str, str]:
+    """The best composite first."""
+    composite = row.metrics.get(COMPOSITE)
+    return -(composite.mean if composite else -1.0), row.provider, row.model or ""
+
+
+def _by_group(sums: summing.Sums, groups: Mapping[int, Group]) -> dict[Group, list[int]]:
+    found: dict[Group, list[int]] = {}
+    for key, some in sums.items():
+        known = found.get(groups[key])
+        found[groups[key]] = [a + b for a, b in zip(known, some, strict=True)] if known else [*some]
+    return found
+
+
+def _mean(some: "Some", is_best: bool) -> q.QualityMean:
+    from personad.analytics.difference import mean
+
+    interval = mean(some)
+    return q.QualityMean(
+        n=some.n,
+        mean=some.mean / _UNIT,
+        low=None if interval is None else max(0.0, interval.low / _UNIT),
+        high=None if interval is None else min(1.0, interval.high / _UNIT),
+        best=is_best,
+    )

@@ -167,7 +167,7 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
             reserved_nanousd=answer.reserved_nanousd,
         )
         begun: list[AnyEvent] = [granted, *granting.begun(request, txn.now)]
-        txn.add(begun)
+        txn.conclude(begun)
         _hear(txn, begun, context)
     return lambda: answer
 
@@ -226,7 +226,7 @@ def resign(txn: Transaction, request: b.Resign, context: Context) -> Answer:
         )
     _release(txn, context, row.batch)
     if row.status == "pausing":
-        txn.add(
+        txn.conclude(
             [
                 b.BatchPaused(
                     id=derived_id("batch.paused", row.batch, row.seq),
@@ -349,7 +349,7 @@ def _release(txn: Transaction, context: Context, batch: str) -> None:
 def _interrupt(txn: Transaction, row: BatchRow, reason: str) -> None:
     cause = derived_id("batch.interrupted", row.batch, row.seq)
     interrupted = b.BatchInterrupted(id=cause, at=txn.now, batch=row.batch, reason=reason)
-    txn.add([interrupted, *granting.lost_calls(txn, row.batch)])
+    txn.conclude([interrupted, *granting.lost_calls(txn, row.batch)])
 
 
 def _steer(
@@ -368,7 +368,7 @@ def _steer(
     if row.status not in states.BATCH[transition(event)]:
         asked = tag(type(request))
         raise LedgerError("conflict", f"{row.batch} is {row.status}: it can't {asked}")
-    txn.add([event])
+    txn.conclude([event])
     return _shown(txn, row)
 
 

@@ -302,9 +302,12 @@ def rebuild(context: Context, projections: tuple[str, ...]) -> None:
 
 @command.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
+@click.option(
+    "--clock-is-right", is_flag=True, help="Drop them although the ledger lay unused for so long."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def retention(context: Context, dry_run: bool, as_json: bool) -> None:
+def retention(context: Context, dry_run: bool, clock_is_right: bool, as_json: bool) -> None:
     """Drop single events that are old enough now; no total changes."""
     from datetime import UTC, datetime
 
@@ -315,13 +318,12 @@ def retention(context: Context, dry_run: bool, as_json: bool) -> None:
     from personad.report import retained_text
     from personad.retention import retain_alone
 
+    request = Retention(dry_run=dry_run, clock_is_right=clock_is_right)
     if launch.lives(context.paths):
-        done = launch.ask(
-            context.paths, Retention(dry_run=dry_run), go_on=lambda: launch.lives(context.paths)
-        )
+        done = launch.ask(context.paths, request, go_on=lambda: launch.lives(context.paths))
     else:
         raw_days = context.settings.retention.raw_days
-        done = retain_alone(context.paths, datetime.now(UTC), raw_days, dry_run=dry_run)
+        done = retain_alone(context.paths, request, datetime.now(UTC), raw_days)
     click.echo(msgspec.json.encode(done).decode() if as_json else retained_text(done))
 
 

@@ -54,7 +54,7 @@ from personad.projections import batch_questions
 from personad.questions import ANSWERS
 from personad.rebuilding import Rebuilds
 from personad.restore import complete
-from personad.retention import last_retention
+from personad.retention import held_back, last_retention
 from personad.spool import backlog, quarantined
 from personad.store import begin_weeks_on, ledger_id, open_for_reading
 from personad.tidy import rezone
@@ -82,6 +82,7 @@ class Daemon:
     writer: Writer
     live: Live
     ledger: str
+    raw_days: int
     wake: Callable[[], None] = lambda: None
     """Has the event loop look whether it was told to stop."""
     told_to_stop: bool = False
@@ -138,6 +139,7 @@ class Daemon:
             last_backup=last_backup(db),
             mode=self.mode,
             mode_reason=self.writer.trouble,
+            retention_held=held_back(db, now, self.raw_days),
         )
 
 
@@ -263,6 +265,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
         writer=writer,
         live=live,
         ledger=ledger_id(db),
+        raw_days=settings.retention.raw_days,
     )
     intake = Intake(writer, paths.spool_dir, paths.quarantine_dir)
     replier = Replier(str(paths.api_socket))

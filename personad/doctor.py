@@ -21,7 +21,8 @@ from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
 from personad.kinds import moment_of
 from personad.launch import ask
 from personad.migrations import FORMAT
-from personad.spool import backlog, quarantined
+from personad.retention import SAY_SO
+from personad.spool import backlog, quarantined, reasons
 from personad.store import open_for_reading
 from personad.trouble import MEND_DAMAGE, naming_damage
 
@@ -31,6 +32,7 @@ DISK_WARNING_BYTES = 1 << 30
 DISK_FAILED_BYTES = 64 << 20
 CLOCK_FLOOR = datetime(2026, 1, 1, tzinfo=UTC)
 SQLITE_FLOOR = (3, 38, 0)
+REASONS = 3
 LOOK_S = 5.0
 """How long the database is looked through; a gigabyte takes about as long."""
 
@@ -164,6 +166,17 @@ def _socket(paths: Paths) -> Finding:
     return Finding("daemon", "ok", f"pid {status.pid} answers, version {status.version}")
 
 
+def _retention(paths: Paths) -> Finding:
+    """The daemon knows how long events are kept."""
+    try:
+        held = ask(paths, Status()).retention_held
+    except LedgerError:
+        return Finding("retention", "ok", "a running daemon sees to it")
+    if held is not None:
+        return Finding("retention", "warning", f"held back: {held}", SAY_SO)
+    return Finding("retention", "ok", "old events are dropped once a day")
+
+
 def _spool(paths: Paths) -> Finding:
     waiting = backlog(paths.spool_dir) if paths.spool_dir.exists() else 0
     if waiting:
@@ -176,7 +189,8 @@ def _quarantine(paths: Paths) -> Finding:
     found = quarantined(paths.quarantine_dir)
     if found:
         mend = f"look at {paths.quarantine_dir}; `persona events import` takes mended ones"
-        return Finding("quarantine", "warning", f"{found} pieces could not be taken", mend)
+        told = "; ".join(dict.fromkeys(reasons(paths.quarantine_dir, REASONS)))
+        return Finding("quarantine", "warning", f"{found} pieces could not be taken: {told}", mend)
     if paths.database.exists():
         with closing(open_for_reading(str(paths.database))) as db:
             return _too_old(db)
@@ -211,6 +225,7 @@ CHECKS: tuple[Callable[[Paths], Finding], ...] = (
     _schema,
     _soundness,
     _socket,
+    _retention,
     _spool,
     _quarantine,
     _systemd,

@@ -180,7 +180,7 @@ def settle(txn: Transaction, request: Settle) -> Settled:
         held = list({each[0]: each for each in found if each is not None}.values())
     else:
         held = list(txn.db.execute(_UNRESOLVED, (SETTLED_AT_ONCE,)))
-    txn.add([_correction(txn, call, request.cost_nanousd) for call, *_ in held])
+    txn.conclude([_correction(txn, call, request.cost_nanousd) for call, *_ in held])
     return Settled(
         calls=[
             SettledCall(
@@ -199,7 +199,7 @@ def reprice(txn: Transaction, request: k.Reprice) -> k.RepricedReply:
     txn.fold()
     found = call_questions.of_calls(txn.db, request.calls)
     changed = list(repricing.changes(price_book(txn.book), found))
-    txn.add([repricing.correction(change, txn.now) for change in changed])
+    txn.conclude([repricing.correction(change, txn.now) for change in changed])
     return k.RepricedReply(calls=len(changed))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, Append
-from personad.spool import take
+from personad.spool import Stubborn, take
 from personad.writer import Job, Writer
 
 LOOK_EVERY_S = 1.0
@@ -31,6 +31,7 @@ class Intake:
         self._writer = writer
         self._spool_dir = spool_dir
         self._quarantine_dir = quarantine_dir
+        self._stubborn = Stubborn()
         self._lock = threading.Lock()
         self._closed = False
         self._afterwards: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -72,13 +73,13 @@ class Intake:
 
     def _take(self) -> None:
         try:
-            taken = take(self._spool_dir, self._quarantine_dir, self._append)
+            taken = take(self._spool_dir, self._quarantine_dir, self._append, self._stubborn)
         except LedgerError as error:
             logger.warning("the spools stay for now: %s", error)
         except OSError:
             logger.exception("the spool folder can't be read")
         else:
-            if taken.files:
+            if taken.files or taken.failed:
                 logger.info("took spools in: %s", taken)
 
     def _append(self, events: list[AnyEvent]) -> None:

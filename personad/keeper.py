@@ -134,11 +134,11 @@ class Keeper:
         is_quiet, self._quiet_at_seq = seq == self._quiet_at_seq, seq
         if is_quiet or clock >= self._due_at + PATIENCE_S:
             self._due_at = clock + AGAIN_S
-            self._retain(dry_run=False)
+            self._retain(Retention())
 
     def _answer(self, request: Retention) -> Reply:
         try:
-            return self._retain(dry_run=request.dry_run)
+            return self._retain(request)
         except LedgerError as error:
             return error.failure()
         except apsw.Error as error:
@@ -152,8 +152,8 @@ class Keeper:
         unwritten = self._writer.health.unwritten(error, self._writer.book.db.system_errno)
         return unwritten or unfinished(error).failure()
 
-    def _retain(self, *, dry_run: bool) -> Retained:
-        if not dry_run and (trouble := self._writer.trouble) is not None:
+    def _retain(self, request: Retention) -> Retained:
+        if not request.dry_run and (trouble := self._writer.trouble) is not None:
             raise LedgerError("unavailable", trouble, hint="mend that first")
         with closing(open_beside(str(self._database))) as beside:
             done = retain(
@@ -161,10 +161,11 @@ class Keeper:
                 beside,
                 datetime.now(UTC),
                 self._raw_days,
-                dry_run=dry_run,
+                dry_run=request.dry_run,
+                clock_is_right=request.clock_is_right,
                 pause=self._pause,
             )
-        if not dry_run:
+        if not request.dry_run:
             events = sum(each.events for each in done.kinds)
             logger.info("retention dropped %d events from before %s", events, done.before)
         return done

@@ -66,6 +66,7 @@ _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
 _BOUNDS = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event"
 _RECORDED_AT = "SELECT seq, at + delay FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
+_RECORDED_BEFORE = "SELECT at + delay FROM event WHERE seq < ? ORDER BY seq DESC LIMIT 1"
 _AHEAD_US = 86_400_000_000
 """A producer's clock may be so far ahead of the daemon's, and no further."""
 _COUNT_ANOMALIES = "SELECT count(*) FROM anomaly"
@@ -230,8 +231,12 @@ def mark(db: apsw.Connection, anomalies: Sequence[tuple[int, str]]) -> None:
 
 def first_seq(db: apsw.Connection, since_us: int) -> int:
     """Where what happened from then on can begin: by halving, as the daemon's times ascend."""
+    return _recorded_from(db, since_us - _AHEAD_US)
+
+
+def _recorded_from(db: apsw.Connection, wanted: int) -> int:
+    """The first event that was recorded then or later; the last one, where none was."""
     low, high = db.execute(_BOUNDS).fetchone() or (1, 0)
-    wanted = since_us - _AHEAD_US
     while low < high:
         middle = (low + high) // 2
         row = db.execute(_RECORDED_AT, (middle,)).fetchone()
@@ -240,6 +245,24 @@ def first_seq(db: apsw.Connection, since_us: int) -> int:
         else:
             low = int(row[0]) + 1
     return int(low)
+
+
+def first_recorded_at(db: apsw.Connection, since_us: int) -> int | None:
+    """When the first event from then on was recorded; None: there is none."""
+    row = db.execute(_RECORDED_AT, (_recorded_from(db, since_us),)).fetchone()
+    return int(row[1]) if row is not None and row[1] >= since_us else None
+
+
+def recorded_at_by(db: apsw.Connection, until_us: int) -> int | None:
+    """When the last event until then was recorded; None: there is none."""
+    seq = _recorded_from(db, until_us + 1)
+    for found in (
+        db.execute(_RECORDED_AT, (seq,)).fetchone(),
+        (seq, db.execute(_RECORDED_BEFORE, (seq,)).get),
+    ):
+        if found is not None and found[1] is not None and found[1] <= until_us:
+            return int(found[1])
+    return None
 
 
 def count_anomalies(db: apsw.Connection) -> int:

@@ -52,6 +52,8 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
     for name in ("last_backup", "last_retention"):
         moment = getattr(status, name)
         shown[name] = f"{moment:%F %T} UTC" if moment else "never"
+    if status.retention_held:
+        shown["last_retention"] = f"{shown['last_retention']}; held back: {status.retention_held}"
     if status.mode_reason:
         shown["mode"] = f"{status.mode}: {status.mode_reason}"
     lines = [(label, f"{label:<13} {shown[name]}") for name, label in _LABELS.items()]
@@ -89,7 +91,8 @@ def retained_text(done: Retained) -> str:
     last = f"{verb} {events:,} events from before {done.before:%F %T} UTC"
     if not done.dry_run:
         last += f", gave {_mib(done.freed_bytes)} back, in {done.duration_ms / 1_000:.2f} s"
-    return "\n".join([*lines, last])
+    held = [f"held back: {done.held}"] if done.held else []
+    return "\n".join([*lines, last, *held])
 
 
 def _mib(size_bytes: int) -> str:

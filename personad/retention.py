@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol, TypeVar
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from personad import log, quarantine
-from personad.contract.admin import Retained, RetainedKind
+from personad.clock import leap, longest_leap
+from personad.contract.admin import Retained, RetainedKind, Retention
 from personad.contract.errors import LedgerError
 from personad.contract.paths import Paths
 from personad.dropping import DAY_US, Block, Found, checkpoint, drop, droppable, vacuum
@@ -97,6 +99,7 @@ FEWEST_PAGES, MOST_PAGES = 16, 2_000
 SLICE_S = 0.008
 CHECKPOINT_EVERY = 16
 """Slices; so the writer's own commits have little to carry into the database file."""
+SAY_SO = "if it is right: `personad retention --clock-is-right`; if not, set it"
 _REMEMBER = "INSERT OR REPLACE INTO meta (name, value) VALUES ('last_retention', ?)"
 _LAST = "SELECT value FROM meta WHERE name = 'last_retention'"
 
@@ -144,6 +147,7 @@ def retain(
     raw_days: int,
     *,
     dry_run: bool = False,
+    clock_is_right: bool = False,
     pause: Callable[[float], bool] = lambda _: False,
 ) -> Retained:
     """Drops what is old enough, and gives its room back.
@@ -154,13 +158,18 @@ def retain(
         now: by the daemon's clock.
         raw_days: how long single events are kept.
         dry_run: only looks.
+        clock_is_right: somebody says so; drops also where nobody would believe it (see `clock`).
         pause: called after each slice with the seconds it took; whether to leave off.
 
     Raises:
-        LedgerError: `unavailable`, where it was told to leave off.
+        LedgerError: `conflict`, where the clock can't be believed; `unavailable`, where it was
+            told to leave off.
         apsw.Error: the ledger can't be read or written; what was dropped until then stays so.
     """
     began = time.monotonic()
+    held = None if clock_is_right else held_back(beside, now, raw_days)
+    if held is not None and not dry_run:
+        raise LedgerError("conflict", f"nothing was dropped: {held}", hint=SAY_SO)
     horizon = microseconds(horizon_of(now, raw_days))
     tally = _Tally()
     end = log.last_seq(beside)
@@ -175,7 +184,20 @@ def retain(
             _drop_all(with_book, beside, blocks, horizon, tally, pause)
         freed = _give_back(with_book, beside, pause)
         with_book(lambda book: book.db.execute(_REMEMBER, (now.isoformat(),)))
-    return _report(tally, horizon, raw_days, dry_run, freed, time.monotonic() - began)
+    done = _report(tally, horizon, raw_days, dry_run, freed, time.monotonic() - began)
+    return msgspec.structs.replace(done, held=held)
+
+
+def held_back(db: apsw.Connection, now: datetime, raw_days: int) -> str | None:
+    """Why nothing is dropped until somebody says that the clock is right; None: it is believed."""
+    found = leap(db, last_retention(db), now, longest_leap(raw_days))
+    if found is None:
+        return None
+    begin, end = found
+    return (
+        f"the clock says {now.astimezone(UTC):%F %T} UTC, but nothing happened in this ledger "
+        f"from {begin:%F} to {end:%F}; a clock that is ahead would have events dropped too early"
+    )
 
 
 def _report(
@@ -291,7 +313,7 @@ def open_beside(path: str) -> apsw.Connection:
     return db
 
 
-def retain_alone(paths: Paths, now: datetime, raw_days: int, *, dry_run: bool) -> Retained:
+def retain_alone(paths: Paths, request: Retention, now: datetime, raw_days: int) -> Retained:
     """The same without a daemon, and keeping one from starting meanwhile.
 
     Raises:
@@ -306,7 +328,14 @@ def retain_alone(paths: Paths, now: datetime, raw_days: int, *, dry_run: bool) -
             complete(paths.database)
             with closing(open_for_writing(file)) as db, closing(open_beside(file)) as beside:
                 book = Book(db, ledger_zone(db))
-                return retain(lambda work: work(book), beside, now, raw_days, dry_run=dry_run)
+                return retain(
+                    lambda work: work(book),
+                    beside,
+                    now,
+                    raw_days,
+                    dry_run=request.dry_run,
+                    clock_is_right=request.clock_is_right,
+                )
     except Held:
         hint = "run the same command again"
         raise LedgerError("unavailable", "a daemon is just starting", hint=hint) from None

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import count as counted
 from pathlib import Path
@@ -15,12 +16,18 @@ from personad.contract import spool
 from personad.contract.codec import codec
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent
+from personad.contract.schema import tag
 
 CHUNK_EVENTS = 1_000
 CHUNK_BYTES = 1 << 20
 SET_ASIDE = ".quarantine"
+FIRST_REST_S = 1.0
+"""Before a file is tried again that the ledger failed on; twice as long the next time."""
+MOST_TRIES = 7
+"""Within about a minute."""
 
 _COPY_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 16
 _EVENT = codec(AnyEvent)
 
 Append = Callable[[list[AnyEvent]], None]
@@ -37,34 +44,78 @@ class Taken(Struct, frozen=True, kw_only=True):
     """Files whose last write was cut off; nobody had been told that it was safe."""
     quarantined: int = 0
     """Pieces that were set aside because the ledger can't take them."""
+    failed: int = 0
+    """Files of which the ledger failed on something; they are tried again later."""
+
+
+class Stubborn:
+    """Files with events that the ledger failed on, without the disk being the reason.
+
+    It may pass, as where memory ran out, or never will. So such a file is tried again, after ever
+    longer, and in the end what still can't be recorded of it is set aside.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._tried: dict[str, tuple[int, float]] = {}
+
+    def is_resting(self, path: Path) -> bool:
+        """Whether it is too early to try that file again."""
+        return self._clock() < self._tried.get(path.name, (0, 0.0))[1]
+
+    def gave_up_after(self, path: Path) -> int | None:
+        """How often that file was tried, where it is not to be tried once more."""
+        tries, _ = self._tried.get(path.name, (0, 0.0))
+        if tries + 1 >= MOST_TRIES:
+            return MOST_TRIES
+        self._tried[path.name] = tries + 1, self._clock() + FIRST_REST_S * 2**tries
+        return None
+
+    def forget(self, path: Path) -> None:
+        self._tried.pop(path.name, None)
+
+
+class _Later(Exception):
+    """The rest of a file stays for a later pass."""
 
 
 class _Pass:
     """The counters of a pass while it goes on."""
 
-    def __init__(self, quarantine_dir: Path, append: Append) -> None:
+    def __init__(self, quarantine_dir: Path, append: Append, stubborn: Stubborn) -> None:
         self.quarantine_dir = quarantine_dir
         self.append = append
-        self.files = self.events = self.torn = self.quarantined = 0
+        self.stubborn = stubborn
+        self.files = self.events = self.torn = self.quarantined = self.failed = 0
 
     def result(self) -> Taken:
         return Taken(
-            files=self.files, events=self.events, torn=self.torn, quarantined=self.quarantined
+            files=self.files,
+            events=self.events,
+            torn=self.torn,
+            quarantined=self.quarantined,
+            failed=self.failed,
         )
 
 
-def take(spool_dir: Path, quarantine_dir: Path, append: Append) -> Taken:
+def take(
+    spool_dir: Path, quarantine_dir: Path, append: Append, stubborn: Stubborn | None = None
+) -> Taken:
     """Appends every spooled event whose producer has let go of its file, then removes the file.
 
     Memory is bounded by one chunk. Stopped at any moment it can be run again: what was appended is
-    known by its id, and what was set aside is set aside under the same name.
+    known by its id, and what was set aside is set aside under the same name. A file with an event
+    that the ledger fails on stays from that event on, as what follows may depend on it, until
+    `stubborn`, which goes from pass to pass, has it set aside; other files go on.
 
     Raises:
-        LedgerError: `unavailable` or `internal` from `append`; the file stays for the next pass.
+        LedgerError: `unavailable` from `append`; the file stays for the next pass.
         OSError: the folders can't be read or written.
     """
-    going = _Pass(quarantine_dir, append)
+    going = _Pass(quarantine_dir, append, stubborn or Stubborn())
     for path in _files(spool_dir):
+        if going.stubborn.is_resting(path):
+            continue
         try:
             if not S_ISREG(path.lstat().st_mode):
                 _move_aside(going, path, "no-regular-file")
@@ -77,8 +128,13 @@ def take(spool_dir: Path, quarantine_dir: Path, append: Append) -> Taken:
             continue
         with file:
             if _locked(file) and os.fstat(file.fileno()).st_nlink:
-                _take_file(going, path, file)
+                try:
+                    _take_file(going, path, file)
+                except _Later:
+                    going.failed += 1
+                    continue
                 path.unlink()
+                going.stubborn.forget(path)
                 going.files += 1
     return going.result()
 
@@ -99,6 +155,19 @@ def backlog(spool_dir: Path) -> int:
 def quarantined(quarantine_dir: Path) -> int:
     """How many pieces lie in quarantine."""
     return len(_names(quarantine_dir, SET_ASIDE))
+
+
+def reasons(quarantine_dir: Path, most: int) -> list[str]:
+    """Why the newest of them lie there."""
+    found = []
+    for name in sorted(_names(quarantine_dir, SET_ASIDE))[-most:]:
+        try:
+            with (quarantine_dir / name).open("rb") as piece:
+                found.append(str(msgspec.json.decode(piece.readline(_HEADER_BYTES))["reason"]))
+        except (OSError, msgspec.DecodeError, LookupError, TypeError):
+            # One that was moved here whole says why in its name.
+            found.append(name)
+    return found
 
 
 def _files(spool_dir: Path) -> list[Path]:
@@ -128,7 +197,7 @@ def _take_file(going: _Pass, path: Path, file: BinaryIO) -> None:
             going.append(events)
             going.events += len(events)
         except LedgerError as error:
-            if error.code in ("unavailable", "internal"):
+            if error.code == "unavailable":
                 raise
             _take_singly(going, path, file, chunk)
 
@@ -142,9 +211,15 @@ def _take_singly(
             going.append([event])
             going.events += 1
         except LedgerError as error:
-            if error.code in ("unavailable", "internal"):
+            if error.code == "unavailable":
                 raise
-            _copy_aside(going, path, file, found.offset, found.size, error.message)
+            reason = error.message
+            if error.code == "internal":
+                tries = going.stubborn.gave_up_after(path)
+                if tries is None:
+                    raise _Later from None
+                reason = f"{tag(type(event))} could not be recorded, tried {tries} times: {reason}"
+            _copy_aside(going, path, file, found.offset, found.size, reason)
 
 
 def _chunks(

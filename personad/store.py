@@ -164,14 +164,24 @@ class Transaction:
         self.anomalies: dict[int, str] = {}
         self._unfolded: list[Entry] = []
 
+    def conclude(self, events: Sequence[AnyEvent]) -> None:
+        """Adds what the daemon itself says, which is never too old: it happens now, even where a
+        clock that was ahead had the mark moved past now, and whoever asks knows it from a repeat.
+        """
+        self._add(events, (), None)
+
     def add(
         self, events: Sequence[AnyEvent], *, priced: Priced | None = None
     ) -> Callable[[], Appended]:
-        """Adds events; what comes back tells, after `fold`, what became of them.
+        """Adds what a client says; what comes back tells, after `fold`, what became of it.
 
         `priced` tells what calls cost that don't say it; the prices in force, if not given.
         """
-        fresh, old = quarantine.parted(self.db, events)
+        return self._add(*quarantine.parted(self.db, events), priced)
+
+    def _add(
+        self, fresh: Sequence[AnyEvent], old: Sequence[AnyEvent], priced: Priced | None
+    ) -> Callable[[], Appended]:
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
             for index, event in enumerate(fresh):

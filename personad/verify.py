@@ -24,8 +24,9 @@ _GAPS = """
 SELECT count(*), min(seq), max(seq) FROM event
 WHERE seq > coalesce((SELECT max(seq) FROM dropped), 0)
 """
+# What the daemon itself says happens as it is recorded, and is never too late.
 _TAKEN_TOO_LATE = """
-SELECT min(seq) FROM event WHERE at < ? AND kind IN (SELECT value FROM json_each(?))
+SELECT min(seq) FROM event WHERE at < ? AND delay <> 0 AND kind IN (SELECT value FROM json_each(?))
   AND seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'pruned_since_seq')
 """
 _HAS_DROPPED = "SELECT coalesce(max(seq), 0) FROM dropped"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,9 +29,11 @@ _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE
 _TIDIED = ("_hour", "_day", "stale", "sketch_fresh", "sketch_quarter")
 
 
-def append(db: apsw.Connection, events: Sequence[Event]) -> None:
+def append(
+    db: apsw.Connection, events: Sequence[Event], now: datetime = NOON + timedelta(seconds=1)
+) -> None:
     """One commit."""
-    with transaction(Book(db, UTC), last_seq(db), NOON + timedelta(seconds=1)) as txn:
+    with transaction(Book(db, UTC), last_seq(db), now) as txn:
         request: Any = Append(events=list(events))  # type: ignore[arg-type]
         CHANGES[Append](txn, request, Context(Leases(), 0.0))
         txn.fold()

@@ -62,6 +62,8 @@ class StatusReply(Reply, frozen=True, tag="status"):
     last_backup: Moment | None
     mode: Mode
     mode_reason: str | None = None
+    retention_held: str | None = None
+    """Why nothing is dropped until somebody says that the clock is right."""
 
 
 class Status(Request[StatusReply], frozen=True, tag="status"):
@@ -133,6 +135,8 @@ class Retained(Reply, frozen=True, kw_only=True, tag="retained"):
     freed_bytes: Count
     """By so much the file has shrunk."""
     duration_ms: Milliseconds
+    held: str | None = None
+    """Of a dry run: why nothing will be dropped until somebody says that the clock is right."""
 
 
 class Retention(Request[Retained], frozen=True, tag="retention"):
@@ -144,6 +148,9 @@ class Retention(Request[Retained], frozen=True, tag="retention"):
 
     dry_run: bool = False
     """Only tell what would be dropped."""
+    clock_is_right: bool = False
+    """Drop also where so much time seems to have passed, of which the ledger has no witness, that
+    it would be a `conflict` otherwise."""
 
 
 class Tick(Struct, frozen=True, kw_only=True, tag_field="type", tag="tick"):

@@ -40,13 +40,13 @@ def old_costs(count: int, first: int = 0) -> list[CostRecorded]:
     return [cost(f"old-{first + n}", at=LONG_AGO) for n in range(count)]
 
 
-def fill(path: Path, calls: int = OLD_CALLS) -> None:
+def fill(path: Path, calls: int = OLD_CALLS, recorded_at: datetime = NOW) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(open_for_writing(str(path))) as db:
-        append(db, [started(at=LONG_AGO)])
+        append(db, [started(at=LONG_AGO)], recorded_at)
         for first in range(0, calls, 1_000):
-            append(db, old_costs(min(1_000, calls - first), first))
-        append(db, [cost("young", at=NOW)])
+            append(db, old_costs(min(1_000, calls - first), first), recorded_at)
+        append(db, [cost("young", at=recorded_at)], recorded_at)
     path.chmod(0o600)
 
 
@@ -130,6 +130,36 @@ def test_what_comes_too_late_is_acknowledged_counted_and_shown_on_every_way_in(
     assert "3 events from before" in finding.message
     assert "clock" in (finding.mend or "")
     assert damage_of(old.paths.database) is None
+
+
+@pytest.mark.parametrize("has_daemon", [False, True])
+def test_after_a_leap_of_the_clock_nothing_is_dropped_until_somebody_confirms_it(
+    stopped: Running, has_daemon: bool
+) -> None:
+    fill(stopped.paths.database, recorded_at=NOW - timedelta(days=90))
+    before = rows(stopped.paths.database)
+    if has_daemon:
+        stopped.start()
+        held = stopped.ask(Status()).retention_held
+        assert held is not None
+        assert "held back: the clock says" in stopped.command("status").stdout
+        (finding,) = [each for each in examine(stopped.paths) if each.what == "retention"]
+        assert finding.verdict == "warning"
+        assert "--clock-is-right" in (finding.mend or "")
+    told = stopped.command("retention", "--dry-run")
+    assert "held back: the clock says" in told.stdout
+    refused = stopped.command("retention")
+    assert refused.returncode != 0
+    assert "--clock-is-right" in refused.stderr
+    after = rows(stopped.paths.database)
+    assert [after[table] for table in ("event", "pruned")] == [before["event"], []]
+    assert f"dropped {OLD_CALLS} events" in stopped.command("retention", "--clock-is-right").stdout
+    assert "held" not in stopped.command("retention", "--dry-run").stdout
+    if has_daemon:
+        assert stopped.ask(Status()).retention_held is None
+        (finding,) = [each for each in examine(stopped.paths) if each.what == "retention"]
+        assert finding.verdict == "ok"
+    assert damage_of(stopped.paths.database) is None
 
 
 # In this process.

@@ -20,10 +20,20 @@ from personad.contract.codec import encode
 from personad.contract.errors import Code, LedgerError
 from personad.contract.events import AnyEvent
 from personad.contract.quality import GoalCleared
-from personad.spool import CHUNK_EVENTS, Taken, backlog, quarantined, take
+from personad.spool import (
+    CHUNK_EVENTS,
+    MOST_TRIES,
+    Stubborn,
+    Taken,
+    backlog,
+    quarantined,
+    reasons,
+    take,
+)
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 FIRST = f"{UUID(int=1)}.open"
+SECOND = f"{UUID(int=2)}.open"
 
 
 class Log:
@@ -206,16 +216,58 @@ def test_one_refused_event_does_not_keep_the_others_out(
     assert set_aside(aside) == [("refused by the test", records(*range(5))[2])]
 
 
-@pytest.mark.parametrize("code", ["unavailable", "internal"])
-def test_a_ledger_that_cannot_take_now_leaves_the_file_for_later(
-    folder: Path, aside: Path, code: Code
-) -> None:
+def test_a_ledger_that_cannot_take_now_leaves_the_file_for_later(folder: Path, aside: Path) -> None:
     (folder / FIRST).write_bytes(b"".join(records(0, 1)))
     with pytest.raises(LedgerError):
-        take(folder, aside, Log("m1", code=code))
+        take(folder, aside, Log("m1", code="unavailable"))
     log = Log()
     assert take(folder, aside, log) == Taken(files=1, events=2)
     assert log.metrics == ["m0", "m1"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_file_that_the_ledger_fails_on_is_tried_again_after_ever_longer(
+    folder: Path, aside: Path
+) -> None:
+    (folder / FIRST).write_bytes(b"".join(records(0, 1, 2)))
+    (folder / SECOND).write_bytes(b"".join(records(3)))
+    clock, log = Clock(), Log("m1", code="internal")
+    stubborn = Stubborn(clock)
+    assert take(folder, aside, log, stubborn) == Taken(files=1, events=2, failed=1)
+    assert log.metrics == ["m0", "m3"]
+    assert take(folder, aside, log, stubborn) == Taken()
+    clock.now = 1.0
+    assert take(folder, aside, log, stubborn).failed == 1
+    clock.now = 2.9
+    assert take(folder, aside, log, stubborn) == Taken()
+    clock.now, log.refused = 3.0, ()
+    assert take(folder, aside, log, stubborn).files == 1
+    assert log.metrics == ["m0", "m3", "m1", "m2"]
+    assert quarantined(aside) == 0
+
+
+def test_what_the_ledger_fails_on_for_good_is_set_aside_with_what_it_was(
+    folder: Path, aside: Path
+) -> None:
+    (folder / FIRST).write_bytes(b"".join(records(*range(5))))
+    clock, log = Clock(), Log("m1", "m3", code="internal")
+    stubborn = Stubborn(clock)
+    passes = 0
+    while backlog(folder):
+        take(folder, aside, log, stubborn)
+        passes, clock.now = passes + 1, clock.now + 100
+    assert passes == MOST_TRIES
+    assert log.metrics == ["m0", "m2", "m4"]
+    why = f"goal.cleared could not be recorded, tried {MOST_TRIES} times: refused by the test"
+    assert sorted(set_aside(aside)) == [(why, records(*range(5))[n]) for n in (1, 3)]
+    assert reasons(aside, 1) == [why]
 
 
 def test_a_disk_that_fills_up_among_refused_events_leaves_the_file_for_later(

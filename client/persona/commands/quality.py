@@ -9,7 +9,7 @@ from persona.asking import filter_options, range_options
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
-from . import quality_providers
+from . import quality_consistency, quality_providers
 
 BELOW = 2
 NOTHING = 1
@@ -175,3 +175,4 @@ def _show_goals(app: App, output: Output) -> None:
 
 
 command.add_command(quality_providers.command)
+command.add_command(quality_consistency.command)

@@ -15,7 +15,7 @@ from personad.contract.batch import BatchShow, BatchState, Pause
 from personad.contract.cost import CostRecorded
 from personad.contract.events import Recorded
 
-from .figure import Figure, beside
+from .figure import Figure
 from .house import EXAMPLES, PROGRAMS, ROOT, House, daemon, house
 from .process import cpu_s, peak_mb, process_with
 
@@ -24,7 +24,10 @@ PIECES, FRAMES = 20, 24
 """An answer in so many pieces is so many messages, with those around it."""
 GAP_S = CALL_S / FRAMES
 ROUNDS = math.ceil(PERSONAS / CONCURRENCY)
-LIMIT, CPU_LIMIT_MS, MEMORY_LIMIT_MB = 1.05, 4.0, 150.0
+LIMIT, MEMORY_LIMIT_MB = 1.05, 150.0
+CPU_LIMIT = 4.0 / 1.8
+"""4 ms a call was asked of a machine on which httpx2 alone takes 1.6 to 1.8: machines differ, and
+what the runner adds to the same answers in the same run can be compared."""
 PAUSE_LIMIT_MS, RESUME_LIMIT_MS = 200.0, 1_000.0
 RUNNER = "persona.generation.runner"
 WITHIN_S = 180.0
@@ -68,12 +71,12 @@ def measure() -> list[Figure]:
         ),
         Figure(
             name="its runner's time on a core, a call",
-            value=call_ms,
-            limit=CPU_LIMIT_MS,
-            unit="ms",
-            peer=beside("httpx2 alone", bare_ms, call_ms, "ms"),
-            detail=f"ledger, scores and files included, without the first {seen.before} calls and "
-            f"what was before them: {seen.before_s or 0:.2f} s",
+            value=call_ms / bare_ms,
+            limit=CPU_LIMIT,
+            unit="×",
+            peer=f"httpx2 alone: {bare_ms:.3g} ms",
+            detail=f"{call_ms:.2f} ms, ledger, scores and files included, without the first "
+            f"{seen.before} calls and what was before them: {seen.before_s or 0:.2f} s",
         ),
         Figure(
             name="its runner's memory",

@@ -22,10 +22,11 @@ from personad.contract.admin import Hello
 from personad.contract.base import MAX_MESSAGE_BYTES, PROTOCOL, VERSION, Reply
 from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
+from personad.contract.events import AnyEvent
 from personad.contract.nng import Closed, Incoming, Replier
 from personad.contract.schema import AnyRequest
 from personad.store import open_for_reading
-from personad.writer import Job, Writer
+from personad.writer import EVENT_BYTES, Job, Note, Writer
 
 READERS = 2
 LINGER_S = 0.05
@@ -38,6 +39,8 @@ Own = dict[type[Any], Callable[[Any], Reply]]
 """What the daemon itself answers at once: `hello`, `stop`."""
 Answers = dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]]
 """What the readers answer."""
+Keeps = dict[type[Any], Callable[[apsw.Connection, Any, Any, datetime], list[AnyEvent]]]
+"""What of an answer is to be in the ledger before it leaves."""
 Later = dict[type[Any], Callable[[Any, Callable[[Reply], None]], None]]
 """What takes long, and is answered by a thread of its own."""
 
@@ -56,6 +59,7 @@ class Api:
         *,
         own: Own,
         answers: Answers,
+        keeps: Keeps | None = None,
         later: Later,
         before_call: Callable[[Callable[[], None]], bool],
     ) -> None:
@@ -65,6 +69,7 @@ class Api:
         self._database = database
         self._own = own
         self._answers = answers
+        self._keeps = keeps or {}
         self._later = later
         self._before_call = before_call
         self._codec: Codec = codec(AnyRequest)
@@ -166,19 +171,38 @@ class Api:
         db = open_for_reading(self._database)
         while (item := self._questions.get()) is not None:
             incoming, request = item
-            self._reply(incoming, self._answer(db, request))
+            reply, kept = self._answer(db, request)
+            if not (kept and self._keep(incoming, reply, kept)):
+                self._reply(incoming, reply)
         db.close()
 
-    def _answer(self, db: apsw.Connection, request: Any) -> Reply:
+    def _answer(self, db: apsw.Connection, request: Any) -> tuple[Reply, list[AnyEvent]]:
+        """The answer, and what of it is to be kept."""
+        kind, now = type(request), datetime.now(UTC)
+        kept: list[AnyEvent] = []
         try:
             # One transaction, so that an answer of several statements is of one moment.
             with db:
-                reply = self._answers[type(request)](db, request, datetime.now(UTC))
-            return reply  # noqa: RET504 - apsw says its `with` may swallow errors
+                reply = self._answers[kind](db, request, now)
+                if kind in self._keeps:
+                    kept = self._keeps[kind](db, request, reply, now)
+            return reply, kept
         except LedgerError as error:
-            return error.failure()
+            return error.failure(), []
         except _UNFORESEEN as error:
-            return self._writer.health.unreadable(error) or _internal(error)
+            return self._writer.health.unreadable(error) or _internal(error), []
+
+    def _keep(self, incoming: Incoming, reply: Reply, events: list[AnyEvent]) -> bool:
+        """Has it written, then answered; False while the daemon stops."""
+
+        def answer(done: Reply | None) -> None:
+            # Whoever asks shall have the answer, also of a ledger that can't be written.
+            if isinstance(done, Failure):
+                logger.warning("an answer was given and not kept: %s", done.message)
+            self._reply(incoming, reply)
+
+        size = EVENT_BYTES * len(events)
+        return self._writer.submit(Job(Note(events), size, answer, incoming.client))
 
     def _reply(self, incoming: Incoming, reply: Reply | None) -> None:
         encoding = encoding_of(incoming.body)

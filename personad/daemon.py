@@ -51,7 +51,7 @@ from personad.keeper import Keeper
 from personad.live import Live
 from personad.locks import lock
 from personad.projections import batch_questions
-from personad.questions import ANSWERS
+from personad.questions import ANSWERS, KEEPS
 from personad.rebuilding import Rebuilds
 from personad.restore import complete
 from personad.retention import held_back, last_retention
@@ -276,6 +276,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
         answers={**ANSWERS, Status: daemon.status, Progress: daemon.progress},
+        keeps=KEEPS,
         later={Backup: backups.take, Rebuild: rebuilds.take, Retention: keeper.take},
         before_call=intake.first,
     )

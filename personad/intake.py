@@ -15,11 +15,9 @@ from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, Append
 from personad.spool import Stubborn, take
-from personad.writer import Job, Writer
+from personad.writer import EVENT_BYTES, Job, Writer
 
 LOOK_EVERY_S = 1.0
-EVENT_BYTES = 300
-"""About what an event takes; the queue is bounded in bytes."""
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,10 @@ first of them runs, the file is copied to `<file>.format-<n>` beside it.
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
+import msgspec
 
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
@@ -29,7 +31,31 @@ def _to_format_3(db: apsw.Connection) -> None:
     db.execute("ALTER TABLE batch ADD COLUMN held_until INTEGER")
 
 
-MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3)
+def _to_format_4(db: apsw.Connection) -> None:
+    """The forecasts that were shown; an import may have brought some already."""
+    db.execute("""
+      CREATE TABLE forecast (
+        filters TEXT NOT NULL, timezone TEXT NOT NULL, as_of TEXT NOT NULL,
+        horizon_days INTEGER NOT NULL, level INTEGER NOT NULL, expected INTEGER NOT NULL,
+        low INTEGER, high INTEGER, seq INTEGER NOT NULL,
+        PRIMARY KEY (filters, timezone, as_of, horizon_days)
+      ) STRICT, WITHOUT ROWID""")
+    db.execute("INSERT INTO projection (name, version) VALUES ('forecasts', 1)")
+    recorded = """SELECT seq, body FROM event WHERE kind = 46
+      AND seq NOT IN (SELECT seq FROM anomaly) ORDER BY seq"""
+    found: list[Any] = db.execute(recorded).fetchall()
+    for seq, body in found:
+        _, as_of, filters, horizon, level, expected, low, high = msgspec.msgpack.decode(body)[:8]
+        kept = {name: sorted(set(values)) for name, values in filters.items() if values}
+        text = msgspec.json.encode(kept, order="sorted").decode()
+        db.execute(
+            """INSERT INTO forecast SELECT ?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8
+              WHERE date(?2) = ?2 ON CONFLICT DO NOTHING""",
+            (text, as_of, horizon, level, expected, low, high, seq),
+        )
+
+
+MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3, _to_format_4)
 
 FORMAT = 1 + len(MIGRATIONS)
 """Of a database file that this release makes."""

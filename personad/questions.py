@@ -1,6 +1,7 @@
 """What the ledger answers without being changed: one function a question, on a reader's connection.
 
-`ANSWERS` is the whole list of them.
+`ANSWERS` is the whole list of them. What an answer leaves in the ledger all the same (`KEEPS`) is
+written by whoever answers, after it was made.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
 from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
-from personad.contract.events import Read, ReadReply, Recorded
+from personad.contract.events import AnyEvent, Read, ReadReply, Recorded
 from personad.contract.latency import Latency
 from personad.contract.quality import QualityGoals, QualityProviders, QualityTrends
 from personad.kinds import KINDS, microseconds
@@ -102,3 +103,8 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     QualityProviders: provider_questions.providers,
     Latency: latency_questions.latency,
 }
+
+KEEPS: dict[type[Any], Callable[[apsw.Connection, Any, Any, datetime], list[AnyEvent]]] = {
+    f.CostForecast: forecasting.worth_keeping,
+}
+"""What of an answer goes into the ledger, of the few where something does."""

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from personad import log
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.base import Reply, Request
 from personad.contract.errors import Failure, LedgerError
+from personad.contract.events import AnyEvent
 from personad.leases import Leases
 from personad.projections.book import Book
 from personad.store import BUSY_MS, Transaction, transaction
@@ -29,6 +30,8 @@ from personad.trouble import Health
 T = TypeVar("T")
 
 QUEUE_BYTES = 32 << 20
+EVENT_BYTES = 300
+"""About what an event takes."""
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
 QUICK_S = 0.002
@@ -50,10 +53,17 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the daemon itself has to put down."""
+
+    events: Sequence[AnyEvent]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
 
-    request: Request[Any] | Expiry | Trial | None
+    request: Request[Any] | Expiry | Trial | Note | None
     size_bytes: int
     answer: Callable[[Reply | None], None]
     """Called once, after the commit, by whoever did it."""
@@ -289,6 +299,9 @@ class Writer:
                 return lambda: None
             case Expiry(batch):
                 expire(txn, batch, context)
+                return lambda: None
+            case Note(events):
+                txn.add(events)
                 return lambda: None
             case request:
                 try:

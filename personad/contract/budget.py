@@ -105,15 +105,19 @@ class AlertAcknowledged(Event, frozen=True, kw_only=True, tag="alert.acknowledge
 
 
 class ForecastRecorded(Event, frozen=True, kw_only=True, tag="forecast.recorded"):
-    """Once per as-of day, filter and horizon, so that its hit rate can be told later."""
+    """Once per as-of day, filter, horizon and zone, so that its hit rate can be told later."""
 
     DAEMON_ONLY = True
 
     as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$(?!\n)")]
     filters: dict[str, list[str]]
     horizon_days: Positive
+    """Of the days after `as_of`, together."""
     level: Annotated[int, Meta(ge=1, le=99)]
     expected_nanousd: NanoUsd
-    low_nanousd: NanoUsd
-    high_nanousd: NanoUsd
+    low_nanousd: NanoUsd | None
+    """null where nothing was known of how far a forecast errs."""
+    high_nanousd: NanoUsd | None
     history_days: Count = 0
+    timezone: Name | None = None
+    """Whose days they are."""

@@ -35,12 +35,25 @@ class ForecastBudget(Struct, frozen=True, kw_only=True):
     limit_nanousd: NanoUsd
     spent_nanousd: NanoUsd
     """This month, today included."""
-    expected_month_total_nanousd: NanoUsd
+    expected_month_total_nanousd: NanoUsd | None
+    """null where there is no whole day to forecast from."""
     over_by_nanousd: NanoUsd
-    """That the expected total is over the limit; 0 if it isn't."""
+    """That the expected total is over the limit, or what was spent already; 0 if it isn't."""
     probability_exceeded: Finite | None
+    """Over a half exactly where the expected total is over the limit; null where nothing is known
+    of how far a forecast errs."""
     expected_on: date | None
-    """The day on which the expected total reaches the limit, in this month."""
+    """The day of this month on which the limit was crossed, or is expected to be."""
+
+
+class ForecastRecord(Struct, frozen=True, kw_only=True):
+    """How earlier forecasts of the same fared, of those whose days are over."""
+
+    forecasts: Count
+    hit_rate: Finite | None
+    """The share of them whose interval held what came; null without any."""
+    level: Count | None
+    """What it was to be, in percent: the mean of their levels."""
 
 
 class CostForecastReply(Reply, frozen=True, kw_only=True, tag="cost-forecast"):
@@ -57,6 +70,7 @@ class CostForecastReply(Reply, frozen=True, kw_only=True, tag="cost-forecast"):
     days: list[ForecastDay]
     periods: list[ForecastPeriod]
     budget: ForecastBudget | None
+    record: ForecastRecord
     warnings: list[str]
 
 

@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from personad import civil, log
 from personad.contract import cost as c
 from personad.contract import forecast as f
 from personad.contract.asking import Filter, Range
-from personad.projections import cost_questions
+from personad.contract.base import derived_id
+from personad.contract.budget import ForecastRecorded
+from personad.contract.errors import LedgerError
+from personad.contract.events import AnyEvent
+from personad.kinds import microseconds
+from personad.projections import batch_questions, cost_questions, forecasts
 from personad.projections.buckets import SUM_MAX
 
 if TYPE_CHECKING:
@@ -34,8 +40,16 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
 
     span = Range(days=HISTORY_DAYS, timezone=request.timezone, as_of=request.as_of)
     past = cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
-    today = request.as_of or past.range.last_day
-    rows = [row for row in past.rows if row.start < str(today)]
+    today = past.range.last_day
+    if request.as_of is not None and request.as_of > today:
+        raise LedgerError(
+            "invalid",
+            f"{request.as_of} has not come yet: it is {today} in {past.range.timezone}",
+            field="$.as_of",
+            hint="leave it out, or name a day that was",
+        )
+    costs = {date.fromisoformat(row.start): row.cost_nanousd for row in past.rows}
+    rows = past.rows[:-1]
     first = next((place for place, row in enumerate(rows) if row.calls), len(rows))
     daily = [row.cost_nanousd for row in rows[first:]]
     warnings = []
@@ -47,7 +61,8 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         warnings.append(
             f"{past.coverage.unpriced_calls:,} calls have no price, and are in no figure of this"
         )
-    days = _days(daily, request, today) if daily else []
+    month = {day: cost for day, cost in costs.items() if day >= today.replace(day=1)}
+    del costs[today]
     return f.CostForecastReply(
         method=METHOD,
         level=request.level,
@@ -55,11 +70,61 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         as_of=today,
         timezone=past.range.timezone,
         history=daily[-SHOWN_DAYS:],
-        days=days,
+        days=_days(daily, request, today) if daily else [],
         periods=_periods(daily, request) if daily else [],
-        budget=_budget(db, request, now, today, daily) if daily else None,
+        budget=_budget(db, request, daily, month),
+        record=forecasts.record(db, _filters(db, request.filter), past.range.timezone, costs),
         warnings=warnings,
     )
+
+
+def worth_keeping(
+    db: apsw.Connection, request: f.CostForecast, reply: f.CostForecastReply, now: datetime
+) -> list[AnyEvent]:
+    """What was forecast, for the record; nothing of a day that is over, nor what is there already.
+
+    What is forecast of a past day could be chosen by what came.
+    """
+    if reply.as_of != _day(now, reply.timezone):
+        return []
+    kept = _filters(db, request.filter)
+    asked = (reply.as_of, forecasts.text_of(kept), reply.timezone)
+    found = [
+        ForecastRecorded(
+            id=derived_id("forecast.recorded", *asked, period.days),
+            at=now,
+            as_of=str(reply.as_of),
+            filters=kept,
+            horizon_days=period.days,
+            level=reply.level,
+            expected_nanousd=period.expected_nanousd,
+            low_nanousd=period.low_nanousd,
+            high_nanousd=period.high_nanousd,
+            history_days=reply.history_days,
+            timezone=reply.timezone,
+        )
+        for period in reply.periods
+    ]
+    return [event for event in found if not log.knows(db, event.id)]
+
+
+def _day(now: datetime, zone: str) -> date:
+    return civil.day_of(civil.quarter_of(microseconds(now)), civil.find_zone(zone))
+
+
+def _filters(db: apsw.Connection, asked: Filter) -> dict[str, list[str]]:
+    """With whole ids of batches, in order."""
+    batches = [
+        name if log.has_batch(db, name) else batch_questions.find(db, name)
+        for name in asked.batches
+    ]
+    named = {
+        "provider": asked.providers,
+        "model": asked.models,
+        "experiment": asked.experiments,
+        "batch": batches,
+    }
+    return {name: sorted(set(values)) for name, values in named.items() if values}
 
 
 def _periods(daily: Sequence[int], request: f.CostForecast) -> list[f.ForecastPeriod]:
@@ -70,13 +135,13 @@ def _periods(daily: Sequence[int], request: f.CostForecast) -> list[f.ForecastPe
     found = []
     for days, label in [*wanted, (request.days, last)]:
         together = total(daily, days, _TODAY)
-        low, high = _interval(together, request.level)
+        low, expected, high = _told(together, request.level)
         found.append(
             f.ForecastPeriod(
                 label=label,
                 days=days,
                 low_nanousd=low,
-                expected_nanousd=_nanousd(together.expected),
+                expected_nanousd=expected,
                 high_nanousd=high,
             )
         )
@@ -90,24 +155,28 @@ def _days(daily: Sequence[int], request: f.CostForecast, today: date) -> list[f.
     found = []
     for place, share in enumerate(shares(daily, request.days, _TODAY), 1):
         day = Total(together.expected * share, one.spread, one.freedom)
-        low, high = _interval(day, request.level)
+        low, expected, high = _told(day, request.level)
         found.append(
             f.ForecastDay(
                 date=today + timedelta(days=place),
                 low_nanousd=low,
-                expected_nanousd=_nanousd(day.expected),
+                expected_nanousd=expected,
                 high_nanousd=high,
             )
         )
     return found
 
 
-def _interval(found: "Total", level: int) -> tuple[int | None, int | None]:
+def _told(found: "Total", level: int) -> tuple[int | None, int, int | None]:
+    """Low, expected and high; a float has fewer digits than nine million dollars in nano-dollars,
+    so the bounds are held to what they surround."""
     outside = (1 - level / 100) / 2
+    expected = _nanousd(found.expected)
     low, high = found.quantile(outside), found.quantile(1 - outside)
     return (
-        None if low is None else _nanousd(low),
-        None if high is None else _nanousd(high),
+        None if low is None else min(_nanousd(low), expected),
+        expected,
+        None if high is None else max(_nanousd(high), expected),
     )
 
 
@@ -116,46 +185,51 @@ def _nanousd(amount: float) -> int:
 
 
 def _budget(
-    db: apsw.Connection,
-    request: f.CostForecast,
-    now: datetime,
-    today: date,
-    daily: Sequence[int],
+    db: apsw.Connection, request: f.CostForecast, daily: Sequence[int], month: dict[date, int]
 ) -> f.ForecastBudget | None:
-    """This month's: what was spent, and the days that are left of it."""
-    from personad.analytics.forecast import shares, total
-
+    """This month's: what its days cost so far, today the last, and those that are left of it."""
     limit = request.budget_nanousd
     if limit is None and request.filter == Filter():
         row = db.execute(_MONTHLY).fetchone()
         limit = int(row[0]) if row is not None else None
     if limit is None:
         return None
-    begin = today.replace(day=1)
-    end = (begin + timedelta(days=31)).replace(day=1)
-    span = Range(since=str(begin), until=str(today), timezone=request.timezone, as_of=request.as_of)
-    month = cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
-    spent = month.total.cost_nanousd
-    # What today will still cost belongs to it: a whole day is forecast, less what it has cost.
-    of_today = month.rows[-1].cost_nanousd
-    left = (end - today).days
-    rest = total(daily, left)
-    parts = [rest.expected * share for share in shares(daily, left)]
-    parts[0] = max(0.0, parts[0] - of_today)
-    expected = spent + sum(parts)
+    spent = min(sum(month.values()), SUM_MAX)
+    rest, parts = _rest(daily, month) if daily else (None, [])
+    expected = None if rest is None else _nanousd(spent + rest.expected)
+    chance = None if rest is None else rest.exceeds(limit - spent)
     return f.ForecastBudget(
         limit_nanousd=limit,
         spent_nanousd=spent,
-        expected_month_total_nanousd=_nanousd(expected),
-        over_by_nanousd=max(0, _nanousd(expected) - limit),
-        probability_exceeded=1.0 if spent > limit else rest.exceeds(limit - spent + of_today),
-        expected_on=_reached(limit - spent, parts, today),
+        expected_month_total_nanousd=expected,
+        over_by_nanousd=max(0, (spent if expected is None else expected) - limit),
+        probability_exceeded=1.0 if spent > limit else chance,
+        expected_on=_crossed(limit, month, parts),
     )
 
 
-def _reached(left: float, parts: Sequence[float], today: date) -> date | None:
+def _rest(daily: Sequence[int], month: dict[date, int]) -> "tuple[Total, list[float]]":
+    """What is still to come of a month, and its days, of which the first is today."""
+    from personad.analytics.forecast import shares, total
+
+    today = max(month)
+    end = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
+    left = (end - today).days
+    whole = total(daily, left)
+    parts = [whole.expected * share for share in shares(daily, left)]
+    # A whole day is forecast, less what it has cost; who spent more than that gets nothing back.
+    parts[0] = max(0.0, parts[0] - month[today])
+    return whole._replace(expected=sum(parts)), parts
+
+
+def _crossed(limit: int, month: dict[date, int], parts: Sequence[float]) -> date | None:
+    left: float = limit
+    for day, cost in month.items():
+        left -= cost
+        if left < 0:
+            return day
     for place, part in enumerate(parts):
         left -= part
         if left < 0:
-            return today + timedelta(days=place)
+            return max(month) + timedelta(days=place)
     return None

@@ -11,9 +11,9 @@ from persona.client import Ledger
 from persona.identity import event_id
 from persona.program import run
 
-from personad.contract.budget import Prices, PriceSet
+from personad.contract.budget import ForecastRecorded, Prices, PriceSet
 from personad.contract.cost import CostRecorded
-from personad.contract.events import AnyEvent
+from personad.contract.events import AnyEvent, Exported, Import
 
 from .conftest import NOON, made, started
 
@@ -291,12 +291,52 @@ class TestForecast:
         assert reply["history_days"] == 26
         assert reply["days"][0]["date"] == str(then + timedelta(days=1))
         assert reply["budget"] is None
+        screen = shown(capsys, *asked)
+        assert str(then - timedelta(days=26)) in screen
+        assert "days ago" not in screen
+
+    @pytest.mark.usefixtures("workdays")
+    def test_what_was_shown_is_held_against_what_came(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reply = document(capsys, "forecast", "--timezone", "UTC")
+        assert reply["record"] == {"forecasts": 0, "hit_rate": None, "level": None}
+        week_ago = (datetime.now(UTC) - timedelta(days=8)).date()
+        told = [
+            ForecastRecorded(
+                id=event_id(),
+                at=datetime.now(UTC),
+                as_of=str(week_ago),
+                filters={},
+                horizon_days=7,
+                level=80,
+                expected_nanousd=5 * 10**9,
+                low_nanousd=low,
+                high_nanousd=10**10,
+                timezone=zone,
+            )
+            for zone, low in (("UTC", 0), ("Asia/Kathmandu", 9 * 10**9))
+        ]
+        ledger.ask(Import(items=[Exported(event=event, derived=True) for event in told]))
+        reply = document(capsys, "forecast", "--timezone", "UTC")
+        assert reply["record"] == {"forecasts": 1, "hit_rate": 1.0, "level": 80}
+        screen = shown(capsys, "forecast", "--timezone", "UTC")
+        assert "100% of 1 earlier ones held what came; 80 % were to" in screen
 
     def test_a_new_ledger_says_that_it_can_not_yet(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(["cost", "forecast"]) == 0
         assert "0 whole days of history: from 14 on" in capsys.readouterr().err
+        assert document(capsys, "forecast", "--budget", "5")["budget"] == {
+            "limit_usd": 5.0,
+            "spent_usd": 0.0,
+            "expected_month_total_usd": None,
+            "over_by_usd": 0.0,
+            "probability_exceeded": None,
+            "expected_on": None,
+        }
+        assert "$5.00 a month" in shown(capsys, "forecast", "--budget", "5")
         moment = datetime.now(UTC) - timedelta(days=3)
         ledger.append(
             [

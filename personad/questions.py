@@ -15,6 +15,7 @@ from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract import forecast as f
+from personad.contract import optimise as o
 from personad.contract import prices as p
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
@@ -33,6 +34,7 @@ from personad.projections import (
     forecasting,
     goal_questions,
     latency_questions,
+    optimise_questions,
     price_questions,
     provider_questions,
     quality_questions,
@@ -97,6 +99,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     p.PriceList: price_questions.price_list,
     k.Repricing: repricing.repricing,
     f.CostForecast: forecasting.forecast,
+    o.CostOptimise: optimise_questions.optimise,
     BudgetStatus: budget_questions.status,
     QualityTrends: quality_questions.trends,
     QualityGoals: goal_questions.goals,

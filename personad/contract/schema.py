@@ -13,6 +13,7 @@ from . import (
     events,
     forecast,
     latency,
+    optimise,
     prices,
     progress,
     quality,
@@ -43,6 +44,7 @@ AnyRequest = (
     | prices.PriceList
     | calls.Repricing
     | forecast.CostForecast
+    | optimise.CostOptimise
     | calls.Reprice
     | quality.QualityTrends
     | quality.QualityGoals

@@ -1,7 +1,7 @@
 """What is asked about single calls, answered from the log: which there were, and how each came to
 its cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     found: list[k.CostCall] = []
     for each in merge(usual, sorted(apart, key=_dearest_first), key=_dearest_first):
         if _is_wanted(each, request, batches):
-            found.append(_call(each))
+            found.append(as_told(each))
         if len(found) > request.limit:
             break
     kept = sorted(found[: request.limit], key=lambda call: -(call.cost_nanousd or 0))
@@ -221,12 +221,16 @@ def _is_wanted(found: _Found, request: k.CostCalls, batches: set[str]) -> bool:
         return False
     if request.unpriced and (is_unknown or found.cost is not None):
         return False
-    kept: Filter = request.filter
+    return is_kept(event, request.filter, batches)
+
+
+def is_kept(event: c.CostRecorded, kept: Filter, batches: Container[str]) -> bool:
+    """Whether a filter leaves it in; `batches` are those that it names, whole ids."""
     return (
         _in(event.provider, kept.providers)
         and _in(event.model, kept.models)
         and _in(event.experiment, kept.experiments)
-        and (not batches or event.batch in batches)
+        and (not kept.batches or event.batch in batches)
     )
 
 
@@ -234,7 +238,7 @@ def _in(name: str | None, wanted: Sequence[str]) -> bool:
     return not wanted or name in wanted
 
 
-def _call(found: _Found) -> k.CostCall:
+def as_told(found: _Found) -> k.CostCall:
     return k.CostCall(**_fields(found))
 
 

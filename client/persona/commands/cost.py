@@ -9,7 +9,7 @@ from persona.asking import filter_options, range_options
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.cost import CostBreakdown, CostHistory, CostOverview, Dimension
 
-from . import budget, export, forecast, prices, reprice
+from . import budget, export, forecast, optimise, prices, reprice
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -119,4 +119,6 @@ command.add_command(budget.command)
 command.add_command(prices.command)
 command.add_command(export.command)
 command.add_command(forecast.command)
+command.add_command(optimise.command)
+command.add_command(optimise.american, "optimize")
 command.add_command(reprice.command)

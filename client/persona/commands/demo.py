@@ -56,6 +56,7 @@ def seed(app: App, into: str | None, seed: int) -> None:
         "cost",
         "cost history --days 60",
         "cost breakdown --by model",
+        "cost optimise",
         "quality trends",
         "batch list",
         "quality goals list",

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personad.analytics.score_difference import Scores, difference
 from personad.analytics.optimising import (
     Bill,
     Cell,
@@ -21,6 +20,7 @@ from personad.analytics.optimising import (
     moved,
     shortened,
 )
+from personad.analytics.score_difference import Scores, difference
 
 DEAR, CHEAP, FREE = ("acme", "dear"), ("acme", "cheap"), ("local", "own")
 _PER_TOKEN = {DEAR: (10, 50), CHEAP: (1, 5), FREE: (0, 0)}

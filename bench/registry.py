@@ -15,6 +15,7 @@ from . import (
     ingest,
     large,
     reading,
+    real_noise,
     rebuilding,
     running,
     startup,
@@ -44,5 +45,6 @@ MEASUREMENTS: dict[str, Measurement] = {
     "large": Measurement(large.measure, "What does a daemon take with ten million events?"),
     "asking": Measurement(asking.measure, "How soon are questions about thirty days answered?"),
     "deciding": Measurement(deciding.measure, "Is a comparison of two versions to be trusted?"),
+    "noise": Measurement(real_noise.measure, "And on this machine, as it is?"),
     "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
 }

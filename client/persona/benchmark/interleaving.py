@@ -74,7 +74,7 @@ def interleave(
         )
         pairs = 0
         while True:
-            pairs += _some_pairs(sides, spec.warm_up, (old, new), rng)
+            pairs += some_pairs(sides, spec.warm_up, (old, new), rng)
             progress(pairs, LOOKS[-1])
             if pairs in LOOKS:
                 found = _compared(spec.name, versions, old, new, settings)
@@ -117,7 +117,7 @@ def beside_itself(
         )
         while len(blocks) * PAIRS_A_PROCESS < pairs:
             kept: tuple[Samples, Samples] = ({}, {})
-            _some_pairs(sides, spec.warm_up, kept, rng)
+            some_pairs(sides, spec.warm_up, kept, rng)
             both = zip(kept[0][key], kept[1][key], strict=True)
             blocks.append([log(now / was) for was, now in both])
             progress(len(blocks) * PAIRS_A_PROCESS, pairs)
@@ -132,7 +132,7 @@ class Side(NamedTuple):
     task: Task
 
 
-def _some_pairs(
+def some_pairs(
     sides: tuple[Side, Side], warm_up: int, kept: tuple[Samples, Samples], rng: Random
 ) -> int:
     """Five pairs by two new processes."""

@@ -25,6 +25,8 @@ from persona.generation.providers.base import (
     Usage,
     draft_from_json,
 )
+from persona.generation.quality import Settings
+from persona.generation.quality.crowd import Crowd
 from persona.generation.responses import Saved
 from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
@@ -88,8 +90,8 @@ class Workshop:
                 provider=self.provider,
                 books=ledger,
                 calls_dir=self.calls_dir,
-                weights={"completeness": 1.0},
-                required_fields=("name",),
+                scoring=Settings(weights={"completeness": 1.0}, required_fields=("name",)),
+                crowd=Crowd(),
                 accept=0.75,
                 rng=lambda: 0.0,
                 gate=Gate(Pace(1, 5), self.standing),

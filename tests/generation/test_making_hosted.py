@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from persona.generation.providers import provider
+from persona.generation.quality import SCORER
 from persona.generation.retry import StoppedByProvider
 
 from ..provider_server import Paid, ProviderServer, Turn  # noqa: TID252
@@ -18,6 +19,10 @@ def workshop(studio: Studio, server: ProviderServer, name: Format = "openai") ->
     base_url = server.url(name)
     made = provider(name, base_url=base_url, environment={})
     return Workshop(studio, made, provider=name, model="some-model", base_url=base_url)
+
+
+CLAIMED_FREELY = 0.5
+"""The server's model quotes faithfully and claims what nobody said."""
 
 
 def recorded(shop: Workshop) -> dict[str, Paid]:
@@ -52,7 +57,7 @@ def test_the_ledger_says_what_the_provider_was_paid(studio: Studio, name: Format
     (cost,) = shop.events("cost.recorded")
     assert (cost.operation, cost.estimated) == ("generation", False)
     assert cost.ttft_ms is not None
-    assert document(studio, shop)["quality"]["faithfulness"] == 1
+    assert document(studio, shop)["quality"]["faithfulness"] > CLAIMED_FREELY
 
 
 @pytest.mark.parametrize(
@@ -148,9 +153,11 @@ def test_an_invented_quote_is_dropped_and_lowers_faithfulness(studio: Studio) ->
     assert [item["field"] for item in made["evidence"]] == ["quotes[0]", "quotes[1]", "quotes[2]"]
     said = {item["quote"] for item in made["evidence"]}
     assert said == set(made["quotes"])
-    assert made["quality"]["faithfulness"] == 0.75
+    faithfulness = made["quality"]["faithfulness"]
+    assert faithfulness < 0.75 * CLAIMED_FREELY + 0.05
     (scored,) = shop.events("quality.scored")
-    assert scored.scores["faithfulness"] == 0.75
+    assert scored.scores["faithfulness"] == faithfulness
+    assert scored.scorer.startswith(f"{SCORER}+"), "the workshop has weights of its own"
 
 
 def test_a_refusal_in_words_is_paid_for_and_not_repeated(studio: Studio) -> None:

@@ -57,8 +57,15 @@ def segment(*texts: str, digest: str = "sha256:0") -> Segment:
     return Segment(digest, records, ("P03",), 1.0, ())
 
 
-SOURCE = segment("Honestly, I never sleep. Not once.", "They just told me that it was so.")
-JOINED = ("coherence", "completeness", "nan", "above", "below", "text_value", "no_list", "raises")
+SOURCE = segment(
+    "Honestly, I never sleep. Not once. I work nights on a ward and I sleep by day, or try.",
+    "They just told me that it was so. The rosters change so late, and nobody asks me.",
+    "I'd like to know the roster early, rest between shifts and see my children.",
+    "There is no canteen at night. I swap shifts by text, and keep a calendar of paper.",
+    "What matters is my team.",
+)
+OTHER = Draft(name="Bo", summary="Drives a tram.", goals=["Brake softly on the hill"])
+JOINED = ("tone", "completeness", "nan", "above", "below", "text_value", "no_list", "raises")
 PLUGIN = """
 from persona.generation.quality import Score
 
@@ -76,7 +83,7 @@ class AnswersText(Fixed):
     def score(self, persona, segment, peers, settings):
         return "good"
 
-coherence = Fixed("coherence", 0.5, unsupported=["\\x1b[31mred"])
+tone = Fixed("tone", 0.5, unsupported=["\\x1b[31mred"])
 completeness = Fixed("completeness", 0.0)
 nan = Fixed("nan", float("nan"))
 above = Fixed("above", 1.01)
@@ -106,7 +113,8 @@ def joined(house: Path) -> Scores:
         "from persona.generation.model import Draft, Segment\n"
         "from persona.generation.quality import score_persona\n"
         "given = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Draft, Segment])\n"
-        "sys.stdout.buffer.write(msgspec.json.encode(score_persona(*given)))\n"
+        "weights = {'tone': 0.5, 'completeness': 0.5}\n"
+        "sys.stdout.buffer.write(msgspec.json.encode(score_persona(*given, weights=weights)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -120,12 +128,22 @@ def joined(house: Path) -> Scores:
     return Scores(**json.loads(done.stdout))
 
 
-def test_a_good_persona_has_full_marks_in_what_is_measured() -> None:
-    scored = score_persona(GOOD, SOURCE)
-    assert scored.scores == {"completeness": 1.0, "faithfulness": 1.0}
-    assert scored.composite == 1.0
-    assert scored.unsupported == ()
-    assert scored.scorer == SCORER == "builtin/1"
+def test_a_good_persona_has_full_marks() -> None:
+    scored = score_persona(GOOD, SOURCE, [OTHER])
+    authenticity = scored.scores["authenticity"]
+    assert scored.scores == dict.fromkeys(METRICS, 1.0) | {"authenticity": authenticity}
+    assert 0.95 <= authenticity <= scored.composite
+    assert scored.unsupported == scored.notes == scored.missing == ()
+    assert scored.scorer == SCORER == "builtin/2"
+
+
+def test_other_weights_or_required_fields_are_another_scorer() -> None:
+    usual = score_persona(GOOD, SOURCE)
+    heavier = score_persona(GOOD, SOURCE, weights=WEIGHTS | {"coherence": 0.5})
+    stricter = score_persona(GOOD, SOURCE, required_fields=(*REQUIRED_FIELDS, "age"))
+    assert len({usual.scorer, heavier.scorer, stricter.scorer}) == 3
+    assert heavier.scorer.startswith(f"{SCORER}+")
+    assert score_persona(GOOD, SOURCE, weights=dict(reversed(WEIGHTS.items()))).scorer == SCORER
 
 
 def test_a_finished_persona_is_scored_as_its_draft_was() -> None:
@@ -140,11 +158,20 @@ def test_a_finished_persona_is_scored_as_its_draft_was() -> None:
 
 
 def test_a_metric_that_is_missing_is_left_out_and_said() -> None:
+    child = replace(GOOD, age="3", occupation="Nurse")
+    scored = score_persona(child, SOURCE, weights={"coherence": 1, "charm": 3})
+    assert scored.missing == ("charm", "distinctiveness")
+    assert scored.reasons["charm"] == "there is no such metric"
+    assert scored.composite == scored.scores["coherence"] < 1
+
+
+def test_a_persona_without_others_is_scored_without_distinctiveness_and_it_is_said() -> None:
     scored = score_persona(replace(GOOD, quotes=["Made up"], evidence=[]), SOURCE)
-    assert scored.missing == ("coherence", "distinctiveness", "authenticity")
-    assert scored.reasons["coherence"] == "there is no such metric"
-    assert scored.scores["faithfulness"] == 0.0
-    assert scored.composite == round(0.2 * scored.scores["completeness"] / (0.2 + 0.3), 4)
+    assert scored.missing == ("distinctiveness",)
+    assert scored.reasons["distinctiveness"] == "there is no other persona before it in its batch"
+    rest = {metric: weight for metric, weight in WEIGHTS.items() if metric in scored.scores}
+    mean = sum(scored.scores[each] * rest[each] for each in rest) / sum(rest.values())
+    assert scored.composite == pytest.approx(mean, abs=1e-4)
 
 
 def test_weights_are_given_and_one_of_nothing_is_not_missed() -> None:
@@ -153,12 +180,13 @@ def test_weights_are_given_and_one_of_nothing_is_not_missed() -> None:
         SOURCE,
         weights={"completeness": 2, "faithfulness": 2, "coherence": 0},
     )
-    assert scored.missing == ()
-    assert scored.composite == pytest.approx(scored.scores["completeness"] / 2, abs=1e-4)
+    assert scored.missing == ("distinctiveness",)
+    mean = (scored.scores["completeness"] + scored.scores["faithfulness"]) / 2
+    assert scored.composite == pytest.approx(mean, abs=1e-4)
 
 
 def test_without_any_weight_that_counts_the_composite_is_nothing() -> None:
-    assert score_persona(GOOD, SOURCE, weights={"coherence": 1}).composite == 0.0
+    assert score_persona(GOOD, SOURCE, weights={"charm": 1}).composite == 0.0
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
@@ -179,19 +207,20 @@ def test_what_counts_by_default_is_what_the_configuration_says() -> None:
 
 def test_the_default_weights_are_of_the_whole() -> None:
     assert sum(WEIGHTS.values()) == pytest.approx(1)
-    assert set(METRICS) <= set(WEIGHTS)
+    assert set(METRICS) == set(WEIGHTS)
 
 
 @pytest.mark.parametrize(("name", "module"), METRICS.items())
 def test_every_metric_of_the_registry_is_there_under_its_name(name: str, module: str) -> None:
     __import__(module)
     assert sys.modules[module].name == name
-    assert isinstance(sys.modules[module].score(GOOD, SOURCE, (), Settings()), Score)
+    assert isinstance(sys.modules[module].score(GOOD, SOURCE, [OTHER], Settings()), Score)
 
 
 def test_another_package_joins_a_metric(joined: Scores) -> None:
-    assert joined.scores == {"coherence": 0.5, "completeness": 1.0, "faithfulness": 1.0}
-    assert joined.composite == round((0.25 * 0.5 + 0.3 + 0.2) / 0.75, 4)
+    assert joined.scores["tone"] == 0.5
+    assert joined.scores["completeness"] == 1.0, "a name of ours can't be taken over"
+    assert joined.composite == 0.75
 
 
 def test_a_broken_metric_is_left_out_and_said_and_hurts_no_other(joined: Scores) -> None:
@@ -274,8 +303,13 @@ def test_each_field_that_is_dropped_lowers_completeness_clearly(field: str) -> N
 
 
 def test_a_required_field_counts_twice() -> None:
-    assert complete(replace(GOOD, goals=[])).value == pytest.approx(11 / 13)
-    assert complete(replace(GOOD, motivations=[])).value == pytest.approx(12 / 13)
+    assert complete(replace(GOOD, goals=["Rest"])).value == pytest.approx((11 + 2 / 3) / 13)
+    assert complete(replace(GOOD, motivations=["Rest"])).value == pytest.approx((12 + 1 / 2) / 13)
+
+
+def test_a_field_with_nothing_costs_a_tenth_more() -> None:
+    assert complete(replace(GOOD, goals=[])).value == pytest.approx(0.9 * 11 / 13)
+    assert complete(replace(GOOD, goals=[], motivations=[])).value == pytest.approx(0.81 * 10 / 13)
 
 
 def test_facts_that_the_source_does_not_state_are_not_missed() -> None:
@@ -378,7 +412,7 @@ def test_evidence_has_to_stand_at_its_locator() -> None:
     elsewhere = replace(right, locator="line 13")
     nowhere = replace(right, source="p99.md")
     scored = faithful(SOURCE, "I never sleep.", evidence=(right, elsewhere, nowhere))
-    assert scored.value == 0.5
+    assert scored.value == pytest.approx(1 / 3)
     assert scored.parts == {"quotes": 1.0, "evidence": pytest.approx(1 / 3)}
     assert scored.unsupported == [
         "evidence for goals[0]: “I never sleep.” is not at p03.md, line 13",
@@ -386,7 +420,7 @@ def test_evidence_has_to_stand_at_its_locator() -> None:
     ]
 
 
-def test_without_quotes_there_is_nothing_to_believe() -> None:
+def test_without_quotes_or_claims_there_is_nothing_to_believe() -> None:
     assert faithful(SOURCE) == Score(value=0.0, unsupported=[faithfulness.NO_QUOTES])
 
 
@@ -427,4 +461,4 @@ def test_whatever_the_texts_all_scores_are_from_0_to_1(
     scored = score_persona(Draft(name=name, quotes=quotes, goals=goals), SOURCE)
     assert all(0 <= score <= 1 for score in scored.scores.values())
     assert 0 <= scored.composite <= 1
-    assert set(scored.scores) == set(METRICS)
+    assert {*scored.scores, *scored.missing} == set(METRICS)

@@ -3,8 +3,12 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from persona.generation.output import written_personas
+from persona.generation.quality import METRICS
+from persona.generation.scoring import crowd_of
 
 from personad.contract.admin import Status
 from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry
@@ -66,10 +70,44 @@ def test_the_same_seed_gives_the_same_personas_whatever_the_concurrency(studio: 
     for batch, concurrency in (("batch-a", 1), ("batch-b", 5)):
         started = studio.record(batch, 5, source=source, seed=7, concurrency=concurrency)
         studio.staged(batch).wait(WITHIN_S)
-        made.append([{**p, "id": "", "provenance": {}} for p in studio.personas(started)])
+        made.append([without_its_place(each) for each in studio.personas(started)])
 
     assert len(made[0]) == 5
     assert made[0] == made[1]
+
+
+def without_its_place(persona: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on the batch's id, or on which others were finished before it."""
+    quality = {
+        metric: score
+        for metric, score in persona["quality"].items()
+        if metric not in ("distinctiveness", "composite")
+    }
+    return {**persona, "id": "", "provenance": {}, "quality": quality}
+
+
+def test_each_persona_but_the_first_is_compared_with_those_before_it(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=1)
+    studio.staged(started.batch).wait(WITHIN_S)
+
+    first, *others = (each["quality"] for each in studio.personas(started))
+    assert "distinctiveness" not in first
+    assert all(0 < each["distinctiveness"] < 1 for each in others)
+    assert all(set(METRICS) <= set(each) for each in others)
+
+
+def test_a_run_that_follows_another_compares_with_what_that_one_finished(studio: Studio) -> None:
+    started = studio.record(count=3, concurrency=1)
+    studio.staged(started.batch).wait(WITHIN_S)
+    made = written_personas(Path(started.output), total=3)
+    index, first = made[0]
+
+    crowd = crowd_of(started)
+
+    assert crowd.join(4, first).likeness > 0.999
+    again = crowd_of(started).join(index, first)
+    assert len(again) == 2
+    assert again.likeness < 0.9
 
 
 def test_a_pause_lets_what_is_in_flight_finish_and_starts_nothing_new(studio: Studio) -> None:

@@ -31,7 +31,8 @@ from persona.generation.providers.base import (
     Repair,
     Response,
 )
-from persona.generation.quality import Scores, score_persona
+from persona.generation.quality import Scores, Settings, score_persona
+from persona.generation.quality.crowd import Crowd
 from persona.generation.quality.faithfulness import without_invented
 from persona.generation.responses import Saved
 from persona.generation.retry import (
@@ -65,8 +66,9 @@ class Shop(Struct, frozen=True, kw_only=True):
     provider: Provider
     books: Books
     calls_dir: Path
-    weights: dict[str, float]
-    required_fields: tuple[str, ...]
+    scoring: Settings
+    crowd: Crowd
+    """The batch's finished personas, which the next one is compared with."""
     accept: float
     rng: Callable[[], float]
     gate: Gate
@@ -324,8 +326,9 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     scores = score_persona(
         draft,
         segment,
-        weights=shop.weights,
-        required_fields=shop.required_fields,
+        shop.crowd.join(piece.index, draft),
+        weights=shop.scoring.weights,
+        required_fields=shop.scoring.required_fields,
         answered=answered,
     )
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)

@@ -37,7 +37,9 @@ from persona.generation.pace import Pace
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
 from persona.generation.providers.keys import file_keys
+from persona.generation.quality.crowd import Crowd
 from persona.generation.retry import StoppedByProvider
+from persona.generation.scoring import crowd_of, settings_of
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
 from persona.generation.telling import Arriving, tell
@@ -127,7 +129,8 @@ class Runner:
             await self._resigned()
             return
         await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
-        shop = self._shop(started, plan)
+        crowd = await anyio.to_thread.run_sync(crowd_of, started)
+        shop = self._shop(started, plan, crowd)
         # The plan stays as long as the run: looking through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(GC_AFTER, 20, 50)
@@ -163,13 +166,9 @@ class Runner:
         reply = await self.books.ask(Read(types=EVENTS, batch=self.batch))
         return in_force(recorded.event for recorded in reply.events)
 
-    def _shop(self, started: b.BatchStarted, plan: Plan) -> Shop:
+    def _shop(self, started: b.BatchStarted, plan: Plan, crowd: Crowd) -> Shop:
         pace = Pace(started.concurrency, started.retry.breaker_failures)
         self.gate = Gate(pace, self.standing, tell=self._held)
-        quality = self.settings.quality
-        weights = {
-            name: getattr(quality.weights, name) for name in quality.weights.__struct_fields__
-        }
         return Shop(
             started=started,
             source_digest=plan.reading.digest,
@@ -183,9 +182,9 @@ class Runner:
             ),
             books=self.books,
             calls_dir=self.run_dir / "calls",
-            weights=weights,
-            required_fields=quality.required_fields,
-            accept=quality.accept,
+            scoring=settings_of(self.settings.quality),
+            crowd=crowd,
+            accept=self.settings.quality.accept,
             rng=random.random,
             gate=self.gate,
             rest=self.standing.rest,

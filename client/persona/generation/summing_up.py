@@ -12,7 +12,7 @@ from persona.generation.output import (
     write_index,
     written_personas,
 )
-from persona.generation.quality import SCORER
+from persona.generation.quality import scorer_of
 from personad.contract.base import VERSION
 from personad.contract.batch import BatchState
 
@@ -37,7 +37,7 @@ def sum_up(shop: Shop, state: BatchState) -> None:
             completed=state.counts.completed,
             failed=state.counts.failed,
             settings=_settings(shop),
-            versions={"persona": VERSION, "scorer": SCORER},
+            versions={"persona": VERSION, "scorer": scorer_of(shop.scoring)},
             digests={"source": started.source.digest, "prompt": started.prompt_digest},
             costs=BatchCosts(
                 cost_usd=usd(state.cost.spent_nanousd),

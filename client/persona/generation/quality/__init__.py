@@ -1,6 +1,7 @@
 """How good a persona is, without a model: metrics from 0 to 1 and their weighted mean."""
 
 import functools
+import hashlib
 import importlib
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from persona.generation.quality.metric import (
     REQUIRED_FIELDS,
     WEIGHTS,
     Metric,
+    NotMeasurable,
     Score,
     Scored,
     Settings,
@@ -26,19 +28,24 @@ __all__ = [
     "SCORER",
     "WEIGHTS",
     "Metric",
+    "NotMeasurable",
     "Score",
     "Scored",
     "Scores",
     "Settings",
     "score_persona",
+    "scorer_of",
 ]
 
-SCORER = "builtin/1"
+SCORER = "builtin/2"
 """The version of all metrics together: it changes when one of them measures differently."""
 
 METRICS: dict[str, str] = {
-    "completeness": "persona.generation.quality.completeness",
+    "coherence": "persona.generation.quality.coherence",
     "faithfulness": "persona.generation.quality.faithfulness",
+    "completeness": "persona.generation.quality.completeness",
+    "distinctiveness": "persona.generation.quality.distinctiveness",
+    "authenticity": "persona.generation.quality.authenticity",
 }
 """Each metric's module; others join by entry points of the group `persona.metrics`."""
 
@@ -58,6 +65,8 @@ class Scores(Struct, frozen=True, kw_only=True):
     reasons: dict[str, str] = {}
     """Why, for each of `missing`."""
     unsupported: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What contradicts, and what a metric could not judge and left out."""
     parts: dict[str, dict[str, float]] = {}
     scorer: str = SCORER
 
@@ -99,8 +108,18 @@ def score_persona(
         unsupported=tuple(
             clean_line(line) for score in found.values() for line in score.unsupported
         ),
+        notes=tuple(clean_line(line) for score in found.values() for line in score.notes),
         parts={name: score.parts for name, score in found.items()},
+        scorer=scorer_of(settings),
     )
+
+
+def scorer_of(settings: Settings) -> str:
+    """The scorer's name: with other weights or required fields it is another scorer."""
+    if settings == Settings():
+        return SCORER
+    told = f"{sorted(settings.weights.items())} {sorted(settings.required_fields)}"
+    return f"{SCORER}+{hashlib.sha256(told.encode()).hexdigest()[:6]}"
 
 
 def _composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
@@ -123,6 +142,8 @@ def _measure(
     try:
         answer = _load(source).score(persona, segment, peers, settings)
         score = msgspec.convert(msgspec.to_builtins(answer), Score)
+    except NotMeasurable as nothing:
+        return str(nothing)
     except Exception as error:  # noqa: BLE001 - another's code; the reason is reported
         return f"{type(error).__name__}: {error}"
     if not 0 <= score.value <= 1:

@@ -19,6 +19,8 @@ SUMMARY_LENGTH = 20
 """Letters and digits; a shorter summary counts in proportion."""
 EXPECTED = ("name", "summary", *LIST_FIELDS)
 REQUIRED_WEIGHT, EXPECTED_WEIGHT = 2, 1
+LEFT = 0.9
+"""What is left for each field that has nothing at all: a list of one is better than none."""
 
 _PLACEHOLDERS = frozenset(
     {
@@ -88,7 +90,10 @@ _EDGES = " \t\n.,;:!?…()\"'“”‘’*_-–—"
 
 
 def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:
-    """The mean over the fields, required ones counting twice; `parts` has each field."""
+    """The mean over the fields, required ones counting twice, and less for each that is empty.
+
+    `parts` has each field.
+    """
     parts: dict[str, float] = {}
     weights: dict[str, int] = {}
     for field in (*TEXT_FIELDS, *LIST_FIELDS, "evidence"):
@@ -98,7 +103,8 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
             parts[field] = _filled(field, given)
             weights[field] = REQUIRED_WEIGHT if required else EXPECTED_WEIGHT
     total = math.fsum(weights[field] * part for field, part in parts.items())
-    return Score(value=total / sum(weights.values()), parts=parts)
+    empty = sum(not parts[field] for field in parts)
+    return Score(value=total / sum(weights.values()) * LEFT**empty, parts=parts)
 
 
 def is_placeholder(text: str) -> bool:

@@ -1,10 +1,13 @@
-"""The share of quotes that stand verbatim in the source, as it was after redaction.
+"""How much of a persona the source bears out: its quotes, its evidence and its claims.
 
-A quote may stand anywhere in its segment's records; evidence has to stand in the record at its
-locator. White space, typographic quotation marks and dashes make no difference, nor do quotation
-marks around a quote; capital letters and punctuation do.
+Quotes are held against the source as it was after redaction, verbatim: a quote may stand anywhere
+in its segment's records; evidence has to stand in the record at its locator. White space,
+typographic quotation marks and dashes make no difference, nor do quotation marks around a quote;
+capital letters and punctuation do. A claim (goal, pain point or behaviour) is borne out as far as
+the nearest passage is like it, by half where it has a number or a name that the source has not.
 """
 
+import math
 import re
 import threading
 import unicodedata
@@ -15,7 +18,8 @@ from msgspec import structs
 
 from persona.generation.cleaning import clean_line, clean_text
 from persona.generation.model import Draft, Evidence, Record, Segment
-from persona.generation.quality.metric import Score, Scored, Settings
+from persona.generation.quality.claims import borne_out
+from persona.generation.quality.metric import NotMeasurable, Score, Scored, Settings
 
 name = "faithfulness"
 
@@ -25,9 +29,6 @@ INDEXES_KEPT = 8
 
 Places = dict[tuple[str, str], str]
 """(source, locator) → the text there, as `normalised`; texts of one place with `_BETWEEN`."""
-
-Claim = tuple[str, str, str, bool]
-"""(what is claimed, its quote, where it should stand, whether it does)"""
 
 _BETWEEN = "\x00"
 _MARKS = '"' + "'"
@@ -51,10 +52,13 @@ _indexes_lock = threading.Lock()
 
 
 def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:
-    """Verbatim ones ÷ all of `quotes` and `evidence`, each counted once; 0 where there are none.
+    """The share of verbatim quotes × the mean of how far evidence and claims are borne out.
 
-    `parts` has the share of either.
+    They are multiplied because who makes up quotes is not to be believed in the rest. What there is
+    none of is left out; 0 where there is nothing at all. `parts` has all three.
     """
+    if not segment.records:
+        raise NotMeasurable("there is no source to hold it against")
     places = _places(segment)
     quotes = [
         (f"quotes[{persona.quotes.index(quote)}]", quote, "in the source", _stands(quote, places))
@@ -69,21 +73,33 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
         )
         for item in dict.fromkeys(persona.evidence)
     ]
-    checked = quotes + evidence
-    if not checked:
+    claims, note = borne_out(persona, segment)
+    parts = {
+        name: math.fsum(shares) / len(shares)
+        for name, shares in (
+            ("quotes", [float(stands) for *_, stands in quotes]),
+            ("evidence", [float(stands) for *_, stands in evidence]),
+            ("claims", [each.support for each in claims]),
+        )
+        if shares
+    }
+    if not parts:
         return Score(value=0.0, unsupported=[NO_QUOTES])
+    rest = [share for name, share in parts.items() if name != "quotes"]
     return Score(
-        value=_share(checked),
-        parts={
-            part: _share(claims)
-            for part, claims in (("quotes", quotes), ("evidence", evidence))
-            if claims
-        },
+        value=parts.get("quotes", 1.0) * (math.fsum(rest) / len(rest) if rest else 1.0),
+        parts=parts,
         unsupported=[
             f"{claim}: “{clean_line(quote, SHOWN_LENGTH)}” is not {where}"
-            for claim, quote, where, stands in checked
+            for claim, quote, where, stands in quotes + evidence
             if not stands
+        ]
+        + [
+            f"{each.field}: “{clean_line(each.text, SHOWN_LENGTH)}” {each.lacks}"
+            for each in claims
+            if each.lacks
         ],
+        notes=[note] if note else [],
     )
 
 
@@ -112,10 +128,6 @@ def normalised(text: str) -> str:
     composed = unicodedata.normalize("NFC", clean_text(text))
     folded = _FOLDABLE.sub(lambda mark: _FOLDED[mark[0]], composed)
     return " ".join(folded.split())
-
-
-def _share(claims: Sequence[Claim]) -> float:
-    return sum(stands for *_, stands in claims) / len(claims)
 
 
 def _stands_at(item: Evidence, places: Places) -> bool:

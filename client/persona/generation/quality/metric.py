@@ -23,7 +23,13 @@ WEIGHTS = {
 }
 TEXT_FIELDS = ("name", "age", "occupation", "location", "summary")
 LIST_FIELDS = ("goals", "pain_points", "behaviours", "motivations", "quotes")
+STATEMENTS = ("goals", "pain_points", "behaviours", "motivations")
+"""What is said of a persona; quotes are what it says, maybe in another language."""
 REQUIRED_FIELDS = ("name", "summary", "goals", "pain_points", "behaviours", "quotes")
+
+
+class NotMeasurable(Exception):
+    """There is nothing that this metric could be measured on; the message says why, for people."""
 
 
 class Score(Struct, frozen=True):
@@ -35,6 +41,8 @@ class Score(Struct, frozen=True):
     """What `value` was made of, each 0 to 1."""
     unsupported: list[str] = []
     """Claims that the source does not bear out, each as a line for people."""
+    notes: list[str] = []
+    """What could not be judged and why, each as a line for people."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -53,6 +61,12 @@ class Settings(Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{required!r} is no field of a persona: {', '.join(known)}")
 
 
+def told(persona: Scored) -> list[str]:
+    """What is said of a persona in whole sentences: the summary, then its statements."""
+    texts = [persona.summary, *(text for field in STATEMENTS for text in getattr(persona, field))]
+    return [text for text in texts if any(map(str.isalnum, text))]
+
+
 @runtime_checkable
 class Metric(Protocol):
     """A deterministic function of the persona, its segment's source and the batch's others."""
@@ -63,5 +77,8 @@ class Metric(Protocol):
     def score(
         self, persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings
     ) -> Score:
-        """`peers` are the batch's other personas, without `persona`."""
+        """`peers` are the batch's other personas, without `persona`.
+
+        Raises NotMeasurable, or whatever it likes: the metric is then left out, and it is said.
+        """
         ...

@@ -1,0 +1,118 @@
+"""A segment's passages as TF-IDF vectors: how near the nearest one comes to a claim.
+
+A passage is a record, or of a long one a stretch of so many content words; each is half over the
+next, so that no thought is cut in two.
+"""
+
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from persona.generation.model import Record, Segment
+from persona.generation.quality.stems import language_of, stems
+from persona.generation.text import Floats, Ints
+
+LONGEST = 16
+STEP = 8
+MOST_RECORDS = 4_000
+"""Of a larger segment the most typical participants' are read."""
+SAMPLE = 30
+KEPT = 8
+
+
+class Passages(Struct, frozen=True):
+    """Every term's passages, so that a claim meets only those that share a term with it."""
+
+    language: str
+    """Of the source; `und` where it doesn't tell."""
+    numbers: dict[str, int]
+    """Each term's number, in the order in which they were read."""
+    idf: Floats
+    starts: Ints
+    """Term i stands in the passages `members[starts[i]:starts[i + 1]]`."""
+    members: Ints
+    lengths: Floats
+    """Of the passages' vectors."""
+
+    def nearest(self, claim: Sequence[str]) -> float:
+        """The highest cosine of any passage with the claim's stems, 0 to 1."""
+        known = sorted({self.numbers[term] for term in claim if term in self.numbers})
+        unknown = len({term for term in claim if term not in self.numbers})
+        if not known:
+            return 0.0
+        products = np.zeros(len(self.lengths), dtype=np.float32)
+        for at in known:
+            products[self.members[self.starts[at] : self.starts[at + 1]]] += self.idf[at] ** 2
+        # A term that the source never uses is rarer than any it uses once.
+        rarest = 1 + np.log(1 + len(self.lengths))
+        length = np.sqrt(np.sum(self.idf[known] ** 2) + unknown * rarest**2)
+        return min(1.0, float(np.max(products / self.lengths) / length))
+
+
+_indexes: OrderedDict[str, tuple[tuple[Record, ...], Passages]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def passages_of(segment: Segment) -> Passages:
+    """Made once a segment; the last few are kept."""
+    with _lock:
+        records, known = _indexes.get(segment.digest, (None, None))
+        if known is not None and records == segment.records:
+            _indexes.move_to_end(segment.digest)
+            return known
+    made = _read(segment.records[:MOST_RECORDS])
+    with _lock:
+        _indexes[segment.digest] = (segment.records, made)
+        while len(_indexes) > KEPT:
+            _indexes.popitem(last=False)
+    return made
+
+
+def _read(records: Sequence[Record]) -> Passages:
+    language = language_of([record.text for record in records[:SAMPLE]])
+    numbers: dict[str, int] = {}
+    flat, sizes = array("q"), array("q")
+    for record in records:
+        found = stems(record.text, language)
+        flat.extend([numbers.setdefault(term, len(numbers)) for term in found])
+        sizes.append(len(found))
+    owners, terms, count = _passages(_ints(flat), _ints(sizes))
+    frequency = np.bincount(terms, minlength=len(numbers))
+    idf = (1 + np.log((1 + count) / (1 + frequency))).astype(np.float32)
+    squares = np.bincount(owners, weights=idf[terms] ** 2, minlength=count)
+    return Passages(
+        language=language,
+        numbers=numbers,
+        idf=idf,
+        starts=np.concatenate(([0], np.cumsum(frequency))).astype(np.int64),
+        members=owners[np.argsort(terms, kind="stable")],
+        lengths=np.sqrt(squares).astype(np.float32),
+    )
+
+
+def _passages(flat: Ints, sizes: Ints) -> tuple[Ints, Ints, int]:
+    """Each passage's different terms as pairs (passage, term), and how many passages there are.
+
+    A record is so many blocks of `STEP` terms; two blocks that follow each other are a passage.
+    """
+    blocks = -(-sizes // STEP)
+    passages = np.where(sizes > 0, np.maximum(1, blocks - 1), 0)
+    first = np.cumsum(passages) - passages
+    record = np.repeat(np.arange(len(sizes)), sizes)
+    block = (np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)) // STEP
+    begins, ends = block < passages[record], block > 0
+    owners = np.concatenate(
+        (first[record[begins]] + block[begins], first[record[ends]] + block[ends] - 1)
+    )
+    terms = np.concatenate((flat[begins], flat[ends]))
+    width = int(flat.max()) + 1 if len(flat) else 1
+    pairs = np.unique(owners * width + terms)
+    return pairs // width, pairs % width, int(passages.sum())
+
+
+def _ints(numbers: "array[int]") -> Ints:
+    return np.array(numbers, dtype=np.int64)

@@ -10,9 +10,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from persona.benchmark.baseline_file import Workload, dump
+from persona.benchmark.recording import baseline_of
+from persona.benchmark.workloads import WORKLOADS, digest
+
 from .events import whole_batch
 from .figure import Figure
-from .house import PROGRAMS, House, daemon, house
+from .house import PROGRAMS, ROOT, House, daemon, house
 from .sampling import ratio_interval, ratio_of_medians
 
 ROUNDS = 40
@@ -23,7 +27,25 @@ SCREEN = (120, 160)
 
 _PERSONA = str(PROGRAMS / "persona")
 _LIST = [_PERSONA, "batch", "list"]
+_HISTORY = [_PERSONA, "cost", "history"]
 _PEER = "python -c 'import click'"
+_NUMPY, _NOTHING = "python -c 'import numpy'", "python -c pass"
+_COMPARE = "persona benchmark compare of two kept runs"
+COMPARE_LIMIT = 2.5
+"""Of the peer, beside what numpy takes to load."""
+PROCESSES, ITERATIONS = 5, 100
+
+_KEPT = ("old.yaml", "new.yaml")
+_SAMPLES = {
+    "generation_latency_ms": 1_200.0,
+    "cpu_ms": 40.0,
+    "ttft_ms": 120.0,
+    "memory_peak_mb": 60.0,
+    "memory_average_mb": 55.0,
+    "tokens": 6_000.0,
+    "api_calls": 3.0,
+    "personas": 3.0,
+}
 
 Timed = Callable[[House], float]
 
@@ -37,23 +59,80 @@ def measure() -> list[Figure]:
         "persona batch list --json": lambda here: _piped(here, [*_LIST, "--json"]),
         "persona batch list, on a terminal": lambda here: _on_terminal(here, _LIST),
         "persona batch list, into a pipe": lambda here: _piped(here, _LIST),
+        "persona cost --json": lambda here: _piped(here, [_PERSONA, "cost", "--json"]),
+        "persona cost history --json": lambda here: _piped(here, [*_HISTORY, "--json"]),
+        "persona cost history, on a terminal": lambda here: _on_terminal(here, _HISTORY),
+        _NOTHING: lambda here: _piped(here, [sys.executable, "-c", "pass"]),
+        _NUMPY: lambda here: _piped(here, [sys.executable, "-c", "import numpy"]),
+        _COMPARE: lambda here: _piped(here, _compare(here)),
     }
     limits = {
         "persona --version": 1.5,
         "persona batch list --json": 2.5,
         "persona batch list, on a terminal": 3.5,
+        "persona cost --json": 2.5,
+        "persona cost history --json": 2.5,
+        "persona cost history, on a terminal": 4.0,
     }
     with house() as here, daemon(here):
         _fill(here)
         samples = _interleaved(here, timed, rng)
+    apart = (_PEER, _NOTHING, _NUMPY, _COMPARE)
     return [
-        _figure(name, samples[name], samples[_PEER], limits.get(name), rng)
-        for name in timed
-        if name != _PEER
+        *(
+            _figure(name, samples[name], samples[_PEER], limits.get(name), rng)
+            for name in timed
+            if name not in apart
+        ),
+        _compared(*(median(samples[name]) for name in apart)),
     ]
 
 
+def _compared(peer_ms: float, nothing_ms: float, numpy_ms: float, took_ms: float) -> Figure:
+    loading_ms = numpy_ms - nothing_ms
+    return Figure(
+        name=_COMPARE,
+        value=(took_ms - loading_ms) / peer_ms,
+        limit=COMPARE_LIMIT,
+        unit="×",
+        peer=f"{_PEER}: {peer_ms:.1f} ms",
+        detail=f"median {took_ms:.1f} ms, less {loading_ms:.1f} ms that numpy takes to load; "
+        f"{PROCESSES} × {ITERATIONS} runs each",
+    )
+
+
+def _compare(here: House) -> list[str]:
+    files = [str(here.folder / name) for name in _KEPT]
+    return [_PERSONA, "benchmark", "compare", "--baseline", files[0], "--current", files[1]]
+
+
+def _keep(here: House) -> None:
+    """Two runs of the usual workload, as `capture` writes them."""
+    rng = random.Random(2)
+    spec = WORKLOADS["standard"]
+    for name in _KEPT:
+        runs = [
+            {
+                key: [value * rng.lognormvariate(0, 0.02) for _ in range(ITERATIONS)]
+                for key, value in _SAMPLES.items()
+            }
+            for _ in range(PROCESSES)
+        ]
+        workload = Workload(
+            description=spec.description,
+            provider=spec.provider,
+            model="simulated-1",
+            seed=spec.seed,
+            iterations=PROCESSES * ITERATIONS,
+            input_digest=digest(spec),
+            runs=runs,
+        )
+        kept = baseline_of(name, {spec.name: workload}, ROOT)
+        (here.folder / name).write_bytes(dump(kept))
+
+
 def _fill(here: House) -> None:
+    _keep(here)
     with here.ledger() as ledger:
         for number in range(BATCHES):
             ledger.append(whole_batch(number, total=5))

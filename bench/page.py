@@ -16,7 +16,7 @@ its limit and beside a *peer*: what does the same, or the least that has to be d
 same machine in the same run. It ends with 1 where a figure is not within its limit.
 
 ```
-python -m bench                       # all of it, in about twenty minutes
+python -m bench                       # all of it, in about two hours, most of it `noise`
 python -m bench startup watching      # only what is named; --list says what there is
 python -m bench --json run.json       # a document too
 python -m bench --patience 300        # before each, wait for the machine to be quiet
@@ -81,6 +81,14 @@ _MEANINGS = {
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
+    "noise": "The same on the machine as it is, with whatever runs beside it. Every comparison runs "
+    "pairs of its own, in processes that are begun anew every five pairs, as `persona benchmark "
+    "compare --against` does; a slower version is one that does more of the same.",
+    "micro": "`persona benchmark run --suite micro`, told here: single parts, in processes of "
+    "their own, from raw samples.",
+    "load": "`persona benchmark run --suite integration`, told here: users of locust append, ask "
+    "and watch; the lag is that of a small question asked every 10 ms beside them. Locust takes "
+    "one of the two cores.",
     "deciding": "Comparisons on a simulated shared machine (times are skewed, drift for minutes, "
     "are disturbed now and then, and every process has its luck), from fixed seeds: `benchmark "
     "compare --against` in pairs, `compare` with a kept run, and the change points of `trends`. "

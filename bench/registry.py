@@ -14,6 +14,7 @@ from . import (
     hosted,
     ingest,
     large,
+    micro,
     reading,
     real_noise,
     rebuilding,
@@ -46,5 +47,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "asking": Measurement(asking.measure, "How soon are questions about thirty days answered?"),
     "deciding": Measurement(deciding.measure, "Is a comparison of two versions to be trusted?"),
     "noise": Measurement(real_noise.measure, "And on this machine, as it is?"),
+    "micro": Measurement(micro.measure, "What does each part of making a persona take?"),
+    "load": Measurement(micro.measure_load, "How many requests does a daemon answer?"),
     "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
 }

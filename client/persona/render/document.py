@@ -23,12 +23,14 @@ def render(reply: object, *, indent: bool = False) -> bytes:
 
 
 def _plain(value: object, places: int) -> Any:
-    """What msgspec encodes as the document wants it; integers are divided by 10^`places`."""
+    """What msgspec encodes as the document wants it; numbers are divided by 10^`places`."""
     match value:
         case bool():
             return value
         case int() if places:
             return msgspec.Raw(decimal(value, places).encode())
+        case float() if places:
+            return value / 10**places
         case datetime():
             return value.astimezone(UTC)
         case msgspec.Struct():

@@ -81,7 +81,7 @@ _MEANINGS = {
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
-    "noise": "The same on the machine as it is, with whatever runs beside it. Every comparison runs "
+    "noise": "As `deciding`, on the machine as it is, with whatever runs beside it. Each runs "
     "pairs of its own, in processes that are begun anew every five pairs, as `persona benchmark "
     "compare --against` does; a slower version is one that does more of the same.",
     "micro": "`persona benchmark run --suite micro`, told here: single parts, in processes of "

@@ -1,6 +1,10 @@
 """`persona generate --compare`: a batch a model, from the same segments."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,3 +145,40 @@ def test_a_resume_is_of_one_batch(studio: Studio) -> None:
     done = studio.persona("generate", "--resume", "last", "--compare", TWO)
     assert done.returncode == 64
     assert "--resume goes without --compare" in done.stderr
+
+
+def test_detached_all_begin_and_the_command_ends(studio: Studio) -> None:
+    said = studio.persona(*command(studio, TWO, "--detach"))
+    assert said.returncode == 0, said.stderr
+    names = [each.batch for each in started(studio)]
+    assert len(names) == 2
+    for name in names:
+        assert name in said.stdout
+        studio.until_status(name, "completed")
+
+
+def test_ctrl_c_pauses_the_one_that_runs_and_names_the_rest(studio: Studio) -> None:
+    models = "simulated/simulated-1,local/local-1"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "persona", *command(studio, models)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ) | {"PERSONA_SIMULATED_LATENCY_MS": "60000"},
+    )
+    try:
+        while not (begun := started(studio)):
+            assert process.poll() is None
+        studio.until(begun[0].batch, lambda state: state.counts.generating > 0)
+        process.send_signal(signal.SIGINT)
+        studio.until_status(begun[0].batch, "pausing", "paused")
+        # What is in flight would be waited for; a second one leaves it to the next run.
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "not begun: local/local-1" in said
+    assert f"--resume {begun[0].batch}" in said
+    assert len(started(studio)) == 1

@@ -169,12 +169,18 @@ def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) ->
         KeyError: a kind, or a number, that isn't known.
         msgspec.DecodeError: a damaged body.
     """
-    kind, layout = _READERS[code]
+    kind, _ = _READERS[code]
+    given = fields_of(code, body, text)
+    return cast(AnyEvent, kind(id=UUID(bytes=event_id), at=moment_of(at_us), **given))
+
+
+def fields_of(code: int, body: bytes, text: Text) -> dict[str, Any]:
+    """All of an event but its id and time, for who needs no event of it. Raises as `event_of`."""
+    _, layout = _READERS[code]
     values = list(_astuple(layout.decode(body)))
     for place in layout.words:
         if (key := values[place]) is not None:
             values[place] = text(key)
     for place in layout.maps:
         values[place] = {text(key): value for key, value in values[place].items()}
-    given = dict(zip(layout.names, values, strict=True))
-    return cast(AnyEvent, kind(id=UUID(bytes=event_id), at=moment_of(at_us), **given))
+    return dict(zip(layout.names, values, strict=True))

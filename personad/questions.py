@@ -20,6 +20,7 @@ from personad.contract import prices as p
 from personad.contract.base import MAX_MESSAGE_BYTES, Reply
 from personad.contract.budget import BudgetStatus
 from personad.contract.codec import encode
+from personad.contract.cost_rows import CostRows
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Read, ReadReply, Recorded
 from personad.contract.latency import Latency
@@ -39,6 +40,7 @@ from personad.projections import (
     provider_questions,
     quality_questions,
     repricing,
+    row_questions,
 )
 
 
@@ -96,6 +98,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     c.CostOverview: cost_questions.overview,
     k.CostCalls: call_questions.calls,
     k.CostExplain: call_questions.explain,
+    CostRows: row_questions.rows,
     p.PriceList: price_questions.price_list,
     k.Repricing: repricing.repricing,
     f.CostForecast: forecasting.forecast,

@@ -1,201 +1,50 @@
 """Cost events as rows, a page at a time: whatever the range, memory stays the same."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
-from typing import IO, Any
-
-import msgspec
-from msgspec import Struct
+from collections.abc import Iterator
 
 from persona.client import Ledger
-from persona.render.values import decimal
-from personad.contract.asking import Filter, Period
-from personad.contract.cost import CostRecorded
-
-ROWS_AT_ONCE = 1_000
-PAGE_EVENTS = 2_000
+from personad.contract.asking import Filter, Period, Range
+from personad.contract.cost_rows import CostRow, CostRows, CostRowsReply
 
 
-class ExportRow(Struct, frozen=True, kw_only=True):
-    """One `cost.recorded`, with what it costs; money is exact."""
+def rows(ledger: Ledger, period: Period, only: Filter) -> Iterator[CostRow]:
+    """The range's cost events; while one page is worked on, the next is asked for.
 
-    at: datetime
-    seq: int
-    call: str
-    batch: str | None
-    persona: str | None
-    experiment: str | None
-    provider: str
-    model: str
-    operation: str
-    outcome: str
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    estimated: bool
-    cost_nanousd: int | None
-    """None: unpriced, or without an answer."""
-    price_source: str | None
-    request_id: str | None
-    duration_ms: int | None
-    ttft_ms: int | None
+    Raises LedgerError.
+    """
+    from concurrent.futures import ThreadPoolExecutor
 
-
-_TEXTS = frozenset(
-    {"call", "batch", "persona", "experiment", "provider", "model", "operation", "request_id"}
-)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_FIELDS = ExportRow.__struct_fields__
-_NAMES = [name.replace("cost_nanousd", "cost_usd") for name in _FIELDS]
-_ENCODER = msgspec.json.Encoder()
-
-
-def rows(ledger: Ledger, period: Period, only: Filter) -> Iterator[ExportRow]:
-    """The range's cost events, in the ledger's order. Raises LedgerError."""
-    wanted = (
-        (only.providers, "provider"),
-        (only.models, "model"),
-        (only.experiments, "experiment"),
-        (only.batches, "batch"),
+    # As times and not as days ago, so that midnight between two pages changes nothing.
+    span = Range(
+        since=period.since.isoformat(),
+        until=period.until.isoformat(),
+        timezone=period.timezone,
+        as_of=period.as_of,
     )
-    filters = [(frozenset(names), field) for names, field in wanted if names]
-    kinds = ("cost.recorded",)
-    for recorded in ledger.read_all(types=kinds, page=PAGE_EVENTS, since=period.since):
-        event = recorded.event
-        if not isinstance(event, CostRecorded) or not period.since <= event.at < period.until:
-            continue
-        if any(getattr(event, field) not in names for names, field in filters):
-            continue
-        receipt = recorded.receipt
-        source = str(receipt["source"]) if receipt is not None else None
-        yield ExportRow(
-            at=event.at,
-            seq=recorded.seq,
-            call=event.call,
-            batch=event.batch,
-            persona=event.persona,
-            experiment=event.experiment,
-            provider=event.provider,
-            model=event.model,
-            operation=event.operation,
-            outcome=event.outcome,
-            input_tokens=event.input_tokens,
-            output_tokens=event.output_tokens,
-            cache_read_tokens=event.cache_read_tokens,
-            cache_write_tokens=event.cache_write_tokens,
-            estimated=event.estimated,
-            cost_nanousd=recorded.cost_nanousd,
-            price_source="producer" if event.cost_nanousd is not None else source,
-            request_id=event.request_id,
-            duration_ms=event.duration_ms,
-            ttft_ms=event.ttft_ms,
-        )
+
+    def page(cursor: str) -> CostRowsReply:
+        return ledger.ask(CostRows(range=span, filter=only, cursor=cursor))
+
+    # One thread that asks: the connection is only ever used by one at a time.
+    with ThreadPoolExecutor(1) as asking:
+        coming = asking.submit(page, "")
+        while True:
+            reply = coming.result()
+            if reply.cursor is not None:
+                coming = asking.submit(page, reply.cursor)
+            yield from reply.rows
+            if reply.cursor is None:
+                return
 
 
-def as_json(row: ExportRow) -> bytes:
-    """One object, with the cost in dollars, written from the exact integer."""
-    values = {name: getattr(row, name) for name in _FIELDS if name != "cost_nanousd"}
-    cost = row.cost_nanousd
-    values["cost_usd"] = None if cost is None else msgspec.Raw(decimal(cost, 9).encode())
-    return _ENCODER.encode(values)
+class Tally:
+    """Rows that are passed on, and how many calls they were about by then."""
 
+    def __init__(self, found: Iterator[CostRow]) -> None:
+        self._found = found
+        self.calls = 0
 
-def write_jsonl(found: Iterable[ExportRow], stream: IO[bytes]) -> int:
-    """A line a row; how many."""
-    count = 0
-    for row in found:
-        stream.write(as_json(row) + b"\n")
-        count += 1
-    return count
-
-
-def write_json(found: Iterable[ExportRow], stream: IO[bytes]) -> int:
-    """One array."""
-    count = 0
-    stream.write(b"[")
-    for row in found:
-        stream.write((b",\n" if count else b"\n") + as_json(row))
-        count += 1
-    stream.write(b"\n]\n")
-    return count
-
-
-def write_csv(found: Iterable[ExportRow], stream: IO[bytes]) -> int:
-    """RFC 4180, with nothing that a spreadsheet takes for a formula."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(_NAMES)
-    count = 0
-    for row in found:
-        writer.writerow([_cell(name, getattr(row, name)) for name in _FIELDS])
-        count += 1
-    text.flush()
-    text.detach()
-    return count
-
-
-def _cell(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case int() if name == "cost_nanousd":
-            return decimal(value, 9)
-        case str() if name in _TEXTS and value.startswith(_FORMULA):
-            return f"'{value}"
-    return str(value)
-
-
-def write_parquet(found: Iterable[ExportRow], stream: IO[bytes]) -> int:
-    """Columns, with the cost as an exact decimal. Raises ImportError without pyarrow."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds: dict[str, Any] = dict.fromkeys(_NAMES, pa.int64()) | dict.fromkeys(
-        [*_TEXTS, "outcome", "price_source"], pa.string()
-    )
-    kinds |= {
-        "at": pa.timestamp("us", tz="UTC"),
-        "estimated": pa.bool_(),
-        "cost_usd": pa.decimal128(28, 9),
-    }
-    schema = pa.schema([(name, kinds[name]) for name in _NAMES])
-    count = 0
-    with pq.ParquetWriter(stream, schema) as writer:
-        for page in _pages(found):
-            writer.write_batch(pa.RecordBatch.from_pylist([_plain(row) for row in page], schema))
-            count += len(page)
-    return count
-
-
-def _plain(row: ExportRow) -> dict[str, Any]:
-    from decimal import Decimal
-
-    values = {name: getattr(row, name) for name in _FIELDS if name != "cost_nanousd"}
-    cost = row.cost_nanousd
-    return values | {"cost_usd": None if cost is None else Decimal(cost).scaleb(-9)}
-
-
-def _pages(found: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
-    page: list[ExportRow] = []
-    for row in found:
-        page.append(row)
-        if len(page) == ROWS_AT_ONCE:
-            yield page
-            page = []
-    if page:
-        yield page
-
-
-WRITERS: dict[str, Callable[[Iterable[ExportRow], IO[bytes]], int]] = {
-    "csv": write_csv,
-    "json": write_json,
-    "jsonl": write_jsonl,
-    "parquet": write_parquet,
-}
+    def __iter__(self) -> Iterator[CostRow]:
+        for row in self._found:
+            self.calls += row.counts
+            yield row

@@ -10,6 +10,7 @@ from . import (
     budget,
     calls,
     cost,
+    cost_rows,
     events,
     forecast,
     latency,
@@ -41,6 +42,7 @@ AnyRequest = (
     | cost.CostOverview
     | calls.CostCalls
     | calls.CostExplain
+    | cost_rows.CostRows
     | prices.PriceList
     | calls.Repricing
     | forecast.CostForecast

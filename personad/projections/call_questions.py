@@ -13,6 +13,7 @@ from personad import civil, log
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
+from personad.contract.cost_rows import CostRow
 from personad.contract.errors import LedgerError
 from personad.kinds import CODE_OF, event_of, microseconds
 from personad.names import texts_of
@@ -224,7 +225,7 @@ def _is_wanted(found: _Found, request: k.CostCalls, batches: set[str]) -> bool:
     return is_kept(event, request.filter, batches)
 
 
-def is_kept(event: c.CostRecorded, kept: Filter, batches: Container[str]) -> bool:
+def is_kept(event: c.CostRecorded | CostRow, kept: Filter, batches: Container[str]) -> bool:
     """Whether a filter leaves it in; `batches` are those that it names, whole ids."""
     return (
         _in(event.provider, kept.providers)

@@ -11,15 +11,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from persona.client import Ledger
-from persona.exporting import PAGE_EVENTS
 from persona.identity import event_id, now
 from persona.program import run
 
+from personad.contract.budget import Prices, PriceSet
 from personad.contract.cost import CostRecorded
+from personad.contract.cost_rows import ROWS_MAX
 
 from .conftest import BATCH, made, started
 
 HOSTILE = "=1+1"
+CALLS = 3 * ROWS_MAX + 5
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def spent(ledger: Ledger) -> Ledger:
                 input_tokens=number,
                 cost_nanousd=None if number == 7 else number + 1,
             )
-            for number in range(PAGE_EVENTS + 5)
+            for number in range(CALLS)
         ]
     )
     return ledger
@@ -63,8 +65,8 @@ def test_each_format_has_the_same_rows_and_the_same_money(
     assert run(["cost", "export", *acme, "--format", "parquet", "-o", "cost.parquet"]) == 0
     columns = pq.read_table("cost.parquet").to_pylist()
 
-    assert len(array) == len(table) == len(columns) == PAGE_EVENTS + 5
-    total = Decimal(sum(range(1, PAGE_EVENTS + 6)) - 8).scaleb(-9)
+    assert len(array) == len(table) == len(columns) == CALLS
+    total = Decimal(sum(range(1, CALLS + 1)) - 8).scaleb(-9)
     assert sum(Decimal(row["cost_usd"] or 0) for row in array) == total
     assert sum(Decimal(row["cost_usd"] or 0) for row in table) == total
     assert sum(row["cost_usd"] or 0 for row in columns) == total
@@ -88,8 +90,8 @@ def test_a_file_is_written_whole_and_its_rows_are_counted(
     spent: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["cost", "export", "-o", "cost.csv", "--days", "30"]) == 0
-    assert "2,006 events exported" in capsys.readouterr().err
-    assert Path("cost.csv").read_text().count("\n") == PAGE_EVENTS + 7
+    assert "1,506 events exported" in capsys.readouterr().err
+    assert Path("cost.csv").read_text().count("\n") == CALLS + 2
 
 
 def test_parquet_without_its_library_says_how_to_get_it(
@@ -105,3 +107,32 @@ def test_nothing_is_a_table_without_rows(
 ) -> None:
     assert exported(capsysbinary).count(b"\n") == 1
     assert json.loads(exported(capsysbinary, "--format", "json")) == []
+
+
+def test_corrections_are_in_it_and_it_sums_to_the_history(
+    spent: Ledger, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    spent.append(
+        [
+            PriceSet(
+                id=event_id(),
+                at=now(),
+                provider="acme",
+                model=HOSTILE,
+                prices=Prices(input_nanousd=10**9, output_nanousd=0),
+                effective_from=now() - timedelta(days=60),
+            )
+        ]
+    )
+    assert run(["cost", "reprice", "--days", "30", "--apply"]) == 0
+    capsysbinary.readouterr()
+    rows = [
+        json.loads(line, parse_float=Decimal)
+        for line in exported(capsysbinary, "--format", "jsonl").splitlines()
+    ]
+    assert run(["cost", "history", "--days", "30", "--json"]) == 0
+    history = json.loads(capsysbinary.readouterr().out, parse_float=Decimal)
+    assert sum(Decimal(row["cost_usd"] or 0) for row in rows) == history["total"]["cost_usd"]
+    (corrected,) = (row for row in rows if row["corrected"])
+    assert corrected["model"] == HOSTILE
+    assert (corrected["recorded_usd"], corrected["cost_usd"]) == (None, Decimal(7 * 1_000) / 10**9)

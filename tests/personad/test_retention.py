@@ -21,6 +21,7 @@ from personad.contract import cost as c
 from personad.contract.admin import Retained
 from personad.contract.base import Event
 from personad.contract.cost import Estimate
+from personad.contract.cost_rows import CostRows
 from personad.contract.errors import LedgerError
 from personad.contract.events import Appended, Exported, Import, Read
 from personad.dropping import DAY_US
@@ -103,7 +104,7 @@ def requests(core: Core, kind: type[Any]) -> Iterator[Any]:
         yield kind(**{field.name: value})
 
 
-OF_EVENTS = (Read, k.CostCalls, k.CostExplain, k.Repricing)
+OF_EVENTS = (Read, k.CostCalls, k.CostExplain, k.Repricing, CostRows)
 """Answered from the log itself: what has been dropped isn't listed any more."""
 
 

@@ -33,14 +33,16 @@ FORMATS = ("csv", "json", "jsonl", "parquet")
 def command(app: App, span: Range, only: Filter, format_name: str, path: str | None) -> None:
     """Write each cost event of a range as a row, with its exact cost.
 
-    A call that was billed twice has two rows; `persona cost calls` lists the figures that count.
+    A row's cost is what its call counts, corrections included, so that the rows sum to what `cost
+    history` says; of a call that was billed twice only one row counts.
     """
-    from persona.exporting import WRITERS, rows
+    from persona.exporting import Tally, rows
     from persona.render.values import plural
     from persona.streams import whole_file
+    from personad.contract.row_files import WRITERS
 
     # It resolves the range, and refuses names that nobody has used.
-    period = app.ledger.ask(CostHistory(range=span, filter=only, interval="month")).range
+    history = app.ledger.ask(CostHistory(range=span, filter=only, interval="month"))
     only = replace(
         only, batches=[app.ledger.ask(BatchShow(batch=name)).batch for name in only.batches]
     )
@@ -52,9 +54,16 @@ def command(app: App, span: Range, only: Filter, format_name: str, path: str | N
         stream: IO[bytes] = sys.stdout.buffer
         if path is not None and path != "-":
             stream = stack.enter_context(whole_file(Path(path)))
-        count = WRITERS[format_name](rows(app.ledger, period, only), stream)
+        tally = Tally(rows(app.ledger, history.range, only))
+        count = WRITERS[format_name](tally, stream)
         stream.flush()
     app.note(f"{plural(count, 'event')} exported")
+    missing = history.total.calls - tally.calls
+    if missing > 0:
+        app.note(
+            f"{plural(missing, 'call')} of this range are not among them: retention has dropped "
+            "their events, and what they cost is only in sums, as `persona cost history` tells"
+        )
 
 
 def _need_pyarrow() -> None:

@@ -1,0 +1,143 @@
+"""Cost rows as files of each format, as they come: whatever the range, memory stays the same.
+
+The client writes them when it is asked to, the daemon when it is time to.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import IO, Any
+
+import msgspec
+
+from .cost_rows import CostRow
+
+ROWS_AT_ONCE = 1_000
+_TEXTS = frozenset(
+    {"call", "batch", "persona", "experiment", "provider", "model", "operation", "request_id"}
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FIELDS = CostRow.__struct_fields__
+_MONEY = tuple(place for place, name in enumerate(_FIELDS) if name.endswith("_nanousd"))
+_NAMES = [name.replace("_nanousd", "_usd") for name in _FIELDS]
+_encode = msgspec.json.Encoder().encode
+_values_of = msgspec.structs.astuple
+
+
+def usd(nanousd: int) -> str:
+    """Dollars as an exact decimal number, without needless zeros."""
+    whole, part = divmod(nanousd, 10**9)
+    return f"{whole}.{part:09d}".rstrip("0") if part else str(whole)
+
+
+def as_json(row: CostRow) -> bytes:
+    """One object, with money in dollars, written from the exact integers."""
+    values = list(_values_of(row))
+    for place in _MONEY:
+        if (nanousd := values[place]) is not None:
+            values[place] = msgspec.Raw(usd(nanousd).encode())
+    return _encode(dict(zip(_NAMES, values, strict=True)))
+
+
+def write_jsonl(found: Iterable[CostRow], stream: IO[bytes]) -> int:
+    """A line a row; how many."""
+    count = 0
+    for row in found:
+        stream.write(as_json(row) + b"\n")
+        count += 1
+    return count
+
+
+def write_json(found: Iterable[CostRow], stream: IO[bytes]) -> int:
+    """One array."""
+    count = 0
+    stream.write(b"[")
+    for row in found:
+        stream.write((b",\n" if count else b"\n") + as_json(row))
+        count += 1
+    stream.write(b"\n]\n")
+    return count
+
+
+def write_csv(found: Iterable[CostRow], stream: IO[bytes]) -> int:
+    """RFC 4180, with nothing that a spreadsheet takes for a formula."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(_NAMES)
+    count = 0
+    for row in found:
+        cells = zip(_FIELDS, _values_of(row), strict=True)
+        writer.writerow([_cell(name, value) for name, value in cells])
+        count += 1
+    text.flush()
+    text.detach()
+    return count
+
+
+def _cell(name: str, value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case int() if name.endswith("_nanousd"):
+            return usd(value)
+        case str() if name in _TEXTS and value.startswith(_FORMULA):
+            return f"'{value}"
+    return str(value)
+
+
+def write_parquet(found: Iterable[CostRow], stream: IO[bytes]) -> int:
+    """Columns, with money as exact decimals. Raises ImportError without pyarrow."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[str, Any] = dict.fromkeys(_NAMES, pa.int64()) | dict.fromkeys(
+        [*_TEXTS, "outcome", "price_source", "corrected"], pa.string()
+    )
+    kinds |= {
+        "at": pa.timestamp("us", tz="UTC"),
+        "estimated": pa.bool_(),
+        "counts": pa.bool_(),
+        "cost_usd": pa.decimal128(28, 9),
+        "recorded_usd": pa.decimal128(28, 9),
+    }
+    schema = pa.schema([(name, kinds[name]) for name in _NAMES])
+    count = 0
+    with pq.ParquetWriter(stream, schema) as writer:
+        for page in _pages(found):
+            writer.write_batch(pa.RecordBatch.from_pylist([_plain(row) for row in page], schema))
+            count += len(page)
+    return count
+
+
+def _plain(row: CostRow) -> dict[str, Any]:
+    from decimal import Decimal
+
+    values = list(_values_of(row))
+    for place in _MONEY:
+        if (nanousd := values[place]) is not None:
+            values[place] = Decimal(nanousd).scaleb(-9)
+    return dict(zip(_NAMES, values, strict=True))
+
+
+def _pages(found: Iterable[CostRow]) -> Iterator[list[CostRow]]:
+    page: list[CostRow] = []
+    for row in found:
+        page.append(row)
+        if len(page) == ROWS_AT_ONCE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+WRITERS: dict[str, Callable[[Iterable[CostRow], IO[bytes]], int]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "parquet": write_parquet,
+}

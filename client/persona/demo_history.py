@@ -26,7 +26,15 @@ INCIDENT = range(118, 122)
 _WORKDAYS = (1.0, 1.1, 1.2, 1.0, 0.8, 0.15, 0.1)
 _EXPERIMENTS = ("onboarding", "pricing-page", "tone", None)
 _NAMES = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farah", "Goran", "Hana", "Ines", "Jonas")
-_SCORER = "builtin/1"
+_SCORER = "builtin/2"
+_METRICS = {
+    "coherence": (0.25, 0.05),
+    "faithfulness": (0.30, -0.05),
+    "completeness": (0.20, 0.08),
+    "distinctiveness": (0.15, -0.04),
+    "authenticity": (0.10, -0.06),
+}
+"""Each one's weight, and how far it lies from a model's quality."""
 
 
 class Model(Struct, frozen=True):
@@ -196,12 +204,12 @@ def _persona(
             )
         )
         return events, False, end
-    level = model.quality + day / DAYS * 0.04 - 0.15 * is_bad_day
+    level = chance.gauss(model.quality + day / DAYS * 0.04 - 0.15 * is_bad_day, 0.05)
     scores = {
         name: round(min(1.0, max(0.0, chance.gauss(level + shift, 0.05))), 4)
-        for name, shift in (("completeness", 0.06), ("faithfulness", -0.04))
+        for name, (_, shift) in _METRICS.items()
     }
-    composite = round(0.4 * scores["completeness"] + 0.6 * scores["faithfulness"], 4)
+    composite = round(sum(weight * scores[name] for name, (weight, _) in _METRICS.items()), 4)
     events += [
         QualityScored(
             id=derived_id("demo", who, "scored"),

@@ -9,26 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET
 
-from personad import granting, leases
+from personad import alerting, granting, leases
 from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
+from personad.contract.alerts import AlertsShown
 from personad.contract.base import Reply, derived_id
 from personad.contract.budget import BudgetCleared, BudgetSet, PriceSet
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Append, Fence, Import, Receipt
+from personad.contract.events import AnyEvent, Append, Fence, Import
 from personad.contract.schema import tag
 from personad.leases import UNCLAIMED_MS, Lease, Leases
 from personad.log import Priced, TooLarge
-from personad.price_data import UnitPrices
-from personad.pricing import cost_of, tokens_of
 from personad.projections import batch_questions, budgets, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
-from personad.projections.prices import price_call
+from personad.projections.prices import price_call, priced_by
 from personad.projections.scopes import scoped
 from personad.store import Transaction
 
@@ -68,7 +66,7 @@ def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
         if isinstance(event, c.CostRecorded) and item.receipt is not UNSET:
             found = None
             if item.receipt is not None and event.cost_nanousd is None:
-                found = _receipt(txn, event, item.receipt, f"$.items[{index}].receipt")
+                found = priced_by(txn.book, event, item.receipt, f"$.items[{index}].receipt")
             # Of several events with one id the first counts, and so does its receipt.
             receipts.setdefault(event.id, found or (None, None))
     events = [item.event for item in request.items]
@@ -77,23 +75,17 @@ def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
         events,
         "$.items[{}].event",
         priced=lambda event: receipts.get(event.id) or price_call(txn.book, event),
-    )
-
-
-def _receipt(
-    txn: Transaction, event: c.CostRecorded, receipt: Receipt, field: str
-) -> tuple[int | None, int]:
-    try:
-        prices = msgspec.convert(receipt, UnitPrices)
-    except msgspec.ValidationError as error:
-        raise LedgerError("invalid", f"this is no receipt: {error}", field=field) from None
-    return cost_of(tokens_of(event), prices), txn.book.names.price(
-        msgspec.json.encode(prices).decode()
+        silent=True,
     )
 
 
 def _add(
-    txn: Transaction, events: Sequence[AnyEvent], where: str, *, priced: Priced | None = None
+    txn: Transaction,
+    events: Sequence[AnyEvent],
+    where: str,
+    *,
+    priced: Priced | None = None,
+    silent: bool = False,
 ) -> Answer:
     """Adds what a client sent.
 
@@ -109,7 +101,7 @@ def _add(
         if isinstance(event, _BUDGETS):
             budgets.check(event, where.format(index))
     try:
-        return txn.add(events, priced=priced)
+        return txn.add(events, priced=priced, silent=silent)
     except TooLarge as error:
         raise LedgerError(
             "too-large", str(error), field=where.format(error.index), hint="send less in it"
@@ -169,6 +161,8 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
         begun: list[AnyEvent] = [granted, *granting.begun(request, txn.now)]
         txn.conclude(begun)
         _hear(txn, begun, context)
+    elif isinstance(answer, c.Refused):
+        txn.refused.add(answer.budget)
     return lambda: answer
 
 
@@ -394,4 +388,5 @@ CHANGES: dict[type[Any], Callable[[Transaction, Any, Context], Answer]] = {
     b.Resume: resume,
     b.RetryFailed: retry,
     b.Cancel: cancel,
+    AlertsShown: lambda txn, request, _: alerting.shown(txn, request),
 }

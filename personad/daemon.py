@@ -24,7 +24,7 @@ import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from personad import leases, log, notify, quarantine
+from personad import leases, log, news, notify, quarantine
 from personad.allocator import give_back_large_blocks
 from personad.api import Api
 from personad.backup import Backups, last_backup
@@ -98,6 +98,7 @@ class Daemon:
             last_seq=self.writer.last_seq,
             autostarted=self.autostarted,
             mode=self.mode,
+            alerts=self.writer.alerts,
         )
 
     def stopping(self, _: Stop) -> Done:
@@ -243,6 +244,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     health.begin(db, ledger_id(db))
     try:
         begin_weeks_on(db, settings.daemon.week_start)
+        news.configure(db, settings)
         if rezone(db, zone):
             logger.info("days are added up anew in the zone %s", zone.key)
     except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:

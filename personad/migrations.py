@@ -10,13 +10,18 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import apsw
 import msgspec
 
+from personad import log, news
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
+from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
+from personad.projections import alerts, charts
+from personad.projections.book import Book
 
 Migration = Callable[[apsw.Connection], None]
 
@@ -55,13 +60,28 @@ def _to_format_4(db: apsw.Connection) -> None:
         )
 
 
-MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3, _to_format_4)
+def _to_format_5(db: apsw.Connection) -> None:
+    """Charts of scores, what alerts tell beside their message, and who was shown them."""
+    for column in alerts.ADDED:
+        db.execute(f"ALTER TABLE alert ADD COLUMN {column}")
+    db.execute(charts.SCHEMA + news.SCHEMA)
+    for each in (alerts, charts):
+        db.execute("INSERT OR REPLACE INTO projection VALUES (?, ?)", (each.NAME, each.VERSION))
+    book, after = Book(db, ZoneInfo("UTC")), 0
+    while some := log.entries(db, after=after, limit=_SLICE_EVENTS):
+        after = some[-1][0]
+        charts.apply(book, [entry for entry in some if isinstance(entry[2], QualityScored)])
+
+
+MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3, _to_format_4, _to_format_5)
 
 FORMAT = 1 + len(MIGRATIONS)
 """Of a database file that this release makes."""
 
 _MAKERS = "SELECT value FROM meta WHERE name IN ('created_by', 'migrated_by') ORDER BY name DESC"
 _MIGRATED_BY = "INSERT OR REPLACE INTO meta (name, value) VALUES ('migrated_by', ?)"
+
+_SLICE_EVENTS = 5_000
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 
 from personad import log
+from personad.contract import alerts as a
 from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
@@ -27,6 +28,7 @@ from personad.contract.latency import Latency
 from personad.contract.quality import QualityGoals, QualityProviders, QualityTrends
 from personad.kinds import KINDS, microseconds
 from personad.projections import (
+    alert_questions,
     batch_questions,
     budget_questions,
     call_questions,
@@ -107,6 +109,9 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     QualityTrends: quality_questions.trends,
     QualityGoals: goal_questions.goals,
     QualityProviders: provider_questions.providers,
+    a.CostAlerts: alert_questions.of_cost,
+    a.QualityAlerts: alert_questions.of_quality,
+    a.AskAlertNews: alert_questions.unshown,
     Latency: latency_questions.latency,
 }
 

@@ -19,7 +19,7 @@ from personad import log, names, quarantine
 from personad.contract.cost import CallStarted, CostCorrected, CostRecorded
 from personad.kinds import event_of
 from personad.log import Entry
-from personad.projections import fold, sketches
+from personad.projections import charts, fold, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
 from personad.store import AHEAD_MAX, FOLDED
@@ -63,6 +63,7 @@ class Refold:
         """Events that fit nowhere, by seq."""
         self.marked: dict[int, str] = {}
         """Those of which the ledger says so."""
+        self._take_charts_over()
 
     def close(self) -> None:
         self.db.close()
@@ -103,6 +104,18 @@ class Refold:
         self.misfits.update(found)
         self.seq = rows[-1][0]
         return len(rows)
+
+    def _take_charts_over(self) -> None:
+        """What scores led on that retention has dropped; later ones lead them on from there."""
+        horizon = horizon_us(self.live)
+        if horizon is None:
+            return
+        with self.db:
+            for table in charts.TABLES:
+                old = f"SELECT * FROM {table} WHERE first_at < ?"  # noqa: S608 - names of ours
+                for row in self.live.execute(old, (horizon,)):
+                    places = ", ".join("?" * len(row))
+                    self.db.execute(f"INSERT INTO {table} VALUES ({places})", row)  # noqa: S608
 
     def _of_known_calls(self, entries: list[Entry], mark_us: int) -> list[Entry]:
         """Without what is left of calls whose figures retention has dropped: they are in the sums,

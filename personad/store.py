@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
-from personad import log, migrations, names, quarantine
+from personad import log, migrations, names, news, quarantine
 from personad.contract.base import VERSION
 from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
@@ -132,7 +132,7 @@ def begin_weeks_on(db: apsw.Connection, day: str) -> None:
 
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
-    for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, FOLDED):
+    for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, news.SCHEMA, FOLDED):
         db.execute(schema)
     versions = [(each.NAME, each.VERSION) for each in PROJECTIONS]
     db.executemany("INSERT INTO projection (name, version) VALUES (?, ?)", versions)
@@ -161,6 +161,10 @@ class Transaction:
         self.last_seq = self._since = last_seq
         self.entries: list[Entry] = []
         """Everything that was added."""
+        self.silent: list[tuple[int, int]] = []
+        """The seqs, first and last, of what nobody is to be alarmed by."""
+        self.refused: set[str] = set()
+        """Scopes of budgets that let a call not start."""
         self.anomalies: dict[int, str] = {}
         self._unfolded: list[Entry] = []
 
@@ -171,11 +175,16 @@ class Transaction:
         self._add(events, (), None)
 
     def add(
-        self, events: Sequence[AnyEvent], *, priced: Priced | None = None
+        self,
+        events: Sequence[AnyEvent],
+        *,
+        priced: Priced | None = None,
+        silent: bool = False,
     ) -> Callable[[], Appended]:
         """Adds what a client says; what comes back tells, after `fold`, what became of it.
 
         `priced` tells what calls cost that don't say it; the prices in force, if not given.
+        `silent` events raise no alerts.
         """
         return self._add(*quarantine.parted(self.db, events), priced)
 
@@ -204,6 +213,8 @@ class Transaction:
         if old:
             quarantine.put(self.db, self.book.names, old, self.now)
         first, last = before + 1, self.last_seq
+        if silent:
+            self.silent.append((first, last))
         duplicates = len(fresh) - (last - before)
 
         def appended() -> Appended:
@@ -216,6 +227,15 @@ class Transaction:
             )
 
         return appended
+
+    @property
+    def news(self) -> list[Entry]:
+        """What was added and folded, but for what was added silently."""
+        return [
+            entry
+            for entry in self.entries
+            if not any(first <= entry[0] <= last for first, last in self.silent)
+        ]
 
     def write_something(self) -> None:
         """Fails where the disk takes nothing: a transaction that changes nothing never would."""

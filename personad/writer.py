@@ -17,9 +17,11 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
-from personad import log
+from personad import alerting, log, news
 from personad.changes import CHANGES, Answer, Context, expire
+from personad.contract.alerts import AlertsShown
 from personad.contract.base import Reply, Request
+from personad.contract.budget import AlertAcknowledged, AlertRaised
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent
 from personad.leases import Leases
@@ -126,6 +128,10 @@ class Writer:
         self._visits: deque[tuple[Callable[[apsw.Connection], Any], Future[Any]]] = deque()
         self._ended = False
         self.last_seq = log.last_seq(db)
+        self.alerts = news.count(db)
+        """How many were raised that nobody has been shown."""
+        self.alerted: Callable[[], None] = lambda: None
+        """Called after a commit that has raised some."""
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
         self.leases.load(db, time.monotonic())
@@ -274,12 +280,14 @@ class Writer:
             with transaction(self.book, self.last_seq, now) as txn:
                 answers = [self._do(txn, job, context) for job in group]
                 txn.fold()
+                alerting.raise_due(txn)
                 replies = [answer() for answer in answers]
                 published = self._publish(txn) if txn.entries else None
         except BaseException:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
+        self._count_alerts(group, txn)
         tried = any(isinstance(job.request, Trial) for job in group)
         if txn.entries or tried:
             self.health.committed(self.last_seq, tried=tried)
@@ -287,6 +295,13 @@ class Writer:
             self.commits.append((clock, len(txn.entries)))
             published()
         return list(zip(group, replies, strict=True))
+
+    def _count_alerts(self, group: list[Job], txn: Transaction) -> None:
+        kinds = {type(event) for _, _, event, _ in txn.entries} & {AlertRaised, AlertAcknowledged}
+        if kinds or any(isinstance(job.request, AlertsShown) for job in group):
+            self.alerts = news.count(self.book.db)
+        if AlertRaised in kinds:
+            self.alerted()
 
     def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:
         match job.request:

@@ -32,6 +32,8 @@ class Welcome(Reply, frozen=True, tag="welcome"):
     """Started by a client rather than by a person or systemd: a newer client may replace it."""
     mode: Mode = "normal"
     """A draining daemon answers until it is gone, and takes nothing more."""
+    alerts: Count = 0
+    """Raised, and not shown to anybody yet."""
 
 
 class Hello(Request[Welcome], frozen=True, tag="hello"):

@@ -83,8 +83,10 @@ class PriceSet(Event, frozen=True, kw_only=True, tag="price.set"):
 
 class AlertConfigured(Event, frozen=True, kw_only=True, tag="alert.configured"):
     kind: Name
+    """`cost` or `quality`."""
     enabled: bool
     metric: Name | None = None
+    """This one's alerts alone; all of the kind, if not given."""
     threshold: Finite | None = None
 
 
@@ -93,11 +95,23 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
 
     alert: Name
     kind: Name
+    """`cost`, `quality` (below a threshold) or `quality-drift` (below the limit of a chart)."""
     scope: Name
+    """A budget's, or provider and model."""
     level: Name
     value: Finite
     threshold: Finite
+    """Both as shares of the limit, or as scores."""
     message: Text
+    metric: Name | None = None
+    since: Moment | None = None
+    """Of a budget with periods: where this one begins."""
+    spent_nanousd: NanoUsd | None = None
+    limit_nanousd: NanoUsd | None = None
+    n: Count | None = None
+    """Scores that the value is made of."""
+    baseline: Finite | None = None
+    """Of a drift: the mean that the value was held against."""
 
 
 class AlertAcknowledged(Event, frozen=True, kw_only=True, tag="alert.acknowledged"):

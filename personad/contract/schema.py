@@ -6,6 +6,7 @@ import msgspec
 
 from . import (
     admin,
+    alerts,
     batch,
     budget,
     calls,
@@ -52,6 +53,10 @@ AnyRequest = (
     | quality.QualityGoals
     | quality.QualityProviders
     | latency.Latency
+    | alerts.CostAlerts
+    | alerts.QualityAlerts
+    | alerts.AskAlertNews
+    | alerts.AlertsShown
     | batch.BatchList
     | batch.BatchShow
     | batch.Claim

@@ -17,6 +17,7 @@ from personad.projections import (
     alerts,
     batches,
     budgets,
+    charts,
     cost_sums,
     costs,
     forecasts,
@@ -56,6 +57,7 @@ PROJECTIONS: dict[Projection, Kind] = {
     costs: "rollup",
     personas: "rollup",
     quality: "rollup",
+    charts: "rollup",
 }
 
 BUCKETS: tuple[Buckets, ...] = (

@@ -9,10 +9,12 @@ import msgspec
 from personad.contract.base import Event
 from personad.contract.budget import Prices, PriceSet
 from personad.contract.cost import CostRecorded
+from personad.contract.errors import LedgerError
+from personad.contract.events import Receipt
 from personad.kinds import microseconds, moment_of
 from personad.log import Entry
 from personad.price_data import UnitPrices
-from personad.pricing import OwnPrice, PriceBook
+from personad.pricing import OwnPrice, PriceBook, cost_of, tokens_of
 from personad.projections.book import Book
 
 NAME = "prices"
@@ -77,6 +79,21 @@ def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
         return None, None
     cost, receipt = found
     return cost, receipt_key(book, receipt.prices)
+
+
+def priced_by(
+    book: Book, call: CostRecorded, receipt: Receipt, field: str
+) -> tuple[int | None, int]:
+    """What a call cost by its receipt, and the receipt's number.
+
+    Raises:
+        LedgerError: `invalid`, naming the field; it is no receipt.
+    """
+    try:
+        prices = msgspec.convert(receipt, UnitPrices)
+    except msgspec.ValidationError as error:
+        raise LedgerError("invalid", f"this is no receipt: {error}", field=field) from None
+    return cost_of(tokens_of(call), prices), book.names.price(msgspec.json.encode(prices).decode())
 
 
 def receipt_key(book: Book, prices: UnitPrices) -> int:

@@ -24,6 +24,7 @@ from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.admin import Hello, Status
+from personad.contract.alerts import AskAlertNews
 from personad.contract.asking import Range
 from personad.contract.base import Event, Request
 from personad.contract.errors import LedgerError
@@ -114,7 +115,8 @@ def questions(client: Ledger) -> Iterator[Request[Any]]:
     batches = client.ask(b.BatchList(limit=1_000)).batches
     chosen = random.Random(len(batches)).sample(batches, min(20, len(batches)))
     for kind in ANSWERS:
-        if kind is Read or kind is Status:
+        # Nobody has to be shown an alert where it was imported: it was told where it happened.
+        if kind in (Read, Status, AskAlertNews):
             continue
         if kind is b.BatchShow:
             yield from (b.BatchShow(batch=each.batch) for each in chosen)

@@ -30,6 +30,8 @@ CORE = (
     "store",
     "leases",
     "granting",
+    "news",
+    "alerting",
     "changes",
     "questions",
 )

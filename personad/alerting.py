@@ -1,0 +1,306 @@
+"""What is to be told: a budget that was used up to a threshold, quality that has dropped.
+
+It is looked at in the writer's transaction, once all events of a commit are folded, so what is
+raised is in the ledger together with what it is about, and once: its id follows from its cause.
+What an import brings raises nothing: it was told where it happened.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from personad import civil, news
+from personad.contract.alerts import DRIFT, AlertsShown
+from personad.contract.base import Done, derived_id
+from personad.contract.budget import AlertConfigured, AlertRaised, BudgetSet
+from personad.contract.cost import CostCorrected, CostRecorded
+from personad.contract.quality import QualityScored
+from personad.kinds import microseconds, moment_of
+from personad.projections import alert_rules, budget_sums, charts
+from personad.projections.quality import COMPOSITE
+from personad.store import Transaction
+
+WARN_PERCENT, ACT_PERCENT = 80, 100
+"""Below the one a threshold is only logged; from the other on it does what its budget says."""
+LEAST_POINTS = 3
+"""Scores, below which a level is nothing to alarm anybody with."""
+
+_BUDGETS = """
+SELECT scope, limit_nanousd, action, thresholds, timezone, seq FROM budget
+WHERE ?1 IS NULL OR scope IN (SELECT value FROM json_each(?1))
+"""
+_OF_BATCHES = """
+SELECT 'batch:' || batch, budget_nanousd, iif(stop_on_budget, 'stop', 'warn'), '[80,100]', 'UTC', 0
+FROM batch WHERE budget_nanousd > 0 AND batch IN (SELECT value FROM json_each(?))
+"""
+_TOLD_LATELY = """
+SELECT 1 FROM alert WHERE kind = 'cost' AND scope = ? AND since IS ? AND threshold = ?
+  AND limit_nanousd >= ? AND at > ?
+"""
+_RAISED_LATELY = """
+SELECT 1 FROM alert WHERE kind = ? AND metric = ? AND scope = ? AND at > ?
+"""
+_SERIES = """
+SELECT key FROM series
+WHERE kind = 'score' AND measure = ? AND provider = ? AND model = ? AND scorer = ?
+"""
+_WATCH = "SELECT told FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
+_SET_WATCH = "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?)"
+_DROP_WATCH = "DELETE FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
+_CAUSE = "SELECT cause FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
+_NANO = 10**9
+_UNIT = 10_000
+
+
+def raise_due(txn: Transaction) -> None:
+    """Adds, and folds, an `alert.raised` for all that this transaction has brought about."""
+    raised = [*_of_budgets(txn), *_of_quality(txn)]
+    if not raised:
+        return
+    txn.add(raised)
+    txn.fold()
+    is_hooked = news.configured(txn.db).webhook
+    for event in raised:
+        news.add(txn.db, event.alert, owed=is_hooked and event.level != "log")
+
+
+def shown(txn: Transaction, request: AlertsShown) -> Callable[[], Done]:
+    news.show(txn.db, request.alerts, microseconds(txn.now))
+    return Done
+
+
+class _Budget(NamedTuple):
+    scope: str
+    limit: int
+    action: str
+    thresholds: str
+    timezone: str
+    seq: int
+
+
+def _of_budgets(txn: Transaction) -> Iterator[AlertRaised]:
+    found = [event for _, _, event, _ in txn.news]
+    bills = [event for event in found if isinstance(event, CostRecorded)]
+    is_about_all = any(
+        isinstance(event, BudgetSet | AlertConfigured | CostCorrected) for event in found
+    )
+    if not (bills or is_about_all or txn.refused):
+        return
+    scopes = {f"experiment:{event.experiment}" for event in bills if event.experiment is not None}
+    scopes |= {f"batch:{event.batch}" for event in bills if event.batch is not None}
+    scopes |= {*budget_sums.PERIODS, *txn.refused}
+    asked = None if is_about_all else json.dumps(sorted(scopes))
+    budgets = [_Budget(*row) for row in txn.db.execute(_BUDGETS, (asked,))]
+    switch = alert_rules.of_cost(txn.db)
+    budgets = [each for each in budgets if switch.enabled or each.seq > switch.seq]
+    if switch.enabled:
+        batches = json.dumps([each.removeprefix("batch:") for each in scopes])
+        named = {each.scope for each in budgets}
+        own = (_Budget(*row) for row in txn.db.execute(_OF_BATCHES, (batches,)))
+        budgets += [each for each in own if each.scope not in named]
+    if budgets:
+        accounts = budget_sums.accounts(txn.book, microseconds(txn.now))
+        for budget in budgets:
+            yield from _passed(txn, budget, accounts)
+
+
+def _passed(
+    txn: Transaction, budget: _Budget, accounts: budget_sums.Accounts
+) -> Iterator[AlertRaised]:
+    """An alert for each threshold that is passed, and was not told in this period."""
+    committed = accounts.of(budget.scope, budget.timezone)
+    if committed is None:
+        return
+    # What is reserved for calls in flight may still turn out to be much less.
+    spent = committed.spent + committed.unresolved
+    for percent in msgspec.json.decode(budget.thresholds, type=list[int]):
+        is_refused = budget.scope in txn.refused and percent >= ACT_PERCENT
+        if spent * 100 < budget.limit * percent and not is_refused:
+            continue
+        began = committed.period[0] if committed.period else None
+        cause = derived_id(
+            "alert.raised", "cost", budget.scope, budget.timezone, began, budget.limit, percent
+        )
+        since_us = None if began is None else began * civil.QUARTER_US
+        # A higher limit is news; a lower one that was passed before is none for a while.
+        lately = _before(txn.now, news.configured(txn.db).cost_cooldown_h)
+        told = (budget.scope, since_us, percent / 100, budget.limit, lately)
+        if txn.knows(cause) or txn.db.execute(_TOLD_LATELY, told).fetchone():
+            continue
+        yield AlertRaised(
+            id=cause,
+            at=txn.now,
+            alert=_name(cause, txn.now),
+            kind="cost",
+            scope=budget.scope,
+            level=_level(percent, budget.action),
+            value=spent / budget.limit,
+            threshold=percent / 100,
+            message=_of_budget(budget, spent, is_stopped=is_refused),
+            since=None if since_us is None else moment_of(since_us),
+            spent_nanousd=min(spent, 2**63 - 1),
+            limit_nanousd=budget.limit,
+        )
+
+
+def _level(percent: int, action: str) -> str:
+    if percent >= ACT_PERCENT:
+        return action
+    return "warn" if percent >= WARN_PERCENT and action != "log" else "log"
+
+
+def _of_budget(budget: _Budget, spent: int, *, is_stopped: bool) -> str:
+    kind, _, name = budget.scope.partition(":")
+    whose = f"the {kind} budget" if not name else f"the budget of {kind} {name}"
+    used = f"{whose} is {spent * 100 // budget.limit} % used: "
+    used += f"{_dollars(spent)} of {_dollars(budget.limit)}"
+    return f"{used}; a call was refused, as it could cross it" if is_stopped else used
+
+
+def _dollars(nanousd: int) -> str:
+    """To the cent; below a dollar as exact as it is."""
+    whole, rest = divmod(nanousd, _NANO)
+    if whole:
+        return f"${whole:,}.{rest // 10**7:02d}"
+    digits = f"{rest:09d}".rstrip("0")
+    return f"$0.{digits:0<2}"
+
+
+def _name(cause: UUID, now: datetime) -> str:
+    return f"alert-{now:%Y-%m-%d}-{cause.hex[:8]}"
+
+
+def _before(now: datetime, hours: float) -> int:
+    return microseconds(now - timedelta(hours=hours))
+
+
+class _Out(NamedTuple):
+    """What is below where it ought to be."""
+
+    kind: str
+    metric: str
+    place: tuple[str, str, str]
+    """Provider, model and scorer."""
+    cause: UUID
+    value: float
+    threshold: float
+    n: int
+    baseline: float | None
+
+
+def _of_quality(txn: Transaction) -> Iterator[AlertRaised]:
+    scored: dict[tuple[str, str, str], UUID] = {}
+    for _, _, event, _ in txn.entries:
+        if isinstance(event, QualityScored):
+            scored[event.provider, event.model, event.scorer] = event.id
+    if not scored:
+        return
+    rules = alert_rules.of_quality(txn.db)
+    watched = rules.watched
+    if not (watched or rules.drift):
+        return
+    loud = {
+        (event.provider, event.model, event.scorer)
+        for _, _, event, _ in txn.news
+        if isinstance(event, QualityScored)
+    }
+    for place, cause in scored.items():
+        for metric in sorted({*watched, *([COMPOSITE] if rules.drift else [])}):
+            state = _state(txn, metric, place)
+            if state is None:
+                continue
+            if metric in watched:
+                out = _below(state, metric, place, cause, watched[metric])
+                yield from _told(txn, ("quality", metric, place), out, place in loud, rules)
+            if metric == COMPOSITE and rules.drift:
+                out = _dropped(state, place)
+                yield from _told(txn, (DRIFT, metric, place), out, place in loud, rules)
+
+
+def _state(txn: Transaction, metric: str, place: tuple[str, str, str]) -> charts.State | None:
+    row = txn.db.execute(_SERIES, (metric, *place)).fetchone()
+    return None if row is None else charts.load(txn.db, row[0], has_chart=metric == COMPOSITE)
+
+
+def _below(
+    state: charts.State, metric: str, place: tuple[str, str, str], cause: UUID, least: float
+) -> _Out | None:
+    level = state.level
+    # Of scores that are all the threshold itself, a sum of floats may be a hair below it.
+    if level.points < LEAST_POINTS or level.mean >= least * _UNIT - 1e-6:
+        return None
+    return _Out("quality", metric, place, cause, level.mean / _UNIT, least, level.points, None)
+
+
+def _dropped(state: charts.State, place: tuple[str, str, str]) -> _Out | None:
+    chart, cause = state.chart, state.dropped_by
+    if chart is None or cause is None:
+        return None
+    mean = chart.baseline.mean
+    least = (mean - (chart.limit() or 0.0)) / _UNIT
+    return _Out(
+        DRIFT,
+        COMPOSITE,
+        place,
+        cause,
+        state.level.mean / _UNIT,
+        least,
+        state.level.points,
+        mean / _UNIT,
+    )
+
+
+def _told(
+    txn: Transaction,
+    what: tuple[str, str, tuple[str, str, str]],
+    out: _Out | None,
+    is_loud: bool,
+    rules: alert_rules.QualityRules,
+) -> Sequence[AlertRaised]:
+    """The alert on what is out, once for as long as it stays out; none where nothing is."""
+    kind, metric, place = what
+    key = (kind, metric, "\x1f".join(place))
+    row = txn.db.execute(_WATCH, key).fetchone()
+    if out is None:
+        if row is not None:
+            txn.db.execute(_DROP_WATCH, key)
+        return ()
+    told = bool(row[0]) if row is not None else not is_loud
+    if row is None:
+        txn.db.execute(_SET_WATCH, (*key, out.cause.bytes, int(told)))
+    scope = "/".join(place[:2])
+    lately = (kind, metric, scope, _before(txn.now, rules.cooldown_h))
+    if told or not is_loud or txn.db.execute(_RAISED_LATELY, lately).fetchone():
+        return ()
+    first = UUID(bytes=bytes(txn.db.execute(_CAUSE, key).get))
+    txn.db.execute(_SET_WATCH, (*key, first.bytes, 1))
+    cause = derived_id("alert.raised", *key, first)
+    return () if txn.knows(cause) else (_alarm(cause, out, scope, txn.now),)
+
+
+def _alarm(cause: UUID, out: _Out, scope: str, now: datetime) -> AlertRaised:
+    if out.baseline is None:
+        message = f"{out.metric} of {scope} is {out.value:.2f}, below {out.threshold:g}"
+    else:
+        message = (
+            f"{out.metric} of {scope} has dropped to {out.value:.2f} from {out.baseline:.2f}, "
+            "more than chance"
+        )
+    return AlertRaised(
+        id=cause,
+        at=now,
+        alert=_name(cause, now),
+        kind=out.kind,
+        scope=scope,
+        level="warn",
+        value=out.value,
+        threshold=out.threshold,
+        message=message,
+        metric=out.metric,
+        n=out.n,
+        baseline=out.baseline,
+    )

@@ -61,7 +61,7 @@ def raise_due(txn: Transaction) -> None:
     raised = [*_of_budgets(txn), *_of_quality(txn)]
     if not raised:
         return
-    txn.add(raised)
+    txn.conclude(raised)
     txn.fold()
     is_hooked = news.configured(txn.db).webhook
     for event in raised:

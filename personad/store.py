@@ -186,7 +186,11 @@ class Transaction:
         `priced` tells what calls cost that don't say it; the prices in force, if not given.
         `silent` events raise no alerts.
         """
-        return self._add(*quarantine.parted(self.db, events), priced)
+        before = self.last_seq
+        appended = self._add(*quarantine.parted(self.db, events), priced)
+        if silent:
+            self.silent.append((before + 1, self.last_seq))
+        return appended
 
     def _add(
         self, fresh: Sequence[AnyEvent], old: Sequence[AnyEvent], priced: Priced | None
@@ -213,8 +217,6 @@ class Transaction:
         if old:
             quarantine.put(self.db, self.book.names, old, self.now)
         first, last = before + 1, self.last_seq
-        if silent:
-            self.silent.append((first, last))
         duplicates = len(fresh) - (last - before)
 
         def appended() -> Appended:

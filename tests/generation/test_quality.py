@@ -307,9 +307,11 @@ def test_a_required_field_counts_twice() -> None:
     assert complete(replace(GOOD, motivations=["Rest"])).value == pytest.approx((12 + 1 / 2) / 13)
 
 
-def test_a_field_with_nothing_costs_a_tenth_more() -> None:
-    assert complete(replace(GOOD, goals=[])).value == pytest.approx(0.9 * 11 / 13)
-    assert complete(replace(GOOD, goals=[], motivations=[])).value == pytest.approx(0.81 * 10 / 13)
+def test_a_field_with_nothing_costs_more_still() -> None:
+    assert complete(replace(GOOD, goals=[])).value == pytest.approx(0.85 * 11 / 13)
+    assert complete(replace(GOOD, goals=[], motivations=[])).value == pytest.approx(
+        0.85**2 * 10 / 13
+    )
 
 
 def test_facts_that_the_source_does_not_state_are_not_missed() -> None:

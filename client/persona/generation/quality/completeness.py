@@ -19,8 +19,8 @@ SUMMARY_LENGTH = 20
 """Letters and digits; a shorter summary counts in proportion."""
 EXPECTED = ("name", "summary", *LIST_FIELDS)
 REQUIRED_WEIGHT, EXPECTED_WEIGHT = 2, 1
-LEFT = 0.9
-"""What is left for each field that has nothing at all: a list of one is better than none."""
+LEFT = 0.85
+"""What is left for each field that has nothing at all: a list of one is much better than none."""
 
 _PLACEHOLDERS = frozenset(
     {

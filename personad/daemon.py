@@ -43,6 +43,7 @@ from personad.contract.admin import (
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.nng import Publisher, Replier
 from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.prices import PricesUpdate
 from personad.contract.progress import Progress
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
@@ -50,6 +51,7 @@ from personad.journal import open_journal
 from personad.keeper import Keeper
 from personad.live import Live
 from personad.locks import lock
+from personad.price_updates import PriceUpdates
 from personad.projections import batch_questions
 from personad.questions import ANSWERS, KEEPS
 from personad.rebuilding import Rebuilds
@@ -277,7 +279,12 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
         writer,
         str(paths.database),
         own={Hello: daemon.hello, Stop: daemon.stopping},
-        answers={**ANSWERS, Status: daemon.status, Progress: daemon.progress},
+        answers={
+            **ANSWERS,
+            Status: daemon.status,
+            Progress: daemon.progress,
+            PricesUpdate: PriceUpdates(paths.data_dir, writer.with_book).take,
+        },
         keeps=KEEPS,
         later={Backup: backups.take, Rebuild: rebuilds.take, Retention: keeper.take},
         before_call=intake.first,

@@ -1,10 +1,12 @@
-"""The public price list, from the data inside the `genai-prices` package and from nothing else.
+"""The public price list: the data inside the `genai-prices` package, or a newer one that the user
+had fetched.
 
 The package is imported at the first question (about 0.2 s and 26 MB), never before. Its updater,
 which asks the network, is never started, and the data is read past the snapshot that one could
-set: so prices change only with the installed package.
+set: so prices change only with the installed package, or when somebody asks for it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,8 +18,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from personad import fetched_prices
+
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+
+logger = logging.getLogger(__name__)
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -137,8 +143,16 @@ def utc(at: datetime) -> datetime:
 class Catalogue:
     """The price list in memory. `providers` are not changed."""
 
-    def __init__(self, providers: "Sequence[Provider]", source: str, installed_on: date) -> None:
+    def __init__(
+        self,
+        providers: "Sequence[Provider]",
+        source: str,
+        installed_on: date,
+        gathered_on: date | None = None,
+    ) -> None:
+        """`gathered_on` is None where the list doesn't say it."""
         self.source = source
+        self._gathered_on = gathered_on
         self._providers = {each.id: each for each in providers}
         self._all = list(providers)
         self._installed_on = installed_on
@@ -159,11 +173,14 @@ class Catalogue:
         return Epoch(EARLIEST, LATEST, None)
 
     def age_days(self, now: datetime) -> int:
-        """Days since the newest price that was no announcement when the data was installed.
+        """Days since it was gathered, or else since the newest price that was no announcement when
+        the data was installed.
 
         The package doesn't say when its data was gathered; this is at most some days too many.
         """
         today = utc(now).date()
+        if self._gathered_on is not None:
+            return max(0, (today - self._gathered_on).days)
         dates = [start for each in self._all for info in each.models for start in _starts(info)]
         for known_on in (self._installed_on, today):
             if past := [each for each in dates if each <= known_on]:
@@ -171,14 +188,38 @@ class Catalogue:
         return max(0, (today - self._installed_on).days)
 
 
+_fetched_at: Path | None = None
+
+
+def look_at(path: Path) -> None:
+    """From now on a list that lies there counts, where it is newer than the installed one."""
+    global _fetched_at
+    _fetched_at = path
+    catalogue.cache_clear()
+
+
 @cache
 def catalogue() -> Catalogue:
-    """The installed price list; imports it at the first call."""
+    """The newest price list that there is; imports it at the first call."""
     import genai_prices
     from genai_prices import data
 
     installed = datetime.fromtimestamp(Path(data.__file__).stat().st_mtime, UTC).date()
+    found = _fetched()
+    if found is not None and found.gathered_on >= installed:
+        source = f"genai-prices of {found.gathered_on}"
+        return Catalogue(found.providers, source, installed, found.gathered_on)
     return Catalogue(data.providers, f"genai-prices {genai_prices.__version__}", installed)
+
+
+def _fetched() -> fetched_prices.Fetched | None:
+    if _fetched_at is None:
+        return None
+    try:
+        return fetched_prices.kept(_fetched_at)
+    except (fetched_prices.BadList, OSError) as error:
+        logger.error("the price list %s is left out: %s", _fetched_at, error)
+        return None
 
 
 def _tier(service_tier: str | None) -> str | None:

@@ -36,3 +36,19 @@ class PriceList(Request[PricesReply], frozen=True, tag="price-list"):
 
     models: Annotated[list[Name], Meta(max_length=1_000)] = []
     """`PROVIDER/MODEL`, or a model's name alone where the ledger knows it."""
+
+
+class PricesUpdated(Reply, frozen=True, kw_only=True, tag="prices-updated"):
+    """The list counts from now on; what is recorded keeps its cost."""
+
+    models: Count
+    data_source: str
+    changed: list[Name]
+    """`PROVIDER/MODEL` of those that were used and cost something else from now on."""
+
+
+class PricesUpdate(Request[PricesUpdated], frozen=True, kw_only=True, tag="prices-update"):
+    """Takes a newer public price list, which somebody has fetched: the daemon fetches nothing."""
+
+    text: str
+    """As `genai-prices` publishes it: a JSON array of providers."""

@@ -45,6 +45,7 @@ AnyRequest = (
     | calls.CostExplain
     | cost_rows.CostRows
     | prices.PriceList
+    | prices.PricesUpdate
     | calls.Repricing
     | forecast.CostForecast
     | optimise.CostOptimise

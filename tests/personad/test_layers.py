@@ -13,6 +13,7 @@ import personad
 from personad.changes import CHANGES
 from personad.contract.admin import Backup, Hello, Rebuild, Retention, Status, Stop
 from personad.contract.codec import reply_codec
+from personad.contract.prices import PricesUpdate
 from personad.contract.progress import Progress
 from personad.contract.schema import EVENTS, FRAMES, REQUESTS, json_schema, replies, tag
 from personad.questions import ANSWERS
@@ -99,7 +100,7 @@ def test_every_request_is_answered_by_one_room() -> None:
     rooms = [
         set(CHANGES),
         set(ANSWERS),
-        {Hello, Status, Stop, Backup, Rebuild, Retention, Progress},
+        {Hello, Status, Stop, Backup, Rebuild, Retention, Progress, PricesUpdate},
     ]
     assert set().union(*rooms) == set(REQUESTS)
     assert sum(map(len, rooms)) == len(REQUESTS)

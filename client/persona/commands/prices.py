@@ -9,6 +9,8 @@ from persona.app import App, Group, Output, app_of, output_options, pass_app
 from persona.usd import parse
 from personad.contract.prices import PriceList, PricesReply
 
+from . import prices_update
+
 _NOTHING = re.compile(r"\$?0+(\.0*)?", re.ASCII)
 OLD_DAYS = 60
 """A list that is older may lack models, and have prices of before."""
@@ -105,5 +107,8 @@ def _show(app: App, models: tuple[str, ...], output: Output) -> None:
     if reply.data_age_days > OLD_DAYS:
         app.note(
             f"the price list ({reply.data_source}) is {reply.data_age_days} days old: "
-            "`pip install --upgrade genai-prices` brings a newer one"
+            "`persona cost prices update` fetches a newer one"
         )
+
+
+command.add_command(prices_update.command)

@@ -1,9 +1,9 @@
 """How prices look."""
 
-from personad.contract.prices import PriceRow, PricesReply
+from personad.contract.prices import PriceRow, PricesReply, PricesUpdated
 
 from . import values
-from .tables import Column, Kind, Table, View
+from .tables import Column, Fact, Facts, Kind, Table, View
 
 PRICE = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
 
@@ -24,3 +24,15 @@ COLUMNS: tuple[Column[PriceRow], ...] = (
 def prices(reply: PricesReply) -> View:
     empty = "no model was used yet; --model PROVIDER/MODEL shows one's price"
     return [Table(COLUMNS, reply.prices, empty)]
+
+
+def updated(reply: PricesUpdated) -> View:
+    """What a newer list brought."""
+    return [
+        Facts(
+            [
+                Fact("List", f"{reply.data_source}, {values.plural(reply.models, 'model')}"),
+                Fact("Changed", ", ".join(reply.changed) or "no price of a model that was used"),
+            ]
+        )
+    ]

@@ -1,0 +1,408 @@
+"""What commands answer is what plain arithmetic finds in the raw events, in every time zone.
+
+A hundred thousand events over two changes of the clocks, sent as any producer would.
+"""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from persona.program import run
+
+from .arithmetic import (
+    SUMS,
+    TOKENS,
+    between,
+    calls_of,
+    cost_of,
+    coverage,
+    distinct,
+    grouped,
+    kept,
+    label,
+    mean,
+    personas_of,
+    prices_of,
+    quantile,
+    scored_of,
+    scores_of,
+    shared,
+    spent,
+    std,
+    trend,
+    when,
+)
+from .past import DAYS, FIRST, LAST, ZONES, Fact, events, lines
+
+SPAN = ("--since", str(FIRST), "--until", str(LAST))
+HOME = {
+    "PERSONAD_TIMEZONE": "Europe/Berlin",
+    # The past of this test gets older every day.
+    "PERSONA_RETENTION_RAW_DAYS": "36500",
+    "TZ": "UTC",
+}
+Ask = Callable[..., Any]
+
+
+class Oracle:
+    """The raw events, sorted out."""
+
+    def __init__(self, facts: list[Fact]) -> None:
+        facts = distinct(facts)
+        self.calls = calls_of(facts)
+        self.made = personas_of(facts)
+        self.scored = scored_of(facts)
+
+    def within(self, zone: str, first: date = FIRST, last: date = LAST) -> "Within":
+        return Within(*(between(each, zone, first, last) for each in (self.calls, self.made)))
+
+
+class Within:
+    """Calls and completed personas of a time."""
+
+    def __init__(self, calls: list[Fact], made: list[Fact]) -> None:
+        self.calls = calls
+        self.made = made
+
+    def of(self, **named: list[str]) -> "Within":
+        return Within(kept(self.calls, **named), kept(self.made, **named))
+
+    def sums(self) -> dict[str, int]:
+        return spent([*self.calls, *self.made])
+
+    def by(self, name: str, zone: str) -> dict[Any, dict[str, int]]:
+        facts = self.calls if name in ("operation", "outcome") else [*self.calls, *self.made]
+        return {key: spent(some) for key, some in grouped(facts, label(name, zone)).items()}
+
+
+@pytest.fixture(scope="module")
+def past() -> list[Fact]:
+    facts = events()
+    assert len(facts) > 97_000
+    return facts
+
+
+@pytest.fixture(scope="module")
+def oracle(past: list[Fact]) -> Iterator[Oracle]:
+    found = Oracle(past)
+    # To look through all of it for cycles, again and again, takes a third of the time.
+    gc.collect()
+    gc.freeze()
+    yield found
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def folder(past: list[Fact]) -> Iterator[Path]:
+    """A ledger that has taken them in, with its daemon."""
+    with tempfile.TemporaryDirectory(prefix="po-", dir="/tmp") as name:
+        folder = Path(name)
+        (folder / "run").mkdir(mode=0o700)
+        (folder / "events.jsonl").write_text(lines(past))
+        environment = os.environ | HOME | _where(folder)
+        program = partial(
+            subprocess.run, env=environment, check=True, capture_output=True, text=True
+        )
+        personad = [sys.executable, "-m", "personad"]
+        program([*personad, "start"])
+        persona = [sys.executable, "-m", "persona"]
+        taken = program([*persona, "events", "import", "--json", str(folder / "events.jsonl")])
+        told = json.loads(taken.stdout)
+        assert told["imported"] == len(distinct(past)), told
+        assert told["imported"] + told["duplicates"] == len(past)
+        assert told["anomalies"] == told["quarantined"] == told["bad"] == 0
+        yield folder
+        program([*personad, "stop"])
+
+
+def _where(folder: Path) -> dict[str, str]:
+    return {
+        "HOME": str(folder),
+        "XDG_RUNTIME_DIR": f"{folder}/run",
+        "PERSONA_LEDGER": f"{folder}/ledger",
+    }
+
+
+@pytest.fixture
+def ask(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """The JSON of a command, with amounts as integers of nano-dollars."""
+    for name, value in (HOME | _where(folder)).items():
+        monkeypatch.setenv(name, value)
+
+    def asked(*words: str) -> Any:
+        code = run([*words, "--json"])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        return json.loads(said.out, parse_float=Decimal, object_hook=_nanousd)
+
+    return asked
+
+
+def _nanousd(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: int(value * 10**9) if name.endswith("_usd") and value is not None else value
+        for name, value in document.items()
+    }
+
+
+def _sums(row: dict[str, Any], *left_out: str) -> dict[str, int]:
+    return {name: row[name] for name in SUMS if name not in left_out}
+
+
+def _filled(rows: dict[Any, dict[str, int]]) -> dict[Any, dict[str, int]]:
+    return {key: row for key, row in rows.items() if any(row.values())}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_history_by_days_weeks_and_months(zone: str, ask: Ask, oracle: Oracle) -> None:
+    facts = oracle.within(zone)
+    for by in ("day", "week", "month"):
+        reply = ask("cost", "history", *SPAN, "--timezone", zone, "--by", by)
+        found = {row["start"]: _sums(row) for row in reply["rows"]}
+        assert _filled(found) == facts.by(by, zone)
+        if by == "day":
+            assert list(found) == [str(FIRST + timedelta(days=day)) for day in range(DAYS)]
+        total, sums = reply["total"], facts.sums()
+        assert _sums(total) == sums
+        assert reply["coverage"] == coverage(facts.calls)
+        assert total["daily_average_usd"] == shared(sums["cost_usd"], DAYS)
+        assert total["cost_per_persona_usd"] == shared(sums["cost_usd"], sums["personas"])
+        accepted = shared(sums["cost_usd"], sums["accepted"])
+        assert total["cost_per_accepted_persona_usd"] == accepted
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("UTC", date(2025, 3, 30)),
+        ("Europe/Berlin", date(2025, 3, 30)),
+        ("Europe/Berlin", date(2025, 10, 26)),
+        ("America/New_York", date(2025, 3, 9)),
+        ("America/New_York", date(2025, 11, 2)),
+        ("Asia/Kathmandu", date(2025, 10, 26)),
+    ],
+)
+def test_a_history_by_hours_where_a_clock_is_changed(
+    zone: str, change: date, ask: Ask, oracle: Oracle
+) -> None:
+    days = [str(change - timedelta(days=1)), str(change + timedelta(days=1))]
+    asked = ("--since", days[0], "--until", days[1], "--timezone", zone, "--by", "hour")
+    reply = ask("cost", "history", *asked)
+    facts = oracle.within(zone, *map(date.fromisoformat, days))
+    assert _filled({row["start"]: _sums(row) for row in reply["rows"]}) == facts.by("hour", zone)
+    hours = {"UTC": 72, "Asia/Kathmandu": 72}.get(zone, 71 if change.month < 6 else 73)
+    assert len(reply["rows"]) == hours
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_breakdown_by_whatever_calls_have(zone: str, ask: Ask, oracle: Oracle) -> None:
+    facts = oracle.within(zone)
+    whole = facts.sums()["cost_usd"]
+    for by in ("provider", "model", "experiment", "batch", "operation", "outcome", "month"):
+        reply = ask("cost", "breakdown", "--by", by, *SPAN, "--timezone", zone)
+        # A persona has no operation and no outcome; a row tells no failed calls.
+        left_out = {"failed_calls", *(("personas", "accepted") if by[0] == "o" else ())}
+        expected = {
+            key: {name: row[name] for name in row if name not in left_out}
+            for key, row in facts.by(by, zone).items()
+        }
+        found = {row["key"]: _sums(row, *left_out) for row in reply["rows"]}
+        assert found == expected
+        assert sum(row["cost_usd"] for row in reply["rows"]) == reply["total"]["cost_usd"] == whole
+        for row in reply["rows"]:
+            assert float(row["share"]) == pytest.approx(row["cost_usd"] / whole)
+            if by[0] != "o":
+                each = shared(row["cost_usd"], row["personas"])
+                assert row["cost_per_persona_usd"] == each
+
+
+FILTERS: tuple[tuple[dict[str, list[str]], str], ...] = (
+    ({"provider": ["acme", "delta"]}, "UTC"),
+    ({"model": ["small"], "provider": ["beta"]}, "America/New_York"),
+    ({"experiment": ["tone", "order"]}, "Asia/Kathmandu"),
+    ({"experiment": ["length"], "model": ["big"]}, "Europe/Berlin"),
+    ({"batch": ["batch-01", "batch-02"]}, "Australia/Lord_Howe"),
+)
+
+
+@pytest.mark.parametrize(("only", "zone"), FILTERS)
+def test_what_a_filter_leaves_in(
+    only: dict[str, list[str]], zone: str, ask: Ask, oracle: Oracle
+) -> None:
+    words = [word for name, some in only.items() for each in some for word in (f"--{name}", each)]
+    facts = oracle.within(zone).of(**only)
+    reply = ask("cost", "history", *SPAN, "--timezone", zone, *words)
+    assert _filled({row["start"]: _sums(row) for row in reply["rows"]}) == facts.by("day", zone)
+    assert _sums(reply["total"]) == facts.sums()
+    assert reply["coverage"] == coverage(facts.calls)
+
+
+CALL = ("call", "provider", "model", "operation", "outcome", "experiment", "estimated")
+
+
+def _told(call: dict[str, Any]) -> tuple[Any, ...]:
+    names = (*CALL, *TOKENS, "batch", "persona", "cost" if "cost" in call else "cost_usd")
+    return tuple(call.get(name) for name in names)
+
+
+@pytest.mark.parametrize(("only", "zone"), FILTERS)
+def test_the_dearest_calls(only: dict[str, list[str]], zone: str, ask: Ask, oracle: Oracle) -> None:
+    words = [word for name, some in only.items() for each in some for word in (f"--{name}", each)]
+    facts = oracle.within(zone).of(**only)
+    reply = ask("cost", "calls", *SPAN, "--timezone", zone, *words, "--top", "100")
+    dearest = sorted(facts.calls, key=lambda each: -(each["cost"] or 0))[:100]
+    assert [call["cost_usd"] or 0 for call in reply["calls"]] == [
+        each["cost"] or 0 for each in dearest
+    ]
+    by_name = {each["call"]: each for each in facts.calls}
+    for call in reply["calls"]:
+        assert _told(call) == _told(by_name[call["call"]])
+        assert when(call) == by_name[call["call"]]["when"]
+    assert len({call["call"] for call in reply["calls"]}) == len(dearest)
+
+
+def test_the_calls_that_nobody_can_price_and_those_without_an_answer(
+    ask: Ask, oracle: Oracle
+) -> None:
+    facts = oracle.within("Australia/Lord_Howe", LAST - timedelta(days=9))
+    span = ("--since", str(LAST - timedelta(days=9)), *SPAN[2:])
+    asked = (*span, "--timezone", "Australia/Lord_Howe", "--top", "10000")
+    unpriced = [each for each in facts.calls if each["cost"] is None]
+    unknown = [each for each in facts.calls if each["outcome"] == "unknown"]
+    for word, expected in (("--unpriced", unpriced), ("--unknown", unknown)):
+        reply = ask("cost", "calls", *asked, word)
+        assert expected
+        assert sorted(map(_told, reply["calls"]), key=repr) == sorted(
+            map(_told, expected), key=repr
+        )
+
+
+def test_how_a_call_came_to_its_cost(ask: Ask, oracle: Oracle) -> None:
+    some = {(each["provider"], "cost_nanousd" in each): each for each in oracle.calls}
+    assert len(some) > 5
+    for each in some.values():
+        reply = ask("cost", "explain", each["call"])
+        (told,) = reply["calls"]
+        assert _told(told) == _told(each)
+        assert reply["cost_usd"] == (cost_of(each) or 0)
+        prices = None if "cost_nanousd" in each else prices_of(each)
+        if prices is None:
+            assert not any(line["cost_usd"] for line in told["lines"])
+            continue
+        assert sum(line["cost_usd"] for line in told["lines"]) == each["cost"]
+        assert sum(line["tokens"] for line in told["lines"]) == sum(each[k] for k in TOKENS)
+        assert {line["price_per_million_usd"] for line in told["lines"]} <= set(prices.values())
+
+
+def test_how_a_batch_came_to_its_cost(ask: Ask, oracle: Oracle) -> None:
+    calls = kept(oracle.calls, batch=["batch-07"])
+    reply = ask("cost", "explain", "batch-07")
+    assert sorted(map(_told, reply["calls"]), key=repr) == sorted(map(_told, calls), key=repr)
+    assert reply["cost_usd"] == sum(each["cost"] or 0 for each in calls)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_quality_over_time(zone: str, ask: Ask, oracle: Oracle) -> None:
+    reply = ask("quality", "trends", *SPAN, "--timezone", zone)
+    expected = scores_of(between(oracle.scored, zone, FIRST, LAST))
+    assert {(each["metric"], each["scorer"]) for each in reply["metrics"]} == set(expected)
+    for told in reply["metrics"]:
+        scored = expected[told["metric"], told["scorer"]]
+        scores = [score for _, score in scored]
+        assert told["n"] == len(scores)
+        assert float(told["mean"]) == pytest.approx(mean(scores), abs=1e-12)
+        assert float(told["std"]) == pytest.approx(std(scores), abs=1e-12)
+        for share in (10, 50, 90):
+            assert float(told[f"p{share}"]) == pytest.approx(
+                quantile(scores, share / 100), abs=0.0051
+            )
+        days: dict[str, list[float]] = {}
+        name = label("day", zone)
+        for at, score in scored:
+            days.setdefault(name({"when": at}) or "", []).append(score)
+        for day in told["series"]:
+            assert (day["n"], day["mean"] is None) == _of_day(days.get(day["start"], []))
+            if day["n"]:
+                middle = mean(days[day["start"]])
+                assert float(day["mean"]) == pytest.approx(middle, abs=1e-12)
+        _check_windows(told, days)
+        places = [
+            (place, days[each["start"]]) for place, each in enumerate(told["series"]) if each["n"]
+        ]
+        change = trend(places)
+        assert float(told["trend_percent"]) == pytest.approx(change, rel=1e-6, abs=1e-9)
+        if abs(change) < 1:
+            assert not told["significant"]
+
+
+def _of_day(scores: list[float]) -> tuple[int, bool]:
+    return len(scores), not scores
+
+
+def _check_windows(told: dict[str, Any], days: dict[str, list[float]]) -> None:
+    assert float(told["current"]) == pytest.approx(mean(days[max(days)]), abs=1e-12)
+    for count in (7, 30, 90):
+        begin = str(LAST - timedelta(days=count - 1))
+        some = [score for day, scores in days.items() if day >= begin for score in scores]
+        found = told[f"avg_{count}d"]
+        assert (None if found is None else float(found)) == pytest.approx(mean(some), abs=1e-12)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_an_experiment_s_quality_day_by_day(zone: str, ask: Ask, oracle: Oracle) -> None:
+    reply = ask("quality", "history", "--experiment", "order", *SPAN, "--timezone", zone)
+    scored = kept(between(oracle.scored, zone, FIRST, LAST), experiment=["order"])
+    days = grouped(scored, label("day", zone))
+    assert [(row["start"], row["n"]) for row in reply["rows"]] == [
+        (day, len(days[day])) for day in sorted(days)
+    ]
+    for row in reply["rows"]:
+        for metric, found in row["metrics"].items():
+            scores = [
+                each["composite"] if metric == "composite" else each["scores"][metric]
+                for each in days[row["start"]]
+            ]
+            assert float(found) == pytest.approx(mean(scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_what_a_forecast_of_a_past_day_begins_with(zone: str, ask: Ask, oracle: Oracle) -> None:
+    day = date(2025, 10, 26)
+    asked = ("--as-of", str(day), "--timezone", zone, "--budget", "1000000")
+    reply = ask("cost", "forecast", *asked)
+    month = oracle.within(zone, day.replace(day=1), day)
+    assert reply["budget"]["spent_usd"] == month.sums()["cost_usd"]
+    first = min(label("day", zone)(each) or "" for each in oracle.calls)
+    assert reply["history_days"] == (day - date.fromisoformat(first)).days
+    # What is shown of a day that is over is no forecast, and is not held against anything.
+    assert reply["record"]["forecasts"] == 0
+
+
+def test_an_export_holds_every_cost_that_was_sent(
+    folder: Path, ask: Ask, past: list[Fact], tmp_path: Path
+) -> None:
+    zone, file, first = "Asia/Kathmandu", tmp_path / "costs.jsonl", LAST - timedelta(days=14)
+    asked = ["--since", str(first), *SPAN[2:], "--timezone", zone, "-o", str(file)]
+    assert run(["cost", "export", "--format", "jsonl", *asked]) == 0
+    rows = [
+        json.loads(line, parse_float=Decimal, object_hook=_nanousd)
+        for line in file.read_text().splitlines()
+    ]
+    # A call that was billed twice has two rows.
+    sent = [
+        each | {"when": when(each), "cost": cost_of(each)}
+        for each in distinct(past)
+        if each["type"] == "cost.recorded"
+    ]
+    expected = between(sent, zone, first, LAST)
+    assert sorted(map(_told, rows), key=repr) == sorted(map(_told, expected), key=repr)

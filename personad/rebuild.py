@@ -1,52 +1,44 @@
 """Puts freshly folded tables in the place of the live ones, while questions and appends go on.
 
 The fold itself is made elsewhere (see `refold`). Its tables are copied beside the live ones in
-slices on the writer's thread; then one transaction exchanges them, and folds in what has been
-appended meanwhile. Rows that retention has made the truth are copied from the live tables.
+slices on the writer's thread, and catch up with what has been appended meanwhile; then one
+transaction exchanges them. Rows that retention has made the truth are copied from the live tables.
 """
 
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import apsw
-import msgspec
 from msgspec import Struct
 
-from personad import log
+from personad.catching_up import NEW, CatchUp, WithBook
 from personad.contract.errors import LedgerError
-from personad.projections import PROJECTIONS, Projection, costs, fold, quality
+from personad.exchange import exchange
+from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
 from personad.projections.book import Book
+from personad.projections.buckets import Tier
 from personad.refold import horizon_us, is_kept
-from personad.tidy import mark_all_stale
-
-T = TypeVar("T", covariant=True)
-R = TypeVar("R")
+from personad.store import open_for_reading
+from personad.tidy import SKETCH_ROWS, TIERS, days_of
 
 SLICE_S = 0.015
 FIRST_ROWS = 500
 MOST_ROWS = 20_000
-CATCH_UP_EVENTS = 5_000
 TOGETHER: frozenset[Projection] = frozenset((costs, quality))
 """They share the sketches, so one is not rebuilt without the other."""
 
-_NEW, _OLD = "__new", "__old"
 _LEFT = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?"
 _SCHEMA = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
-_INDEXES = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''"
+_INDEXES = """
+SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''
+ORDER BY rowid
+"""
+_QUARTERS = frozenset(f"{each.name}_quarter" for each in BUCKETS if "quarter" in each.tiers)
 _REACHED = "SELECT seq, dropped FROM fresh.reached"
-
-
-class WithBook(Protocol):
-    """`Writer.with_book`: has the writer do something between two groups."""
-
-    def __call__(self, work: "Work[R]", /) -> R: ...
-
-
-class Work(Protocol[T]):
-    def __call__(self, book: Book, /) -> T: ...
 
 
 class Adopted(Struct, frozen=True):
@@ -87,30 +79,58 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
     tables = tables_of(projections)
+    made = [*tables, "sketch_fresh"] if "sketch_quarter" in tables else tables
     with_book(lambda book: book.db.execute("ATTACH ? AS fresh", (str(path),)))
     try:
         clear(with_book)
-        with_book(lambda book: _create(book.db, tables))
+        with_book(lambda book: _create(book.db, made))
+        # What is kept of the sketches must not lack what waits to be worked in.
+        while with_book(lambda book: _work_in(book.db)):
+            pass
         rows = sum(_fill(with_book, table) for table in tables)
-        last_seq = with_book(lambda book: _exchange(book, tables, projections))
+        late, dropped = with_book(lambda book: _late(book, made, projections))
+        late.nearly(with_book)
+        stale = _days(with_book, tables)
+        late.nearly(with_book)
+        last_seq = with_book(lambda book: exchange(book, made, late, dropped, stale))
     finally:
         with_book(lambda book: book.db.execute("DETACH fresh"))
         clear(with_book)
     return Adopted(rows=rows, last_seq=last_seq)
 
 
+def _work_in(db: apsw.Connection) -> int:
+    with db:
+        done = sketches.work_in(db, SKETCH_ROWS)
+    return done  # noqa: RET504 - apsw says its `with` may swallow errors
+
+
+def _late(
+    book: Book, made: Sequence[str], projections: Collection[Projection]
+) -> tuple[CatchUp, int]:
+    seq, dropped = map(int, book.db.execute(_REACHED).fetchone() or ())
+    return CatchUp(book, made, projections, seq), dropped
+
+
+def _days(with_book: WithBook, tables: Iterable[str]) -> list[tuple[Tier, int]]:
+    """All days that anything lies of; read beside the writer, as they may be thousands."""
+    file, zone = with_book(lambda book: (book.db.filename, book.zone))
+    more = [f"{table}{NEW}" for table in tables if table in _QUARTERS]
+    with closing(open_for_reading(file)) as db:
+        return [(tier, day) for tier in TIERS for day in sorted(days_of(db, tier, zone, more))]
+
+
 def clear(with_book: WithBook) -> None:
     """Removes what an exchange, finished or not, has left; in slices, as it may be large."""
-    for suffix in (_NEW, _OLD):
-        for table in with_book(lambda book, s=suffix: _left(book.db, s)):
-            pace = _Pace()
-            lower: tuple[Any, ...] | None = None
-            while True:
-                lower = with_book(lambda book, t=table, n=pace.rows: _thin(book.db, t, n))
-                if lower is None:
-                    break
-                pace.took()
-            with_book(lambda book, t=table: book.db.execute(f"DROP TABLE {t}"))
+    for table in with_book(lambda book: _left(book.db)):
+        pace = _Pace()
+        lower: tuple[Any, ...] | None = None
+        while True:
+            lower = with_book(lambda book, t=table, n=pace.rows: _thin(book.db, t, n))
+            if lower is None:
+                break
+            pace.took()
+        with_book(lambda book, t=table: book.db.execute(f"DROP TABLE {t}"))
 
 
 class _Pace:
@@ -127,8 +147,8 @@ class _Pace:
         self.rows = max(100, min(int(self.rows * scale), MOST_ROWS))
 
 
-def _left(db: apsw.Connection, suffix: str) -> list[str]:
-    return [str(name) for (name,) in db.execute(_LEFT, (f"*{suffix}",)).fetchall()]
+def _left(db: apsw.Connection) -> list[str]:
+    return [str(name) for (name,) in db.execute(_LEFT, (f"*{NEW}",)).fetchall()]
 
 
 def _thin(db: apsw.Connection, table: str, count: int) -> tuple[Any, ...] | None:
@@ -146,7 +166,7 @@ def _create(db: apsw.Connection, tables: Iterable[str]) -> None:
         for table in tables:
             sql = str(db.execute(_SCHEMA, (table,)).get)
             name = re.compile(rf'^CREATE TABLE "?{table}"?')
-            db.execute(name.sub(f'CREATE TABLE "{table}{_NEW}"', sql, count=1))
+            db.execute(name.sub(f'CREATE TABLE "{table}{NEW}"', sql, count=1))
             for index, indexed in db.execute(_INDEXES, (table,)).fetchall():
                 db.execute(_renamed(str(index), str(indexed), table))
 
@@ -156,7 +176,7 @@ def _renamed(index: str, sql: str, table: str) -> str:
     base, _, number = index.partition("__")
     fresh = f"{base}__{int(number or 0) + 1}"
     columns = re.sub(r'^CREATE INDEX "?\w+"? ON "?\w+"?', "", sql, count=1)
-    return f'CREATE INDEX "{fresh}" ON "{table}{_NEW}"{columns}'
+    return f'CREATE INDEX "{fresh}" ON "{table}{NEW}"{columns}'
 
 
 def _fill(with_book: WithBook, table: str) -> int:
@@ -203,7 +223,7 @@ def _copy_some(
         return None, 0
     before = db.total_changes()
     with db:
-        insert = f'INSERT INTO "{table}{_NEW}" SELECT * FROM {schema}.{table}'  # noqa: S608
+        insert = f'INSERT INTO "{table}{NEW}" SELECT * FROM {schema}.{table}'  # noqa: S608
         _between(db, insert, key, lower, upper, where, values)
     return upper, db.total_changes() - before
 
@@ -250,60 +270,3 @@ def _between(
     if where:
         tests.append(where)
     db.execute(f"{what} WHERE {' AND '.join(tests)}", (*upper, *(lower or ()), *values))
-
-
-def _exchange(book: Book, tables: Collection[str], projections: Collection[Projection]) -> int:
-    """One transaction: the new tables are the tables, and hold every event there is."""
-    db = book.db
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        last_seq, dropped = map(int, db.execute(_REACHED).fetchone() or ())
-        if log.count_dropped(db) != dropped:
-            message = "retention dropped events while they were folded; everything is as it was"
-            raise LedgerError("conflict", message, hint="run the same command again")
-        for table in tables:
-            db.execute(f'ALTER TABLE "{table}" RENAME TO "{table}{_OLD}"')
-            db.execute(f'ALTER TABLE "{table}{_NEW}" RENAME TO "{table}"')
-        if "sketch_quarter" in tables:
-            db.execute("DELETE FROM sketch_fresh")
-        mark_all_stale(db, book.zone)
-        book.forget()
-        # Whoever is just adding a day up has read what was there before.
-        book.touched.update((tier, day) for tier, days in book.stale.items() for day in days)
-        batches: set[str] = set()
-        while some := log.entries(db, after=last_seq, limit=CATCH_UP_EVENTS):
-            batches.update(e[2].batch for e in some if getattr(e[2], "batch", None))  # type: ignore[union-attr, misc]
-            # All of these fitted when they came: only what does not is marked, and left out here.
-            fold(book, some, since=last_seq, misfits_known=frozenset(), only=projections)
-            last_seq = some[-1][0]
-        _keep_old(book, tables, batches)
-        db.execute("COMMIT")
-    except BaseException:
-        book.forget()
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return log.last_seq(db)
-
-
-def _keep_old(book: Book, tables: Collection[str], touched: Collection[str]) -> None:
-    """Takes batches that retention has made the truth as they were: what came lately is in the
-    rows that were copied from the live tables, and has just been folded in once more."""
-    db, horizon = book.db, horizon_us(book.db)
-    if horizon is None or not touched:
-        return
-    kept = is_kept(("batch",), "batch")
-    told = msgspec.json.encode(sorted(touched)).decode()
-    old = f"SELECT value AS batch FROM json_each(?) WHERE {kept}"  # noqa: S608 - of ours
-    names = [str(name) for (name,) in db.execute(old, (told, horizon)).fetchall()]
-    among = "IN (SELECT value FROM json_each(?))"
-    keyed = f"IN (SELECT key FROM batch_key WHERE batch {among})"  # noqa: S608 - constants
-    told = msgspec.json.encode(names).decode()
-    for table, which in (("batch", among), ("persona", among), ("persona_cost", keyed)):
-        if table in tables:
-            db.execute(f"DELETE FROM {table} WHERE batch {which}", (told,))  # noqa: S608
-            db.execute(
-                f"INSERT INTO {table} SELECT * FROM {table}{_OLD} WHERE batch {which}",  # noqa: S608
-                (told,),
-            )
-    book.forget()

@@ -12,13 +12,14 @@ from stat import S_ISREG
 import apsw
 
 from personad import launch
+from personad.catching_up import WithBook
 from personad.contract.admin import Rebuild, Rebuilt
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
 from personad.locks import Held, lock
 from personad.projections.book import Book
-from personad.rebuild import WithBook, adopt, chosen, clear
+from personad.rebuild import adopt, chosen, clear
 from personad.refold import refold, sweep, to_the_end
 from personad.store import ledger_zone, open_for_reading, open_for_writing
 
@@ -76,7 +77,7 @@ class Rebuilds:
     def _answer(self, path: Path, projections: Sequence[object]) -> Reply:
         self._clearing.join()
         try:
-            return exchange(self._with_book, path, [each.NAME for each in projections])  # type: ignore[attr-defined]
+            return exchanged(self._with_book, path, [each.NAME for each in projections])  # type: ignore[attr-defined]
         except LedgerError as error:
             return error.failure()
         except (apsw.Error, OSError, LookupError, TypeError, ValueError) as error:
@@ -88,7 +89,7 @@ class Rebuilds:
             )
 
 
-def exchange(with_book: WithBook, path: Path, names: Sequence[str]) -> Rebuilt:
+def exchanged(with_book: WithBook, path: Path, names: Sequence[str]) -> Rebuilt:
     began = time.monotonic()
     if not S_ISREG(path.lstat().st_mode):
         raise LedgerError("invalid", f"{path} is no regular file", field="$.path")
@@ -132,7 +133,7 @@ def _alone(paths: Paths, path: Path, names: Sequence[str]) -> Rebuilt:
     try:
         with lock(paths.life_lock), closing(open_for_writing(str(paths.database))) as db:
             book = Book(db, ledger_zone(db))
-            return exchange(lambda work: work(book), path, names)
+            return exchanged(lambda work: work(book), path, names)
     except Held:
         hint = "run the same command again"
         raise LedgerError("unavailable", "a daemon is just starting", hint=hint) from None

@@ -33,6 +33,10 @@ _ROWS = """
 SELECT seq, at, kind, id, cost, body, delay, reason
 FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?
 """
+_REACHED_SCHEMA = """
+CREATE TABLE reached (seq INTEGER, dropped INTEGER) STRICT;
+CREATE TABLE misfit (seq INTEGER PRIMARY KEY, reason TEXT) STRICT;
+"""
 _KNOWN_CALLS = """
 SELECT value FROM json_each(?)
 WHERE value IN (SELECT call FROM call) OR value IN (SELECT call FROM open_call)
@@ -73,8 +77,9 @@ class Refold:
         with self.db:
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
-            self.db.execute("CREATE TABLE reached (seq INTEGER, dropped INTEGER) STRICT")
+            self.db.execute(_REACHED_SCHEMA)
             self.db.execute("INSERT INTO reached VALUES (?, ?)", (self.seq, self.dropped))
+            self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
         self.close()
 
     def advance(self) -> int:
@@ -92,7 +97,7 @@ class Refold:
                 if horizon is not None:
                     continue  # What it doesn't fit may be gone, so that now it would.
             if -delay > _AHEAD_US:
-                found.append((seq, "ahead of the clock"))
+                found.append((seq, "happened over a day ahead of the daemon's clock"))
             else:
                 fit.append((seq, at, event_of(code, event_id, at, body, text), cost))
         with self.db:

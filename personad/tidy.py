@@ -5,7 +5,7 @@ No answer depends on it. It is done in slices on the writer's thread, each small
 append notices.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -125,13 +125,21 @@ def rezone(db: apsw.Connection, zone: ZoneInfo) -> bool:
 
 def mark_all_stale(db: apsw.Connection, zone: ZoneInfo, tiers: Sequence[Tier] = TIERS) -> None:
     """Has every day of these tiers added up anew."""
-    for tier in tiers:
-        # Also those of which sums lie there, but nothing any more that they were added up from.
-        days = summed_days(db, tier)
-        for each in BUCKETS:
-            if "quarter" in each.tiers:
-                days.update(_days_of(db, each.name, ZoneInfo("UTC") if tier == "hour" else zone))
-        db.executemany(_STALE, [(tier, day) for day in sorted(days)])
+    mark_stale(db, [(tier, day) for tier in tiers for day in sorted(days_of(db, tier, zone))])
+
+
+def mark_stale(db: apsw.Connection, days: Iterable[tuple[Tier, int]]) -> None:
+    db.executemany(_STALE, days)
+
+
+def days_of(db: apsw.Connection, tier: Tier, zone: ZoneInfo, more: Iterable[str] = ()) -> set[int]:
+    """The days of a tier of which there is anything, or in more tables of quarter-hours."""
+    # Also those of which sums lie there, but nothing any more that they were added up from.
+    days = summed_days(db, tier)
+    tables = [f"{each.name}_quarter" for each in BUCKETS if "quarter" in each.tiers]
+    for table in (*tables, *more):
+        days.update(_days_in(db, table, ZoneInfo("UTC") if tier == "hour" else zone))
+    return days
 
 
 def summed_days(db: apsw.Connection, tier: Tier) -> set[int]:
@@ -147,11 +155,11 @@ def summed_days(db: apsw.Connection, tier: Tier) -> set[int]:
     return found
 
 
-def _days_of(db: apsw.Connection, name: str, zone: ZoneInfo) -> Iterator[int]:
+def _days_in(db: apsw.Connection, table: str, zone: ZoneInfo) -> Iterator[int]:
     """The days of the zone in which there is a row, found by jumping from each to the next."""
     book = Book(db, zone)
-    after = f"SELECT min(bucket) FROM {name}_quarter WHERE bucket >= ?"  # noqa: S608 - constants
-    quarter = db.execute(f"SELECT min(bucket) FROM {name}_quarter").get  # noqa: S608 - constants
+    after = f"SELECT min(bucket) FROM {table} WHERE bucket >= ?"  # noqa: S608 - constants
+    quarter = db.execute(f"SELECT min(bucket) FROM {table}").get  # noqa: S608 - constants
     while quarter is not None:
         day = book.day_of(quarter)
         yield day

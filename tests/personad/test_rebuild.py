@@ -9,13 +9,18 @@ from typing import Any
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from bench.history import Shape, history
-from personad import rebuild
+from personad import catching_up, rebuild
+from personad.contract.asking import Filter
 from personad.contract.batch import BatchList, PersonaFailed, PersonaGenerating
+from personad.contract.cost import CostBreakdown, Settle
 from personad.contract.errors import LedgerError
+from personad.exchange import exchange
 from personad.kinds import microseconds
 from personad.projections import PROJECTIONS
+from personad.questions import ANSWERS
 from personad.rebuild import adopt, chosen
 from personad.refold import refold, to_the_end
 from personad.store import open_for_reading
@@ -25,7 +30,8 @@ from tests.ledgers import UTC, damage_of
 
 from .conftest import Core, Running
 from .facts import NOON, cost, happened, planned, queued, started
-from .test_retention import keep
+from .test_costs import call_started
+from .test_retention import keep, take
 
 EVENTS = list(history(Shape(3_000, 5, NOON)))
 SPOILT = (
@@ -43,13 +49,20 @@ def fill(core: Core, events: list[Any]) -> None:
         core.append(*events[start : start + 250])
 
 
-def rebuilt(core: Core, *names: str, meanwhile: list[Any] | None = None) -> None:
+def rebuilt(
+    core: Core,
+    *names: str,
+    meanwhile: list[Any] | None = None,
+    then: Callable[[], None] = lambda: None,
+    with_book: Any = None,
+) -> None:
     live = open_for_reading(str(core.path))
     with refold(live, core.path.parent, UTC) as fresh:
         to_the_end(fresh, lambda _: None)
         fresh.finish()
         fill(core, meanwhile or [])
-        adopt(lambda work: work(core.book), fresh.path, chosen(names))
+        then()
+        adopt(with_book or (lambda work: work(core.book)), fresh.path, chosen(names))
     live.close()
 
 
@@ -123,6 +136,82 @@ def test_what_an_old_batch_takes_in_meanwhile_counts_once(core: Core) -> None:
     assert damage_of(core.path) is None
 
 
+def test_an_old_call_that_is_settled_meanwhile_counts_once(core: Core) -> None:
+    long_ago = NOON - timedelta(days=30)
+    take(core, replace(call_started("call-old", reserved=700), at=long_ago))
+    core.append(cost("call-gone", 10, at=long_ago))
+    keep(core)
+    core.append(cost("call-young", 5))
+
+    def settle() -> None:
+        core.do(Settle(calls=["call-old"], cost_nanousd=300))
+
+    rebuilt(core, then=settle)
+    assert core.db.execute("SELECT sum(cost_nanousd) FROM cost_quarter").get == 315
+    assert damage_of(core.path) is None
+
+
+def test_much_that_came_meanwhile_is_folded_in_before_the_exchange(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(core, EVENTS[:500])
+    left: list[int] = []
+    slices: list[int] = []
+    waiting = EVENTS[2_000:]
+
+    class Watched(catching_up.CatchUp):
+        def some(self, most: int) -> None:
+            before = self.seq
+            super().some(most)
+            slices.append(self.seq - before)
+
+    def exchanged(book: Any, tables: Any, late: Any, *more: Any) -> int:
+        left.append(late.left)
+        return exchange(book, tables, late, *more)
+
+    def going_on(work: Any) -> Any:
+        """A writer who has something to write between any two slices."""
+        if slices and waiting:
+            core.append(*waiting[:50])
+            del waiting[:50]
+        return work(core.book)
+
+    monkeypatch.setattr(rebuild, "CatchUp", Watched)
+    monkeypatch.setattr(rebuild, "exchange", exchanged)
+    monkeypatch.setattr(catching_up, "MOST_EVENTS", 200)
+    rebuilt(core, meanwhile=EVENTS[500:2_000], with_book=going_on)
+    # What came while it read which days there are, and just before the exchange, as well.
+    assert left[0] <= catching_up.REMAINDER + 2 * 50
+    assert max(slices) <= catching_up.FIRST_EVENTS
+    assert not waiting
+    assert damage_of(core.path) is None
+    all_at_once(core.book)
+    assert damage_of(core.path) is None
+
+
+@pytest.mark.parametrize(
+    "spoil", ["DELETE FROM anomaly", "INSERT INTO anomaly VALUES (3, 'nothing')"]
+)
+def test_marks_of_what_fits_nowhere_are_mended(core: Core, spoil: str) -> None:
+    core.append(*planned(), cost("one", 1), cost("two", 2**63 - 1))
+    told = core.named("anomaly")
+    core.db.execute(spoil)
+    assert "anomaly" in (damage_of(core.path) or "")
+    rebuilt(core, meanwhile=[cost("three", 2**63 - 1)])
+    assert damage_of(core.path) is None
+    assert core.named("anomaly")[: len(told)] == told
+    assert len(core.named("anomaly")) == 2
+
+
+def test_what_is_asked_by_batch_is_answered_afterwards_too(core: Core) -> None:
+    core.append(*planned(), cost("one", 7, batch="batch-a"))
+    question = CostBreakdown(by="model", filter=Filter(batches=["batch-a"]))
+    before = ANSWERS[CostBreakdown](core.db, question, core.now)
+    for _ in range(2):
+        rebuilt(core)
+    assert ANSWERS[CostBreakdown](core.db, question, core.now) == before
+
+
 def test_sums_of_days_of_which_nothing_is_left_go_as_well(core: Core) -> None:
     core.append(*planned(), cost(at=NOON - timedelta(days=3)))
     spurious = "INSERT INTO cost_quarter SELECT bucket - 960, dim, 1, 0, 0, 0, 5, 0, 0, 0, 0"
@@ -154,7 +243,7 @@ def test_one_that_breaks_leaves_everything_as_it_was(
     def broken(*_: Any) -> int:
         raise apsw.IOError("broken on purpose")
 
-    monkeypatch.setattr(rebuild, "_exchange", broken)
+    monkeypatch.setattr(rebuild, "exchange", broken)
     with pytest.raises(apsw.IOError):
         rebuilt(core)
     assert core.rows() == before

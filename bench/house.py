@@ -102,10 +102,11 @@ class Daemon:
 
 
 @contextmanager
-def daemon(house: House) -> Iterator[Daemon]:
+def daemon(house: House, *, more: dict[str, str] | None = None) -> Iterator[Daemon]:
     """A daemon of this house, as `personad start` spawns it; drained and ended afterwards."""
     began = time.perf_counter()
-    process = house.spawn([sys.executable, "-m", "personad", "start", "--foreground"], stderr=None)
+    command = [sys.executable, "-m", "personad", "start", "--foreground"]
+    process = house.spawn(command, more=more, stderr=None)
     try:
         while running(house.paths) is None:
             if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:

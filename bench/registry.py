@@ -20,6 +20,7 @@ from . import (
     rebuilding,
     running,
     startup,
+    upkeep,
     viewing,
     watching,
 )
@@ -50,4 +51,5 @@ MEASUREMENTS: dict[str, Measurement] = {
     "micro": Measurement(micro.measure, "What does each part of making a persona take?"),
     "load": Measurement(micro.measure_load, "How many requests does a daemon answer?"),
     "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
+    "upkeep": Measurement(upkeep.measure, "How long does an append wait for what is tidied up?"),
 }

@@ -20,7 +20,7 @@ from personad.projections.buckets import Tier
 
 NEW = "__new"
 """What the new tables are called until the exchange, behind their names."""
-SLICE_S, LONGEST_SLICE_S = 0.015, 1.0
+SLICE_S, LONGEST_SLICE_S = 0.008, 1.0
 """A slice takes longer only where more is appended meanwhile than it takes in."""
 FIRST_EVENTS, MOST_EVENTS = 300, 100_000
 REMAINDER = 500

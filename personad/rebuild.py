@@ -25,7 +25,7 @@ from personad.refold import horizon_us, is_kept
 from personad.store import open_for_reading
 from personad.tidy import SKETCH_ROWS, TIERS, days_of
 
-SLICE_S = 0.015
+SLICE_S = 0.008
 FIRST_ROWS = 500
 MOST_ROWS = 20_000
 TOGETHER: frozenset[Projection] = frozenset((costs, quality))
@@ -85,7 +85,7 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
         clear(with_book)
         with_book(lambda book: _create(book.db, made))
         # What is kept of the sketches must not lack what waits to be worked in.
-        while with_book(lambda book: _work_in(book.db)):
+        while with_book(lambda book: _work_in(book.db)) == SKETCH_ROWS:
             pass
         rows = sum(_fill(with_book, table) for table in tables)
         late, dropped = with_book(lambda book: _late(book, made, projections))

@@ -86,7 +86,7 @@ class TestTrends:
         assert found["rows"][-1]["metrics"]["faithfulness"] == 0.9
         assert run(["quality", "history", "--experiment", "tone", "--days", "3"]) == 0
         head = capsys.readouterr().out.splitlines()[0].split()
-        assert head == ["Date", "Completeness", "Faithfulness", "Composite", "n"]
+        assert head == ["Date", "Faithfulness", "Completeness", "Composite", "n"]
 
     def test_what_nobody_has_scored_is_named_with_the_nearest(
         self, capsys: pytest.CaptureFixture[str]
@@ -208,6 +208,6 @@ class TestProviders:
         assert run(["quality", "providers"]) == 0
         shown = capsys.readouterr().out
         head = shown.splitlines()[0].split()
-        assert head[:3] == ["Provider", "n", "Completeness"]
+        assert head[:3] == ["Provider", "n", "Faithfulness"]
         assert "★" not in shown
         assert "`persona generate --compare` makes some do" in shown

@@ -1,5 +1,6 @@
 """Tables for a terminal, drawn with rich: in colour, folded to the terminal's width."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -45,22 +46,38 @@ def table(block: Table[Any], width: int) -> RenderableType:
     least = _least_widths(block)
     if block.rows and sum(least) + _GAP * len(least) > width:
         return Text(records(block).rstrip("\n"))
-    whole = [max(cells) for cells in zip(least, _whole_widths(block), strict=True)]
-    # Told the widths, rich has no need to measure each cell.
-    fits = sum(whole) + _GAP * len(whole) <= width
+    cells = _cell_widths(block)
+    titles = (cell_len(column.title) for column in block.columns)
+    whole = [max(each) for each in zip(least, cells, titles, strict=True)]
+    # Told the widths, rich has no need to measure each cell, nor to choose what it leaves out.
     drawn = RichTable(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), show_edge=False)
-    for column, cells, all_cells in zip(block.columns, least, whole, strict=True):
+    room = width - _GAP * len(least)
+    # What stands in a column is read more often than its title.
+    widths = _shared(_shared(least, cells, room), whole, room)
+    for column, width_ in zip(block.columns, widths, strict=True):
         drawn.add_column(
             Text(column.title, style="bold"),
-            width=all_cells if fits else None,
-            min_width=cells,
+            width=width_,
             justify="right" if column.kind.right else "left",
             overflow="fold",
-            no_wrap=column.kind.right,
         )
     for row in block.rows:
         drawn.add_row(*(_cell(column, row) for column in block.columns))
     return drawn
+
+
+def _shared(least: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
+    """Widths between those two that make the most of the room: what is left over is shared out
+    evenly among those that lack some."""
+    widths = list(least)
+    left = room - sum(widths)
+    while left > 0 and (lacking := [n for n, cells in enumerate(widths) if cells < whole[n]]):
+        share = max(1, left // len(lacking))
+        for place in lacking:
+            more = min(share, whole[place] - widths[place], left)
+            widths[place] += more
+            left -= more
+    return widths
 
 
 def facts(block: Facts) -> RenderableType:
@@ -88,10 +105,10 @@ def _least_widths(block: Table[Any]) -> list[int]:
     ]
 
 
-def _whole_widths(block: Table[Any]) -> list[int]:
-    """Of each column: what it takes when nothing is folded, as rich counts cells."""
+def _cell_widths(block: Table[Any]) -> list[int]:
+    """Of each column: what its cells take when nothing is folded, as rich counts them."""
     return [
-        max(cell_len(column.title), *(cell_len(shown(column, row)) for row in block.rows), 0)
+        max((cell_len(shown(column, row)) for row in block.rows), default=0)
         for column in block.columns
     ]
 

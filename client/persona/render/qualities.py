@@ -1,6 +1,6 @@
 """How quality looks: trends over time, days of an experiment, and one screen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -21,6 +21,18 @@ NO_SCORES = (
     "no scores in this range; `persona generate --from PATH` makes some, --days N looks back"
 )
 COMPOSITE = "composite"
+_METRICS = ("coherence", "faithfulness", "completeness", "distinctiveness", "authenticity")
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Where a metric is shown: ours as they are always told, then others', the composite last."""
+    if name == COMPOSITE:
+        return len(_METRICS) + 1, name
+    return _METRICS.index(name) if name in _METRICS else len(_METRICS), name
+
+
+def _ranked(rows: Iterable[QualityTrend]) -> list[QualityTrend]:
+    return sorted(rows, key=lambda row: (rank(row.metric), row.scorer))
 
 
 def _arrow(row: QualityTrend) -> str:
@@ -57,8 +69,9 @@ def _columns(*, scorers: bool) -> tuple[Column[QualityTrend], ...]:
 def trends(reply: QualityTrendsReply, *, plots: bool) -> View:
     """A chart a metric, then a row a metric; scores of two scorers are never drawn as one line."""
     several = len({row.scorer for row in reply.metrics}) > 1
-    table = Table(_columns(scorers=several), reply.metrics, NO_SCORES)
-    charts = [_chart(row, several) for row in reply.metrics if len(row.series) > 1 and row.n]
+    rows = _ranked(reply.metrics)
+    table = Table(_columns(scorers=several), rows, NO_SCORES)
+    charts = [_chart(row, several) for row in rows if len(row.series) > 1 and row.n]
     facts = []
     if several:
         said = "the scorer changed in this range: its figures stand apart, and don't compare"
@@ -115,17 +128,13 @@ def history_of(experiment: str, reply: QualityTrendsReply) -> QualityHistory:
 
 def history(found: QualityHistory) -> View:
     """A row a day, a column a metric, the composite last."""
-    names = sorted({name for row in found.rows for name in row.metrics}, key=_last_composite)
+    names = sorted({name for row in found.rows for name in row.metrics}, key=rank)
     columns: tuple[Column[HistoryDay], ...] = (
         Column("Date", lambda row: row.start),
         *(_metric(name) for name in names),
         Column("n", lambda row: row.n, COUNT),
     )
     return [Table(columns, found.rows, NO_SCORES)]
-
-
-def _last_composite(name: str) -> tuple[bool, str]:
-    return name == COMPOSITE, name
 
 
 def _metric(name: str) -> Column[HistoryDay]:
@@ -225,7 +234,7 @@ def summary_of(trends_: QualityTrendsReply, goals_: QualityGoalsReply, total: Co
 def summary(found: Summary) -> View:
     """A line a metric with its days, the goals, and how many personas were accepted."""
     several = len({row.scorer for row in found.metrics}) > 1
-    lines = [_spark_line(row, several) for row in found.metrics if row.n]
+    lines = [_spark_line(row, several) for row in _ranked(found.metrics) if row.n]
     share = values.NOTHING if found.accepted_share is None else values.percent(found.accepted_share)
     lines.append(Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold"))
     return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals))]

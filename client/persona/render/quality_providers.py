@@ -3,7 +3,7 @@
 from personad.contract.quality import QualityMean, QualityOfProvider, QualityProvidersReply
 
 from . import values
-from .qualities import COMPOSITE, NO_SCORES
+from .qualities import COMPOSITE, NO_SCORES, rank
 from .tables import COUNT, DURATION, SPENT, Column, Fact, Facts, Kind, Table, View
 
 STAR = "★"
@@ -16,13 +16,12 @@ _MEAN = Kind(
 
 def providers(reply: QualityProvidersReply) -> View:
     """A row a provider or model, the best composite first; then what the stars rest on."""
-    names = sorted({name for row in reply.rows for name in row.metrics} - {COMPOSITE})
+    names = sorted({name for row in reply.rows for name in row.metrics}, key=rank)
     by_model = any(row.model is not None for row in reply.rows)
     columns: tuple[Column[QualityOfProvider], ...] = (
         Column("Provider", _name) if not by_model else Column("Model", _name),
         Column("n", lambda row: row.n, COUNT),
         *(_metric(name) for name in names),
-        *([_metric(COMPOSITE)] if any(COMPOSITE in row.metrics for row in reply.rows) else []),
         Column("Time", lambda row: row.duration_ms, DURATION),
         Column("Cost", lambda row: (row.cost_nanousd, row.unpriced_calls), SPENT),
         Column("$/accepted", _per_accepted, SPENT),

@@ -55,6 +55,7 @@ from personad.price_updates import PriceUpdates
 from personad.projections import batch_questions
 from personad.questions import ANSWERS, KEEPS
 from personad.rebuilding import Rebuilds
+from personad.reporting import Reports
 from personad.restore import complete
 from personad.retention import held_back, last_retention
 from personad.spool import backlog, quarantined
@@ -300,6 +301,11 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     closing.callback(intake.close)
     closing.callback(writer.drain)
     closing.callback(keeper.close)
+    if settings.cost.export.auto:
+        week_start = settings.daemon.week_start
+        reports = Reports(paths.database, settings.cost.export, zone, week_start)
+        reports.start()
+        closing.callback(reports.close)
     return daemon
 
 

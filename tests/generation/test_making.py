@@ -92,6 +92,7 @@ class Workshop:
                 calls_dir=self.calls_dir,
                 scoring=Settings(weights={"completeness": 1.0}, required_fields=("name",)),
                 crowd=Crowd(),
+                left_out=[],
                 accept=0.75,
                 rng=lambda: 0.0,
                 gate=Gate(Pace(1, 5), self.standing),

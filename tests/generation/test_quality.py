@@ -1,9 +1,5 @@
-import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -26,7 +22,6 @@ from persona.generation.quality import (
     SCORER,
     WEIGHTS,
     Score,
-    Scores,
     Settings,
     completeness,
     faithfulness,
@@ -65,67 +60,6 @@ SOURCE = segment(
     "What matters is my team.",
 )
 OTHER = Draft(name="Bo", summary="Drives a tram.", goals=["Brake softly on the hill"])
-JOINED = ("tone", "completeness", "nan", "above", "below", "text_value", "no_list", "raises")
-PLUGIN = """
-from persona.generation.quality import Score
-
-class Fixed:
-    def __init__(self, name, value, **rest):
-        self.name, self.value, self.rest = name, value, rest
-    def score(self, persona, segment, peers, settings):
-        return Score(self.value, **self.rest)
-
-class Raises(Fixed):
-    def score(self, persona, segment, peers, settings):
-        raise ZeroDivisionError("no peers")
-
-class AnswersText(Fixed):
-    def score(self, persona, segment, peers, settings):
-        return "good"
-
-tone = Fixed("tone", 0.5, unsupported=["\\x1b[31mred"])
-completeness = Fixed("completeness", 0.0)
-nan = Fixed("nan", float("nan"))
-above = Fixed("above", 1.01)
-below = Fixed("below", -0.01)
-text_value = Fixed("text_value", "0.5")
-no_list = Fixed("no_list", 0.5, unsupported=None)
-raises = Raises("raises", 0)
-answers_text = AnswersText("answers_text", 0)
-no_metric = 3
-"""
-
-
-@pytest.fixture
-def joined(house: Path) -> Scores:
-    """What a process says in which another package joined metrics, most of them broken."""
-    info = house / "site" / "others-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[persona.metrics]\n"
-        + "".join(f"{name} = others:{name}\n" for name in [*JOINED, "answers_text", "no_metric"])
-        + "absent = nowhere:at_all\n"
-    )
-    (house / "site" / "others.py").write_text(PLUGIN)
-    program = (
-        "import sys, msgspec\n"
-        "from persona.generation.model import Draft, Segment\n"
-        "from persona.generation.quality import score_persona\n"
-        "given = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Draft, Segment])\n"
-        "weights = {'tone': 0.5, 'completeness': 0.5}\n"
-        "sys.stdout.buffer.write(msgspec.json.encode(score_persona(*given, weights=weights)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=msgspec.json.encode([GOOD, SOURCE]).decode(),
-        env=os.environ | {"PYTHONPATH": str(house / "site")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return Scores(**json.loads(done.stdout))
 
 
 def test_a_good_persona_has_full_marks() -> None:
@@ -215,30 +149,6 @@ def test_every_metric_of_the_registry_is_there_under_its_name(name: str, module:
     __import__(module)
     assert sys.modules[module].name == name
     assert isinstance(sys.modules[module].score(GOOD, SOURCE, [OTHER], Settings()), Score)
-
-
-def test_another_package_joins_a_metric(joined: Scores) -> None:
-    assert joined.scores["tone"] == 0.5
-    assert joined.scores["completeness"] == 1.0, "a name of ours can't be taken over"
-    assert joined.composite == 0.75
-
-
-def test_a_broken_metric_is_left_out_and_said_and_hurts_no_other(joined: Scores) -> None:
-    assert {name: joined.reasons[name] for name in ("raises", "above", "below", "nan")} == {
-        "raises": "ZeroDivisionError: no peers",
-        "above": "it answered 1.01, which is not from 0 to 1",
-        "below": "it answered -0.01, which is not from 0 to 1",
-        "nan": "it answered nan, which is not from 0 to 1",
-    }
-    assert joined.reasons["absent"].startswith("ModuleNotFoundError")
-    assert "no `name` and `score`" in joined.reasons["no_metric"]
-    for name in ("text_value", "no_list", "answers_text"):
-        assert joined.reasons[name].startswith("ValidationError")
-    assert set(joined.missing) == set(joined.reasons)
-
-
-def test_what_a_metric_says_is_cleaned(joined: Scores) -> None:
-    assert list(joined.unsupported) == ["red"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ class Shop(Struct, frozen=True, kw_only=True):
     scoring: Settings
     crowd: Crowd
     """The batch's finished personas, which the next one is compared with."""
+    left_out: list[tuple[str, str]]
+    """The metrics that a persona has no score of, and why; grows as personas are made."""
     accept: float
     rng: Callable[[], float]
     gate: Gate
@@ -331,6 +333,7 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
         required_fields=shop.scoring.required_fields,
         answered=answered,
     )
+    _tell_left_out(shop, piece, scores)
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
     folder = Path(shop.started.output)
     is_first = saved.attempt == 1 and not piece.saved
@@ -344,6 +347,13 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
         digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
         accept=shop.accept,
     )
+
+
+def _tell_left_out(shop: Shop, piece: Piece, scores: Scores) -> None:
+    for left_out in scores.reasons.items():
+        if left_out not in shop.left_out:
+            logger.info("%s has no score of %s: %s", piece.persona, *left_out)
+        shop.left_out.append(left_out)
 
 
 def _language(shop: Shop) -> str | None:

@@ -28,6 +28,7 @@ __all__ = [
     "BatchCosts",
     "BatchFile",
     "BatchSettings",
+    "LeftOut",
     "OutputError",
     "clean_draft",
     "clean_text",
@@ -88,6 +89,14 @@ class BatchCosts(Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
 
 
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """A metric that so many personas have no score of, for one reason."""
+
+    metric: str
+    reason: str
+    personas: int
+
+
 class BatchFile(Struct, frozen=True, kw_only=True):
     """The document `batch.json`."""
 
@@ -103,6 +112,8 @@ class BatchFile(Struct, frozen=True, kw_only=True):
     digests: dict[str, str]
     """`sha256:…` of what went in and came out: `source`, `prompt`, …"""
     costs: BatchCosts
+    left_out: list[LeftOut] = []
+    """Of the personas that the last run made."""
 
 
 def usd(cost_nanousd: int) -> Decimal:

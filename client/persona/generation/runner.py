@@ -184,6 +184,7 @@ class Runner:
             calls_dir=self.run_dir / "calls",
             scoring=settings_of(self.settings.quality),
             crowd=crowd,
+            left_out=[],
             accept=self.settings.quality.accept,
             rng=random.random,
             gate=self.gate,

@@ -1,5 +1,6 @@
 """What a run leaves in the output folder beside the personas: the index and `batch.json`."""
 
+from collections import Counter
 from pathlib import Path
 
 from persona.generation.making import Shop
@@ -7,6 +8,7 @@ from persona.generation.output import (
     BatchCosts,
     BatchFile,
     BatchSettings,
+    LeftOut,
     usd,
     write_batch,
     write_index,
@@ -47,6 +49,10 @@ def sum_up(shop: Shop, state: BatchState) -> None:
                 cache_read_tokens=state.usage.cache_read_tokens,
                 cache_write_tokens=state.usage.cache_write_tokens,
             ),
+            left_out=[
+                LeftOut(metric=metric, reason=reason, personas=personas)
+                for (metric, reason), personas in sorted(Counter(shop.left_out).items())
+            ],
         ),
     )
 

@@ -4,10 +4,8 @@ import functools
 import hashlib
 import importlib
 import math
-from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from persona.generation.cleaning import clean_line
@@ -21,6 +19,7 @@ from persona.generation.quality.metric import (
     Scored,
     Settings,
 )
+from persona.generation.quality.plugins import installed
 
 __all__ = [
     "METRICS",
@@ -47,9 +46,9 @@ METRICS: dict[str, str] = {
     "distinctiveness": "persona.generation.quality.distinctiveness",
     "authenticity": "persona.generation.quality.authenticity",
 }
-"""Each metric's module; others join by entry points of the group `persona.metrics`."""
+"""Each metric's module; others join by entry points of the group `persona.metrics`, and run in
+processes of their own."""
 
-GROUP = "persona.metrics"
 DIGITS = 4
 """The ledger stores scores as integers × 10⁴: what is written elsewhere shall be equal to it."""
 
@@ -91,14 +90,12 @@ def score_persona(
     found: dict[str, Score] = {}
     weighty = [name for name, weight in settings.weights.items() if weight]
     reasons = dict.fromkeys(weighty, "there is no such metric")
-    for name, source in _sources().items():
-        scored = answered if answered is not None and name == "faithfulness" else persona
-        outcome = _measure(name, source, scored, segment, peers, settings)
+    for name, outcome in _measured(persona, segment, peers, settings, answered):
         if isinstance(outcome, Score):
             found[name] = outcome
             reasons.pop(name, None)
         else:
-            reasons[name] = outcome
+            reasons[name] = clean_line(outcome, 200)
     scores = {name: round(score.value, DIGITS) for name, score in found.items()}
     return Scores(
         scores=scores,
@@ -130,42 +127,30 @@ def _composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> flo
     return round(math.fsum(weight * value for weight, value in parts) / whole, DIGITS)
 
 
-def _measure(
-    name: str,
-    source: str | EntryPoint,
+def _measured(
     persona: Scored,
     segment: Segment,
     peers: Sequence[Scored],
     settings: Settings,
-) -> Score | str:
-    """The metric's score, or why there is none."""
-    try:
-        answer = _load(source).score(persona, segment, peers, settings)
-        score = msgspec.convert(msgspec.to_builtins(answer), Score)
-    except NotMeasurable as nothing:
-        return str(nothing)
-    except Exception as error:  # noqa: BLE001 - another's code; the reason is reported
-        return f"{type(error).__name__}: {error}"
-    if not 0 <= score.value <= 1:
-        return f"it answered {score.value!r}, which is not from 0 to 1"
-    return score
-
-
-def _sources() -> dict[str, str | EntryPoint]:
-    """Every metric's name and where it is; a name of our own can't be taken over."""
-    joined: dict[str, str | EntryPoint] = {point.name: point for point in _joined()}
-    return joined | METRICS
+    answered: Scored | None,
+) -> Iterator[tuple[str, Score | str]]:
+    """Of each metric its score, or why there is none; a name of ours can't be taken over."""
+    for name, module in METRICS.items():
+        scored = answered if answered is not None and name == "faithfulness" else persona
+        try:
+            yield name, _load(module).score(scored, segment, peers, settings)
+        except NotMeasurable as nothing:
+            yield name, str(nothing)
+        except Exception as error:  # noqa: BLE001 - a batch does not stop for it; it is reported
+            yield name, f"{type(error).__name__}: {error}"
+    for name, plugin in installed().items():
+        if name not in METRICS:
+            yield name, plugin.score(persona, segment, peers, settings)
 
 
 @functools.cache
-def _joined() -> tuple[EntryPoint, ...]:
-    """Looked up once a process: it reads the metadata of every installed package."""
-    return tuple(sorted(entry_points(group=GROUP), key=lambda point: point.name))
-
-
-@functools.cache
-def _load(source: str | EntryPoint) -> Metric:
-    metric = importlib.import_module(source) if isinstance(source, str) else source.load()
+def _load(module: str) -> Metric:
+    metric = importlib.import_module(module)
     if not isinstance(metric, Metric):
-        raise TypeError(f"{source} has no `name` and `score`")
+        raise TypeError(f"{module} has no `name` and `score`")
     return metric

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from persona.generation.model import Draft, Persona, Segment
 
+GROUP = "persona.metrics"
 Scored = Draft | Persona
 """A persona before or after it is finished: what is scored stands in both."""
 

@@ -21,6 +21,7 @@ from personad.kinds import (
     EPOCH,
     KINDS,
     MICROSECOND,
+    RAW_KINDS,
     Text,
     body_of,
     event_of,
@@ -29,7 +30,12 @@ from personad.kinds import (
 )
 from personad.names import Names, texts_of
 
-SCHEMA = """
+_RAW_CODES = ", ".join(map(str, sorted(KINDS[kind] for kind in RAW_KINDS)))
+_IS_KEPT = f"kind NOT IN ({_RAW_CODES})"
+"""What retention never drops: few among millions. An index of the same condition finds them, so a
+kind that joins or leaves the others needs a migration that makes it anew."""
+KEPT_INDEX = f"CREATE INDEX event_kept ON event (kind, batch) WHERE {_IS_KEPT};"
+SCHEMA = f"""
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY,
   id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -41,6 +47,7 @@ CREATE TABLE event (
   price INTEGER REFERENCES price (key),  -- the receipt, where the daemon priced it
   body BLOB NOT NULL
 ) STRICT;
+{KEPT_INDEX}
 
 -- What was kept, but fits nowhere: it is folded into nothing.
 CREATE TABLE anomaly (
@@ -85,6 +92,12 @@ WHERE event.seq > max(:after, :first - 1)
   AND (:kinds IS NULL OR event.kind IN (SELECT value FROM json_each(:kinds)))
 ORDER BY event.seq LIMIT :limit
 """  # noqa: S608 - columns are a constant of ours
+_READ_KEPT = f"""
+SELECT {_COLUMNS} FROM {_FROM}
+WHERE event.{_IS_KEPT} AND event.kind IN (SELECT value FROM json_each(:kinds))
+  AND event.seq > :after ORDER BY event.seq LIMIT :limit
+"""  # noqa: S608 - columns and codes are constants of ours
+_READ_KEPT_OF_BATCH = _READ_KEPT.replace("ORDER BY", "AND event.batch = :batch ORDER BY")
 _ENTRIES = """
 SELECT seq, at, kind, id, cost, body FROM event LEFT JOIN anomaly USING (seq)
 WHERE seq > ? AND reason IS NULL ORDER BY seq LIMIT ?
@@ -310,26 +323,27 @@ def read(
     Raises:
         KeyError: a kind, or a batch, that this ledger has never seen.
     """
+    key = first = None
+    if batch is not None:
+        found = db.execute(_BATCH, (batch,)).fetchone()
+        if found is None:
+            raise KeyError(batch)
+        key, first = found
+    codes = ",".join(str(KINDS[kind]) for kind in kinds)
+    asked = {
+        "after": after,
+        "first": first or 1,
+        "batch": key,
+        "kinds": f"[{codes}]" if kinds else None,
+        "limit": limit,
+    }
     if not kinds and batch is None:
-        rows = db.execute(_READ, {"after": after, "limit": limit})
+        sql = _READ
+    elif kinds and RAW_KINDS.isdisjoint(kinds):
+        sql = _READ_KEPT if batch is None else _READ_KEPT_OF_BATCH
     else:
-        key = first = None
-        if batch is not None:
-            found = db.execute(_BATCH, (batch,)).fetchone()
-            if found is None:
-                raise KeyError(batch)
-            key, first = found
-        codes = ",".join(str(KINDS[kind]) for kind in kinds)
-        rows = db.execute(
-            _READ_SOME,
-            {
-                "after": after,
-                "first": first or 1,
-                "batch": key,
-                "kinds": f"[{codes}]" if kinds else None,
-                "limit": limit,
-            },
-        )
+        sql = _READ_SOME
+    rows = db.execute(sql, asked)
     text = texts_of(db).text
     for seq, event_id, code, at, delay, cost, prices, body, reason in rows:
         yield Recorded(

@@ -73,7 +73,18 @@ def _to_format_5(db: apsw.Connection) -> None:
         charts.apply(book, [entry for entry in some if isinstance(entry[2], QualityScored)])
 
 
-MIGRATIONS: Sequence[Migration] = (_add_sleep, _to_format_3, _to_format_4, _to_format_5)
+def _to_format_6(db: apsw.Connection) -> None:
+    """Kinds that are kept for ever are found among millions of others."""
+    db.execute(log.KEPT_INDEX)
+
+
+MIGRATIONS: Sequence[Migration] = (
+    _add_sleep,
+    _to_format_3,
+    _to_format_4,
+    _to_format_5,
+    _to_format_6,
+)
 
 FORMAT = 1 + len(MIGRATIONS)
 """Of a database file that this release makes."""

@@ -1,0 +1,57 @@
+"""Which events a reader gets, and how they are found among millions of others."""
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personad import log, names
+from personad.kinds import KINDS, RAW_KINDS
+
+from .conftest import Core
+from .facts import SPECIMENS, planned
+
+KEPT = sorted(set(KINDS) - RAW_KINDS)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Core:
+    core = Core(tmp_path_factory.mktemp("ledger") / "ledger.db")
+    given_ones = [event for event in SPECIMENS.values() if not event.DAEMON_ONLY]
+    core.append(*planned("batch-a", 2), *planned("batch-b", 1), *given_ones)
+    return core
+
+
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), unique=True),
+    batch=st.sampled_from((None, "batch-a", "batch-b")),
+    after=st.integers(0, 40),
+    limit=st.integers(1, 50),
+)
+def test_a_reader_gets_what_it_asked_for(
+    lived: Core, kinds: list[str], batch: str | None, after: int, limit: int
+) -> None:
+    every = list(log.read(lived.db, limit=1_000))
+    expected = [
+        each
+        for each in every
+        if each.seq > after
+        and (not kinds or type(each.event).__struct_config__.tag in kinds)
+        and (batch is None or getattr(each.event, "batch", None) == batch)
+    ]
+    found = list(log.read(lived.db, after=after, kinds=kinds, batch=batch, limit=limit))
+    assert found == expected[:limit]
+
+
+@pytest.mark.parametrize("sql", [log._READ_KEPT, log._READ_KEPT_OF_BATCH])
+def test_kinds_that_are_kept_for_ever_are_found_by_an_index(sql: str) -> None:
+    db = apsw.Connection(":memory:")
+    db.execute(names.SCHEMA + log.SCHEMA)
+    asked = {"kinds": "[50]", "batch": 1, "after": 0, "limit": 10}
+    plan = [detail for *_, detail in db.execute(f"EXPLAIN QUERY PLAN {sql}", asked)]
+    assert any("USING INDEX event_kept" in detail for detail in plan)
+
+
+def test_every_kind_is_either_dropped_in_time_or_in_the_index() -> None:
+    assert set(KEPT) | RAW_KINDS == set(KINDS)
+    assert all(str(KINDS[kind]) in log.KEPT_INDEX for kind in RAW_KINDS)

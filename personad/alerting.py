@@ -233,7 +233,8 @@ def _below(
     # Of scores that are all the threshold itself, a sum of floats may be a hair below it.
     if level.points < LEAST_POINTS or level.mean >= least * _UNIT - 1e-6:
         return None
-    return _Out("quality", metric, place, cause, level.mean / _UNIT, least, level.points, None)
+    value = _score(level.mean)
+    return _Out("quality", metric, place, cause, value, least, level.points, None)
 
 
 def _dropped(state: charts.State, place: tuple[str, str, str]) -> _Out | None:
@@ -241,17 +242,21 @@ def _dropped(state: charts.State, place: tuple[str, str, str]) -> _Out | None:
     if chart is None or cause is None:
         return None
     mean = chart.baseline.mean
-    least = (mean - (chart.limit() or 0.0)) / _UNIT
+    least = _score(mean - (chart.limit() or 0.0))
     return _Out(
         DRIFT,
         COMPOSITE,
         place,
         cause,
-        state.level.mean / _UNIT,
+        _score(state.level.mean),
         least,
         state.level.points,
-        mean / _UNIT,
+        _score(mean),
     )
+
+
+def _score(mean: float) -> float:
+    return round(mean / _UNIT, 4)
 
 
 def _told(

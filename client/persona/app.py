@@ -112,8 +112,17 @@ class App:
 
         self.detail(f"ledger {self.paths.data_dir}, asked at {self.paths.api_socket}")
         ledger = Ledger(self.paths, autostart=self.autostart)
-        click.get_current_context().find_root().call_on_close(ledger.close)
+        root = click.get_current_context().find_root()
+        root.call_on_close(ledger.close)
+        if not self.flags.quiet:
+            root.call_on_close(lambda: self._tell_alerts(ledger))
         return ledger
+
+    def _tell_alerts(self, ledger: "Ledger") -> None:
+        if ledger.may_have_alerts:
+            from .alarms import tell
+
+            tell(self, ledger)
 
     @property
     def is_terminal(self) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _CONNECT_TRIES = 4
+_ALERTS_AFTER_S = 1.0
+"""A command that takes longer may itself have brought about what there is to tell."""
 _codec = cache(reply_codec)
 
 
@@ -51,6 +53,17 @@ class Ledger:
         self._wait_s = wait_s
         self._connection: Connection | None = None
         self._daemon_version = VERSION
+        self._alerts = 0
+        self._greeted_at = 0.0
+
+    @property
+    def may_have_alerts(self) -> bool:
+        """Whether it is worth asking for alerts that nobody was shown: some waited when the daemon
+        was greeted, or that is a while ago. Never where asking would have to connect first."""
+        is_there = self._connection is not None and self._connection.is_alive
+        return is_there and bool(
+            self._alerts or time.monotonic() - self._greeted_at > _ALERTS_AFTER_S
+        )
 
     def ask(self, request: Request[R], *, timeout_s: float = 30) -> R:
         """What the daemon answers; a request that got lost with its daemon is sent once more.
@@ -197,6 +210,7 @@ class Ledger:
         """Greets; False where an older daemon was replaced and has to be connected to anew."""
         welcome = self._greet(connection, until)
         self._daemon_version = welcome.version
+        self._alerts, self._greeted_at = welcome.alerts, time.monotonic()
         if _numbers(welcome.version) >= _numbers(VERSION):
             return True
         self._replace(connection, welcome, until)

@@ -63,9 +63,8 @@ def percents(text: str) -> tuple[int, ...]:
     "--at",
     "thresholds",
     type=percents,
-    default="50,80,100",
-    show_default=True,
-    help="Percents of the limit at which to tell.",
+    metavar="P,P,…",
+    help="Percents of the limit at which to tell; as configured, 50,80,100.",
 )
 @click.option("--timezone", metavar="NAME", help="Whose days they are; the ledger's if not given.")
 @output_options
@@ -78,13 +77,14 @@ def set_budget(
     experiment: str | None,
     limit: int | None,
     action: Action,
-    thresholds: tuple[int, ...],
+    thresholds: tuple[int, ...] | None,
     timezone: str | None,
     output: Output,
 ) -> None:
     """Set a budget; it stands until it is cleared or set anew.
 
-    Several periods may be set at once. What was spent in the period before counts.
+    Several periods may be set at once. What was spent in the period before counts. Its alerts are
+    on from then on: see `persona cost alerts`.
     """
     from persona.identity import event_id, now
 
@@ -108,7 +108,7 @@ def set_budget(
                 scope=scope,
                 limit_nanousd=nanousd,
                 action=action,
-                thresholds=list(thresholds),
+                thresholds=list(thresholds or app.settings.cost.alerts.thresholds),
                 timezone=zone,
             )
             for scope, nanousd in given.items()

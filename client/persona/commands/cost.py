@@ -9,7 +9,7 @@ from persona.asking import filter_options, range_options
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.cost import CostBreakdown, CostHistory, CostOverview, Dimension
 
-from . import budget, export, forecast, optimise, prices, reprice
+from . import budget, cost_alerts, export, forecast, optimise, prices, reprice
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -116,6 +116,7 @@ def explain(app: App, name: str, output: Output) -> None:
 
 
 command.add_command(budget.command)
+command.add_command(cost_alerts.command)
 command.add_command(prices.command)
 command.add_command(export.command)
 command.add_command(forecast.command)

@@ -6,13 +6,14 @@ import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
 from persona.asking import filter_options, range_options
+from personad.contract.alerts import QualityAlerts
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
-from . import quality_consistency, quality_providers
+from . import quality_alerts, quality_consistency, quality_providers
 
 BELOW = 2
-NOTHING = 1
+NOTHING = MISSED = 1
 
 
 @click.group(cls=Group)
@@ -43,13 +44,14 @@ def trends(
 @output_options
 @pass_app
 def summary(app: App, span: Range, only: Filter, output: Output) -> None:
-    """Show on one screen what personas are worth: metrics, goals, how many were accepted."""
+    """Show on one screen what personas are worth: metrics, goals, the accepted share, alerts."""
     from persona.render import qualities as shown
     from personad.contract.cost import CostHistory
 
     trends_ = app.ledger.ask(QualityTrends(range=span, filter=only))
     made = app.ledger.ask(CostHistory(range=span, filter=only, interval="month"))
-    found = shown.summary_of(trends_, app.ledger.ask(QualityGoals()), made.total)
+    alerts = app.ledger.ask(QualityAlerts()).alerts
+    found = shown.summary_of(trends_, app.ledger.ask(QualityGoals()), alerts, made.total)
     app.emit(output, found, lambda: shown.summary(found))
 
 
@@ -96,20 +98,27 @@ def check(
 ) -> int:
     """Check what personas are worth, for CI.
 
-    Ends with 0 if everything required is met, 1 if there is nothing to check, 2 if something is
-    below what `--min` requires.
+    Required is what `--min` says, each goal that is set, and the threshold of each alert that is
+    on. Ends with 0 if all of it is met, 1 if a goal is missed or there is nothing to check, 2 if
+    something is below a `--min` or an alert's threshold.
     """
     from persona.render import qualities as shown
 
-    if not required:
-        raise click.UsageError("say what is required: --min composite=0.8")
+    wanted: list[shown.Required] = [(metric, x, "min") for metric, x in required]
+    wanted += [(each.metric, each.target, "goal") for each in app.ledger.ask(QualityGoals()).goals]
+    rules = app.ledger.ask(QualityAlerts(limit=1)).rules
+    wanted += [(each.metric, each.threshold, "alert") for each in rules if each.enabled]
+    if not wanted:
+        raise click.UsageError(
+            "say what is required: --min composite=0.8, or set a goal or an alert"
+        )
     reply = app.ledger.ask(QualityTrends(range=span, filter=only))
-    found = shown.checked(reply, required)
+    found = shown.checked(reply, wanted)
     app.emit(output, found, lambda: shown.checks(found))
     if found.verdict == "nothing to check":
         app.note("there are no scores in this range")
         return 0 if allow_empty else NOTHING
-    return 0 if found.verdict == "met" else BELOW
+    return {"met": 0, "below a goal": MISSED}.get(found.verdict, BELOW)
 
 
 @command.group("goals", cls=Group)
@@ -174,5 +183,6 @@ def _show_goals(app: App, output: Output) -> None:
     app.emit(output, reply, lambda: shown.goals(reply))
 
 
+command.add_command(quality_alerts.command)
 command.add_command(quality_providers.command)
 command.add_command(quality_consistency.command)

@@ -1,9 +1,12 @@
 """How quality looks: trends over time, days of an experiment, and one screen."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Literal
 
 from msgspec import Struct
 
+from personad.contract.alerts import QualityAlert
 from personad.contract.asking import Period
 from personad.contract.cost import CostTotal
 from personad.contract.quality import (
@@ -15,6 +18,7 @@ from personad.contract.quality import (
 )
 
 from . import values
+from .alerts import quality_table
 from .tables import COUNT, SCORE, SHARE, Chart, Column, Fact, Facts, Table, View
 
 NO_SCORES = (
@@ -141,6 +145,10 @@ def _metric(name: str) -> Column[HistoryDay]:
     return Column(name.capitalize(), lambda row: row.metrics.get(name), SCORE)
 
 
+By = Literal["min", "goal", "alert"]
+_BY: dict[By, str] = {"min": "--min", "goal": "a goal", "alert": "an alert's threshold"}
+
+
 class Check(Struct, frozen=True, kw_only=True):
     """One requirement, and whether it is met."""
 
@@ -148,32 +156,50 @@ class Check(Struct, frozen=True, kw_only=True):
     value: float | None
     required: float
     ok: bool
+    by: By
+    """What requires it."""
 
 
 class Checks(Struct, frozen=True, kw_only=True):
     """The document of `quality check`."""
 
     checks: list[Check]
-    verdict: str
+    verdict: Literal["met", "below a goal", "below", "nothing to check"]
 
 
-def checked(reply: QualityTrendsReply, required: Sequence[tuple[str, float]]) -> Checks:
-    """Each required metric against its mean over the range; what has no scores is not met."""
-    means = {row.metric: row.mean for row in reply.metrics}
+Required = tuple[str, float, By]
+
+
+def checked(reply: QualityTrendsReply, required: Sequence[Required]) -> Checks:
+    """Each required metric against its mean over the range, by its newest scorer.
+
+    What has no scores is not met, but for the threshold of an alert, which nothing is below then.
+    """
+    newest: dict[str, QualityTrend] = {}
+    for row in reply.metrics:
+        known = newest.get(row.metric)
+        if row.n and (known is None or _last_day(row) >= _last_day(known)):
+            newest[row.metric] = row
     checks = [
-        Check(
-            metric=metric,
-            value=means.get(metric),
-            required=least,
-            ok=(value := means.get(metric)) is not None and value >= least,
-        )
-        for metric, least in required
+        _check(newest.get(metric), metric, least, by)
+        for metric, least, by in required
+        if by != "alert" or metric in newest
     ]
-    if not any(row.n for row in reply.metrics):
-        verdict = "nothing to check"
-    else:
-        verdict = "met" if all(each.ok for each in checks) else "below"
-    return Checks(checks=checks, verdict=verdict)
+    missed = {each.by for each in checks if not each.ok}
+    if not newest:
+        return Checks(checks=checks, verdict="nothing to check")
+    below: Literal["below", "below a goal"] = "below a goal" if missed == {"goal"} else "below"
+    return Checks(checks=checks, verdict=below if missed else "met")
+
+
+def _last_day(row: QualityTrend) -> date:
+    return max(day.start for day in row.series if day.n)
+
+
+def _check(row: QualityTrend | None, metric: str, least: float, by: By) -> Check:
+    value = None if row is None else row.mean
+    is_met = value is not None and value >= least
+    return Check(metric=metric, value=value, required=least, ok=is_met, by=by)
 
 
 def checks(found: Checks) -> View:
@@ -181,6 +207,7 @@ def checks(found: Checks) -> View:
         Column("Metric", lambda row: row.metric),
         Column("Value", lambda row: row.value, SCORE),
         Column("Required", lambda row: row.required, SCORE),
+        Column("By", lambda row: _BY[row.by]),
         Column(
             "Verdict",
             lambda row: "ok" if row.ok else "below",
@@ -215,29 +242,38 @@ class Summary(Struct, frozen=True, kw_only=True):
     range: Period
     metrics: list[QualityTrend]
     goals: list[Goal]
+    alerts: list[QualityAlert]
+    """Those that nobody has acknowledged."""
     personas: int
     accepted_share: float | None
     """None where no persona was made."""
 
 
-def summary_of(trends_: QualityTrendsReply, goals_: QualityGoalsReply, total: CostTotal) -> Summary:
+def summary_of(
+    trends_: QualityTrendsReply,
+    goals_: QualityGoalsReply,
+    alerts: Sequence[QualityAlert],
+    total: CostTotal,
+) -> Summary:
     """Everything on one screen."""
     return Summary(
         range=trends_.range,
         metrics=trends_.metrics,
         goals=goals_.goals,
+        alerts=[each for each in alerts if not each.acknowledged],
         personas=total.personas,
         accepted_share=total.accepted / total.personas if total.personas else None,
     )
 
 
 def summary(found: Summary) -> View:
-    """A line a metric with its days, the goals, and how many personas were accepted."""
+    """A line a metric with its days, the goals, how many were accepted, and what is alarming."""
     several = len({row.scorer for row in found.metrics}) > 1
     lines = [_spark_line(row, several) for row in _ranked(found.metrics) if row.n]
     share = values.NOTHING if found.accepted_share is None else values.percent(found.accepted_share)
     lines.append(Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold"))
-    return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals))]
+    alarms = [quality_table(found.alerts)] if found.alerts else []
+    return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals)), *alarms]
 
 
 def _spark_line(row: QualityTrend, several: bool) -> Fact:

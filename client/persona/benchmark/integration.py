@@ -4,13 +4,14 @@ import importlib.util
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from .metrics import statistics
-from .private import private_ledger
+from .private import Private, private_ledger
 
 LOAD_TEST = Path(__file__).with_name("load_test.py")
 SAMPLES_KEPT = 20_000
@@ -74,8 +75,11 @@ class _Told(Struct, frozen=True):
     frames: int
 
 
-def run_load(load: Load) -> Loaded:
+def run_load(load: Load, meanwhile: Callable[[Private], None] = lambda private: None) -> Loaded:
     """Runs it.
+
+    Args:
+        meanwhile: what is done to the daemon while it is under load.
 
     Raises:
         LoadFailed: locust isn't installed, or gave no samples.
@@ -96,20 +100,26 @@ def run_load(load: Load) -> Loaded:
         log = private.folder / "locust.out"
         began = time.monotonic()
         with log.open("wb") as said:
-            done = subprocess.run(
+            locust = subprocess.Popen(
                 _command(load),
                 env=environment,
                 cwd=private.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                check=False,
-                timeout=load.duration_s + _ENDS_WITHIN_S,
             )
+            try:
+                meanwhile(private)
+                status = locust.wait(load.duration_s + _ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                raise LoadFailed("locust does not end; its daemon may be at fault") from None
+            finally:
+                locust.kill()
+                locust.wait()
         took_s = min(time.monotonic() - began, load.duration_s)
         if not kept.exists():
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise LoadFailed(f"locust ended with {done.returncode}: {''.join(last) or 'no word'}")
+            raise LoadFailed(f"locust ended with {status}: {''.join(last) or 'no word'}")
         told = msgspec.json.decode(kept.read_bytes(), type=_Told)
     return Loaded(
         report=report_of(load, told.samples, told.failures, told.frames, took_s),

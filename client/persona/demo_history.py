@@ -14,7 +14,7 @@ from msgspec import Struct
 from persona.identity import persona_id
 from personad.contract import batch as b
 from personad.contract.base import ErrorInfo, derived_id
-from personad.contract.budget import BudgetSet, Prices, PriceSet
+from personad.contract.budget import AlertConfigured, BudgetSet, Prices, PriceSet
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent
 from personad.contract.quality import GoalSet, QualityScored
@@ -76,7 +76,7 @@ def history(today: date, now: datetime, seed: int) -> Iterator[list[AnyEvent]]:
 
 
 def _settings(first: date) -> list[AnyEvent]:
-    """The house's prices, a budget and a goal."""
+    """The house's prices, a budget, alerts and a goal."""
     begin = datetime.combine(first, time(), UTC)
     events: list[AnyEvent] = [
         PriceSet(
@@ -94,12 +94,14 @@ def _settings(first: date) -> list[AnyEvent]:
             id=derived_id("demo", "budget"),
             at=begin,
             scope="monthly",
-            limit_nanousd=25 * 10**9,
+            limit_nanousd=12 * 10**9,
             action="warn",
             thresholds=[50, 80, 100],
             timezone="UTC",
         )
     )
+    alerts = derived_id("demo", "alerts")
+    events.append(AlertConfigured(id=alerts, at=begin, kind="quality", enabled=True))
     goal = derived_id("demo", "goal")
     events.append(GoalSet(id=goal, at=begin, metric="composite", target=0.85))
     return events

@@ -63,9 +63,10 @@ def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
     receipts: dict[UUID, tuple[int | None, int | None]] = {}
     for index, item in enumerate(request.items):
         event = item.event
-        if isinstance(event, c.CostRecorded) and item.receipt is not UNSET:
+        if isinstance(event, c.CostRecorded | c.CostCorrected) and item.receipt is not UNSET:
             found = None
-            if item.receipt is not None and event.cost_nanousd is None:
+            says_cost = isinstance(event, c.CostRecorded) and event.cost_nanousd is not None
+            if item.receipt is not None and not says_cost:
                 found = priced_by(txn.book, event, item.receipt, f"$.items[{index}].receipt")
             # Of several events with one id the first counts, and so does its receipt.
             receipts.setdefault(event.id, found or (None, None))

@@ -33,7 +33,7 @@ from personad.projections import budget_sums, call_questions, repricing
 from personad.projections.batch_rows import BatchRow
 from personad.projections.costs import COST_MAX
 from personad.projections.holding import Limit, limits, scopes_of, standing
-from personad.projections.prices import price_book
+from personad.projections.prices import price_book, receipt_key
 from personad.store import Transaction
 
 _COUNTED = "SELECT 1 FROM call WHERE call = ?"
@@ -198,8 +198,13 @@ def reprice(txn: Transaction, request: k.Reprice) -> k.RepricedReply:
     """Adds a correction for each of the calls that would cost something else now."""
     txn.fold()
     found = call_questions.of_calls(txn.db, request.calls)
-    changed = list(repricing.changes(price_book(txn.book), found))
-    txn.conclude([repricing.correction(change, txn.now) for change in changed])
+    changed = [
+        (repricing.correction(change, txn.now), change.prices)
+        for change in repricing.changes(price_book(txn.book), found)
+    ]
+    receipts = {event.id: receipt_key(txn.book, prices) for event, prices in changed}
+    corrections = [event for event, _ in changed]
+    txn.conclude(corrections, priced=lambda event: (None, receipts[event.id]))
     return k.RepricedReply(calls=len(changed))
 
 

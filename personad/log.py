@@ -14,7 +14,7 @@ import msgspec
 
 from personad import bulk
 from personad.contract.base import MAX_EVENT_BYTES
-from personad.contract.cost import CostRecorded
+from personad.contract.cost import CostCorrected, CostRecorded
 from personad.contract.events import AnyEvent, Recorded
 from personad.kinds import (
     CODE_OF,
@@ -111,8 +111,9 @@ COST_END = 2**63 - 1
 Entry = tuple[int, int, AnyEvent, int | None]
 """What a fold sees of an event: its seq, its time in microseconds, itself, and what it cost in
 nano-dollars, by its own word or at the prices of its time (of a `cost.recorded`; else None)."""
-Priced = Callable[[CostRecorded], tuple[int | None, int | None]]
-"""What a call costs whose event doesn't say it, and the number of its unit prices."""
+Priced = Callable[[CostRecorded | CostCorrected], tuple[int | None, int | None]]
+"""What a call costs whose event doesn't say it, and the number of its unit prices; of a correction
+only these."""
 
 
 def last_seq(db: apsw.Connection) -> int:
@@ -230,6 +231,8 @@ def _rows(
                 cost, price = priced(event)  # type: ignore[arg-type]
                 if cost is not None and cost > COST_END:
                     cost = COST_END
+        elif kind is CostCorrected:
+            _, price = priced(event)  # type: ignore[arg-type]
         rows.append(
             (seq, event.id.bytes, CODE_OF[kind], at, recorded_at - at, key, cost, price, body)
         )

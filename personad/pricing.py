@@ -9,6 +9,7 @@ known price is unpriced (None), never free.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ FREE_PROVIDERS = frozenset({"local", "simulated", "ollama"})
 _FREE = UnitPrices(source="free", input_nanousd=0, output_nanousd=0)
 _DATED = re.compile(r"[-@]20\d\d(-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])$")
 
+_MILLION = 1_000_000
 _EPOCHS_OF_ONE = 64
 _KEYS = 4_096
 """Bounds of the cache: models' names come from outside, and some prices change with the hour."""
@@ -134,6 +136,11 @@ def parts_of(receipt: Receipt) -> list[Part]:
         Part(kind, count, price, per, count * price // per + (index in largest))
         for index, (kind, count, price) in enumerate(lines)
     ]
+
+
+def per_million(price_nanousd: int, per_tokens: int) -> int:
+    """A price in nano-dollars per million tokens, rounded half to even by integers alone."""
+    return round(Fraction(price_nanousd * _MILLION, per_tokens))
 
 
 def tokens_of(call: CostRecorded) -> Tokens:

@@ -168,11 +168,11 @@ class Transaction:
         self.anomalies: dict[int, str] = {}
         self._unfolded: list[Entry] = []
 
-    def conclude(self, events: Sequence[AnyEvent]) -> None:
+    def conclude(self, events: Sequence[AnyEvent], *, priced: Priced | None = None) -> None:
         """Adds what the daemon itself says, which is never too old: it happens now, even where a
         clock that was ahead had the mark moved past now, and whoever asks knows it from a repeat.
         """
-        self._add(events, (), None)
+        self._add(events, (), priced)
 
     def add(
         self,

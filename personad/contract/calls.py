@@ -78,12 +78,23 @@ class BillPrice(Struct, frozen=True, kw_only=True):
     effective_from: datetime | None
 
 
+class Bill(Struct, frozen=True, kw_only=True):
+    """What a call cost by one of its figures."""
+
+    lines: list[BillLine]
+    """They sum to its cost. Empty where somebody said the cost itself, or nobody knows a price."""
+    cost_nanousd: NanoUsd | None
+    price: BillPrice | None
+
+
 class ExplainedCall(CostCall, frozen=True, kw_only=True):
     """A call with the lines that its cost is the sum of."""
 
     lines: list[BillLine]
-    """Empty where the producer said the cost itself, or nobody knows a price."""
+    """Empty where somebody said the cost itself, or nobody knows a price."""
     price: BillPrice | None
+    before: Bill | None = None
+    """Of a corrected call, what it cost at first."""
 
 
 class CostExplainReply(Reply, frozen=True, kw_only=True, tag="cost-explain"):

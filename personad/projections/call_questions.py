@@ -1,10 +1,10 @@
-"""What is asked about single calls, answered from the log: which there were, and how each came to
-its cost."""
+"""Which calls there were, answered from the log: each with the figures that hold."""
 
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import apsw
 import msgspec
@@ -14,56 +14,51 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
 from personad.contract.cost_rows import CostRow
-from personad.contract.errors import LedgerError
 from personad.kinds import CODE_OF, event_of, microseconds
 from personad.names import texts_of
-from personad.pricing import Receipt, from_flat, parts_of, tokens_of
+from personad.pricing import Receipt, from_flat, tokens_of
 from personad.projections import batch_questions, costs
 from personad.projections.asked import resolve
-from personad.projections.buckets import SUM_MAX
 
 _RECORDED = CODE_OF[c.CostRecorded]
 _CORRECTED = CODE_OF[c.CostCorrected]
-_COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
-_FROM = "event LEFT JOIN price ON price.key = event.price"
+COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
+FROM = "event LEFT JOIN price ON price.key = event.price"
 _DEAREST = f"""
-SELECT {_COLUMNS} FROM {_FROM}
+SELECT {COLUMNS} FROM {FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ?
 ORDER BY event.cost DESC, event.seq
 """  # noqa: S608 - numbers and columns of ours
 _WITHOUT_COST = f"""
-SELECT {_COLUMNS} FROM {_FROM}
+SELECT {COLUMNS} FROM {FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ? AND event.cost IS NULL
 ORDER BY event.seq DESC
 """  # noqa: S608
-_ONE = f"SELECT {_COLUMNS}, kind FROM {_FROM} WHERE event.seq = ?"  # noqa: S608
+_ONE = f"SELECT {COLUMNS}, kind FROM {FROM} WHERE event.seq = ?"  # noqa: S608
 _CORRECTIONS = f"SELECT id, at, body FROM event WHERE seq >= ? AND kind = {_CORRECTED}"  # noqa: S608
 _UNANSWERED = """
 SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 'unresolved'
 """
-_OF_BATCH = f"""
-SELECT {_COLUMNS} FROM {_FROM}
-WHERE event.seq >= ? AND kind = {_RECORDED} AND event.batch = ? ORDER BY event.seq
-"""  # noqa: S608
-_BODY = "SELECT id, at, kind, body FROM event WHERE seq = ?"
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
-_CALLS = "SELECT call, seq FROM call WHERE call >= ? AND call < ? LIMIT 6"
 _HELD = "SELECT reserved_nanousd FROM open_call WHERE call = ?"
-_PERSONA = "SELECT batch, persona FROM persona WHERE persona >= ? AND persona < ? LIMIT 6"
-_BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
-_END = "\U0010ffff"
 PRODUCER = "producer"
-_MILLION = 1_000_000
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A call whose event counts."""
 
     seq: int
     event: c.CostRecorded
     cost: int | None
     receipt: Receipt | None
-    corrected: str | None
+    """Of its event."""
+    figure: UUID
+    """The event whose figure counts."""
+    corrected: str | None = None
+    first_cost: int | None = None
+    """Of one that was corrected, what it cost before."""
+    new_receipt: Receipt | None = None
+    """Likewise, of the correction."""
 
 
 def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCallsReply:
@@ -80,12 +75,12 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
         for each in of_calls(db, sorted({*_unanswered(db), *_corrected_since(db, first)}))
         if since_us <= microseconds(each.event.at) < until_us
     ]
-    usual: Iterator[_Found] = iter(())
+    usual: Iterator[Found] = iter(())
     if not request.unknown:
         sql = _WITHOUT_COST if request.unpriced else _DEAREST
         known = {each.seq for each in apart}
         rows = (each for each in db.execute(sql, (first, since_us, until_us)))
-        usual = _counting(db, (row for row in rows if row[0] not in known))
+        usual = counting(db, (row for row in rows if row[0] not in known))
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     found: list[k.CostCall] = []
     for each in merge(usual, sorted(apart, key=_dearest_first), key=_dearest_first):
@@ -97,31 +92,6 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     return k.CostCallsReply(range=asked.period, calls=kept, more=len(found) > request.limit)
 
 
-def explain(db: apsw.Connection, request: k.CostExplain, now: datetime) -> k.CostExplainReply:
-    """How calls came to their cost.
-
-    Raises:
-        LedgerError: `not-found`, nothing has that id.
-    """
-    found = []
-    for each in _found_of(db, request.id):
-        found.append(_explained(each))
-        if len(found) > request.limit:
-            break
-    kept = found[: request.limit]
-    if not kept:
-        raise LedgerError(
-            "not-found",
-            f"no call of {request.id!r} has a cost in the log",
-            field="$.id",
-            hint="`persona cost calls` lists calls; what retention has dropped is in sums only",
-        )
-    total = sum(call.cost_nanousd or 0 for call in kept)
-    return k.CostExplainReply(
-        calls=kept, cost_nanousd=min(total, SUM_MAX), more=len(found) > request.limit
-    )
-
-
 def recorded_between(
     db: apsw.Connection, first: int, since_us: int, until_us: int
 ) -> Iterator[Sequence[Any]]:
@@ -129,7 +99,7 @@ def recorded_between(
     return iter(db.execute(_DEAREST, (first, since_us, until_us)))
 
 
-def _dearest_first(found: _Found) -> int:
+def _dearest_first(found: Found) -> int:
     return -(found.cost or 0)
 
 
@@ -146,7 +116,7 @@ def _corrected_since(db: apsw.Connection, first: int) -> Iterator[str]:
         yield event.call
 
 
-def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[_Found]:
+def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:
     """What counts for these calls; unknown names are left out."""
     for name in names:
         row = db.execute(_CALL, (name,)).fetchone()
@@ -155,7 +125,7 @@ def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[_Found]:
             yield found
 
 
-def _of_event(db: apsw.Connection, seq: int, corrected: int | None) -> _Found | None:
+def _of_event(db: apsw.Connection, seq: int, corrected: int | None) -> Found | None:
     row = db.execute(_ONE, (seq,)).fetchone()
     if row is None:
         return None
@@ -167,14 +137,14 @@ def _of_event(db: apsw.Connection, seq: int, corrected: int | None) -> _Found | 
     return _counted(db, seq, event, cost, prices, corrected)
 
 
-def filtered(db: apsw.Connection, rows: Iterator[Sequence[Any]], kept: Filter) -> Iterator[_Found]:
+def filtered(db: apsw.Connection, rows: Iterator[Sequence[Any]], kept: Filter) -> Iterator[Found]:
     """Those that count for their calls, and that the filter leaves in."""
     request = k.CostCalls(filter=kept)
     batches = {batch_questions.find(db, name) for name in kept.batches}
-    return (each for each in _counting(db, rows) if _is_wanted(each, request, batches))
+    return (each for each in counting(db, rows) if _is_wanted(each, request, batches))
 
 
-def _counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[_Found]:
+def counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[Found]:
     """Those of the events that count for their calls, with what counts."""
     text = texts_of(db).text
     for seq, event_id, at, cost, prices, body in rows:
@@ -193,29 +163,45 @@ def _counted(
     cost: int | None,
     prices: str | None,
     corrected: int | None,
-) -> _Found:
+) -> Found:
     """The call with the figures that hold."""
-    receipt = None
-    if prices is not None:
-        stored = msgspec.json.decode(prices, type=dict[str, object])
-        receipt = Receipt(from_flat(stored).prices, tokens_of(event))
-    newer = _corrected(db, corrected) if corrected is not None else None
-    if newer is not None and costs.stands_over(event, newer):
-        held = costs.as_corrected(event, newer)
-        return _Found(seq, held, newer.cost_nanousd, receipt, newer.reason)
+    receipt = _receipt(prices, event)
+    first = cost
     if event.outcome == "unknown" and cost is None:
         cost = db.execute(_HELD, (event.call,)).get
-    return _Found(seq, event, cost, receipt, None)
+    if corrected is not None:
+        newer, newer_prices = _corrected(db, corrected)
+        if costs.stands_over(event, newer):
+            held = costs.as_corrected(event, newer)
+            return Found(
+                seq,
+                held,
+                newer.cost_nanousd,
+                receipt,
+                figure=newer.id,
+                corrected=newer.reason,
+                first_cost=first,
+                new_receipt=_receipt(newer_prices, held),
+            )
+    return Found(seq, event, cost, receipt, figure=event.id)
 
 
-def _corrected(db: apsw.Connection, seq: int) -> c.CostCorrected:
-    event_id, at, code, body = db.execute(_BODY, (seq,)).fetchone() or (b"", 0, 0, b"")
+def _receipt(prices: str | None, event: c.CostRecorded) -> Receipt | None:
+    if prices is None:
+        return None
+    stored = msgspec.json.decode(prices, type=dict[str, object])
+    return Receipt(from_flat(stored).prices, tokens_of(event))
+
+
+def _corrected(db: apsw.Connection, seq: int) -> tuple[c.CostCorrected, str | None]:
+    """The correction, and the unit prices that it is by."""
+    _, event_id, at, _, prices, body, code = db.execute(_ONE, (seq,)).fetchone()  # type: ignore[misc]
     event = event_of(code, event_id, at, body, texts_of(db).text)
     assert isinstance(event, c.CostCorrected)
-    return event
+    return event, prices
 
 
-def _is_wanted(found: _Found, request: k.CostCalls, batches: set[str]) -> bool:
+def _is_wanted(found: Found, request: k.CostCalls, batches: set[str]) -> bool:
     event = found.event
     is_unknown = event.outcome == "unknown"
     if request.unknown and not is_unknown:
@@ -239,11 +225,11 @@ def _in(name: str | None, wanted: Sequence[str]) -> bool:
     return not wanted or name in wanted
 
 
-def as_told(found: _Found) -> k.CostCall:
-    return k.CostCall(**_fields(found))
+def as_told(found: Found) -> k.CostCall:
+    return k.CostCall(**fields(found))
 
 
-def _fields(found: _Found) -> dict[str, Any]:
+def fields(found: Found) -> dict[str, Any]:
     event = found.event
     source = found.receipt.prices.source if found.receipt is not None else None
     return {
@@ -267,69 +253,3 @@ def _fields(found: _Found) -> dict[str, Any]:
         "price_source": PRODUCER if event.cost_nanousd is not None else source,
         "corrected": found.corrected,
     }
-
-
-def _explained(found: _Found) -> k.ExplainedCall:
-    receipt = found.receipt
-    lines, price = [], None
-    if receipt is not None:
-        lines = [
-            k.BillLine(
-                kind=part.kind,
-                tokens=part.amount,
-                price_per_million_nanousd=round(part.price_nanousd * _MILLION / part.per_tokens),
-                cost_nanousd=part.cost_nanousd,
-            )
-            for part in parts_of(receipt)
-        ]
-        prices = receipt.prices
-        price = k.BillPrice(source=prices.source, effective_from=prices.effective_from)
-    return k.ExplainedCall(**_fields(found), lines=lines, price=price)
-
-
-def _found_of(db: apsw.Connection, name: str) -> Iterator[_Found]:
-    """The costs that are recorded of a call, a persona or a batch."""
-    if name != "last":
-        calls_found = list(db.execute(_CALLS, (name, name + _END)))
-        exact = [each for each in calls_found if each[0] == name] or calls_found
-        if len(exact) == 1:
-            return of_calls(db, [str(exact[0][0])])
-        if exact:
-            raise _several("calls", name, [call for call, _ in exact])
-        personas = list(db.execute(_PERSONA, (name, name + _END)))
-        if len(personas) > 1 and name not in {persona for _, persona in personas}:
-            raise _several("personas", name, [persona for _, persona in personas])
-        if personas:
-            batch, persona = personas[0]
-            return _counting(db, _of_persona(db, str(batch), str(persona)))
-    try:
-        batch = batch_questions.find(db, name)
-    except LedgerError as error:
-        if name == "last" or "several" in error.message:
-            raise
-        raise LedgerError(
-            "not-found",
-            f"there is no call, persona or batch {name!r}",
-            field="$.id",
-            hint="`persona cost calls` lists calls, `persona batch list` batches",
-        ) from None
-    return _counting(db, _of_batch(db, batch))
-
-
-def _of_batch(db: apsw.Connection, batch: str) -> Iterator[Sequence[Any]]:
-    row = db.execute(_BATCH, (batch,)).fetchone()
-    return iter(db.execute(_OF_BATCH, (row[1], row[0]))) if row is not None else iter(())
-
-
-def _of_persona(db: apsw.Connection, batch: str, persona: str) -> Iterator[Sequence[Any]]:
-    text = texts_of(db).text
-    for row in _of_batch(db, batch):
-        _, event_id, at, _, _, body = row
-        event = event_of(_RECORDED, event_id, at, body, text)
-        if getattr(event, "persona", None) == persona:
-            yield row
-
-
-def _several(what: str, name: str, ids: Sequence[str]) -> LedgerError:
-    listed = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
-    return LedgerError("not-found", f"several {what} begin with {name!r}: {listed}", field="$.id")

@@ -8,12 +8,11 @@ from personad import price_data
 from personad.contract import prices as p
 from personad.contract.errors import LedgerError
 from personad.price_data import UnitPrices
-from personad.pricing import PriceBook
+from personad.pricing import PriceBook, per_million
 from personad.projections.asked import no_such
 from personad.projections.prices import own_prices
 
 _USED = "SELECT DISTINCT provider, model FROM dim ORDER BY provider, model"
-_MILLION = 1_000_000
 
 
 def price_list(db: apsw.Connection, request: p.PriceList, now: datetime) -> p.PricesReply:
@@ -51,18 +50,18 @@ def _named(name: str, known: set[tuple[str, str]], place: int) -> list[tuple[str
 
 
 def _row(provider: str, model: str, prices: UnitPrices | None, is_used: bool) -> p.PriceRow:
-    def per_million(nanousd: int | None) -> int | None:
+    def told(nanousd: int | None) -> int | None:
         if nanousd is None or prices is None:
             return None
-        return round(nanousd * _MILLION / prices.per_tokens)
+        return per_million(nanousd, prices.per_tokens)
 
     return p.PriceRow(
         provider=provider,
         model=model,
-        input_nanousd=per_million(prices.input_nanousd) if prices else None,
-        output_nanousd=per_million(prices.output_nanousd) if prices else None,
-        cache_read_nanousd=per_million(prices.cache_read_nanousd) if prices else None,
-        cache_write_nanousd=per_million(prices.cache_write_nanousd) if prices else None,
+        input_nanousd=told(prices.input_nanousd) if prices else None,
+        output_nanousd=told(prices.output_nanousd) if prices else None,
+        cache_read_nanousd=told(prices.cache_read_nanousd) if prices else None,
+        cache_write_nanousd=told(prices.cache_write_nanousd) if prices else None,
         source=prices.source if prices else None,
         effective_from=prices.effective_from if prices else None,
         is_used=is_used,

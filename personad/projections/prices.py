@@ -8,7 +8,7 @@ import msgspec
 
 from personad.contract.base import Event
 from personad.contract.budget import Prices, PriceSet
-from personad.contract.cost import CostRecorded
+from personad.contract.cost import CostCorrected, CostRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.events import Receipt
 from personad.kinds import microseconds, moment_of
@@ -72,8 +72,11 @@ def price_book(book: Book) -> PriceBook:
     return book.prices
 
 
-def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
-    """What a call costs at the prices of its time, and its receipt's number; None: unpriced."""
+def price_call(book: Book, call: CostRecorded | CostCorrected) -> tuple[int | None, int | None]:
+    """What a call costs at the prices of its time, and its receipt's number; None: unpriced, or a
+    correction, which says the cost itself."""
+    if isinstance(call, CostCorrected):
+        return None, None
     found = price_book(book).price_call(call)
     if found is None:
         return None, None
@@ -82,9 +85,9 @@ def price_call(book: Book, call: CostRecorded) -> tuple[int | None, int | None]:
 
 
 def priced_by(
-    book: Book, call: CostRecorded, receipt: Receipt, field: str
+    book: Book, call: CostRecorded | CostCorrected, receipt: Receipt, field: str
 ) -> tuple[int | None, int]:
-    """What a call cost by its receipt, and the receipt's number.
+    """What a call cost by its receipt, where it doesn't say it, and the receipt's number.
 
     Raises:
         LedgerError: `invalid`, naming the field; it is no receipt.
@@ -93,7 +96,8 @@ def priced_by(
         prices = msgspec.convert(receipt, UnitPrices)
     except msgspec.ValidationError as error:
         raise LedgerError("invalid", f"this is no receipt: {error}", field=field) from None
-    return cost_of(tokens_of(call), prices), book.names.price(msgspec.json.encode(prices).decode())
+    cost = cost_of(tokens_of(call), prices) if isinstance(call, CostRecorded) else None
+    return cost, book.names.price(msgspec.json.encode(prices).decode())
 
 
 def receipt_key(book: Book, prices: UnitPrices) -> int:

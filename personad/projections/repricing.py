@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import apsw
 
@@ -11,6 +12,7 @@ from personad import civil, log
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.base import derived_id
+from personad.price_data import UnitPrices
 from personad.pricing import PriceBook
 from personad.projections import call_questions
 from personad.projections.asked import resolve
@@ -24,8 +26,11 @@ class Change(NamedTuple):
     """A call that would cost something else."""
 
     event: c.CostRecorded
+    figure: UUID
+    """The event whose figure counts until then."""
     was: int | None
     would_be: int
+    prices: UnitPrices
 
 
 def repricing(db: apsw.Connection, request: k.Repricing, now: datetime) -> k.RepricingReply:
@@ -83,15 +88,16 @@ def changes(book: PriceBook, found: Iterator[Any]) -> Iterator[Change]:
             continue
         priced = book.price_call(event)
         if priced is not None and priced[0] != each.cost:
-            yield Change(event, each.cost, priced[0])
+            yield Change(event, each.figure, each.cost, priced[0], priced[1].prices)
 
 
 def correction(change: Change, now: datetime) -> c.CostCorrected:
-    """The same change of the same call is one event, however often it is asked for."""
+    """The same change of the same figure is one event, however often it is asked for."""
     event = change.event
-    cause = derived_id(
-        "cost.corrected", "reprice", event.call, f"{change.was}", f"{change.would_be}", f"{now}"
-    )
     return c.CostCorrected(
-        id=cause, at=now, call=event.call, cost_nanousd=change.would_be, reason="reprice"
+        id=derived_id("cost.corrected", "reprice", event.call, change.figure, change.would_be),
+        at=now,
+        call=event.call,
+        cost_nanousd=change.would_be,
+        reason="reprice",
     )

@@ -183,7 +183,7 @@ class TestExplain:
         with pytest.raises(LedgerError, match="there is no call, persona or batch 'nonsense'"):
             explain(core, "nonsense")
 
-    def test_a_corrected_call_says_so_and_keeps_the_lines_of_its_receipt(self, core: Core) -> None:
+    def test_a_corrected_call_says_so(self, core: Core) -> None:
         asked = c.StartCall(
             call="a", provider="acme", model="one", max_input_tokens=10, max_output_tokens=10
         )
@@ -207,6 +207,27 @@ class TestExplain:
         (found,) = explain(core, "a").calls
         assert (found.cost_nanousd, found.outcome, found.lines) == (40, "error", [])
         assert [each.cost_nanousd for each in calls(core)] == [40]
+
+    def test_such_a_call_is_among_those_of_its_batch_and_its_persona(self, core: Core) -> None:
+        core.append(*planned("batch-a"))
+        of_batch = {"provider": "acme", "model": "one", "batch": "batch-a"}
+        for name, persona in (("a", "p1"), ("b", "p2"), ("open", "p1")):
+            core.do(
+                c.StartCall(
+                    call=name,
+                    provider="acme",
+                    model="one",
+                    batch="batch-a",
+                    persona=persona,
+                    max_input_tokens=9,
+                    max_output_tokens=10,
+                )
+            )
+        core.append(cost("told", 5, persona="p1", **of_batch))
+        take(core, corrected("a", 40), corrected("b", 50))
+        assert names([*explain(core, "batch-a").calls]) == ["a", "b", "told"]
+        assert explain(core, "batch-a").cost_nanousd == 95
+        assert names([*explain(core, "p1").calls]) == ["a", "told"]
 
     def test_what_the_producer_priced_has_no_lines(self, core: Core) -> None:
         core.append(cost("a", 5, **USUAL))

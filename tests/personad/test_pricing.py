@@ -22,6 +22,7 @@ from personad.pricing import (
     flat,
     from_flat,
     parts_of,
+    per_million,
 )
 
 from .facts import fresh_id
@@ -345,3 +346,19 @@ def test_a_recorded_call_is_priced_by_its_own_tier_and_time() -> None:
     )
     tokens = Tokens(input=1_000, output=10, cache_read=100, cache_write=7)
     assert BOOK.price_call(call) == BOOK.price("openai", "gpt-5", tokens, NOON, "batch")
+
+
+@pytest.mark.parametrize(
+    ("nanousd", "per_tokens", "expected"),
+    [
+        (2**53 + 1, 10**6, 2**53 + 1),
+        (10**15 + 1, 2 * 10**6, 5 * 10**14),
+        (10**15 + 3, 2 * 10**6, 5 * 10**14 + 2),
+        (1, 3 * 10**6, 0),
+        (2, 3 * 10**6, 1),
+    ],
+)
+def test_a_price_per_million_is_rounded_half_to_even_without_a_float(
+    nanousd: int, per_tokens: int, expected: int
+) -> None:
+    assert per_million(nanousd, per_tokens) == expected

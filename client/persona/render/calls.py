@@ -1,5 +1,7 @@
 """How single calls look, and the bills that explain them."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from personad.contract.calls import (
@@ -75,14 +77,23 @@ def explained(reply: CostExplainReply) -> View:
 
 
 def _bill(call: ExplainedCall) -> list[_Line]:
-    lines = [_Line("", line, line.cost_nanousd, "") for line in call.lines]
-    if lines and call.corrected is None:
-        head = _Line(call.call, lines[0].line, lines[0].cost_nanousd, "")
-        return [head, *lines[1:]]
-    if call.corrected is not None:
-        first = [_Line(call.call, None, None, f"priced at first by {call.price_source}")]
-        return [*first, *lines, _Line("", None, call.cost_nanousd, f"since then {call.corrected}")]
-    return [_Line(call.call, None, call.cost_nanousd, _source(call))]
+    if call.before is None:
+        return _lines(call.call, call.lines) or [
+            _Line(call.call, None, call.cost_nanousd, _source(call))
+        ]
+    said = f"at first, by {call.price_source or values.UNPRICED}"
+    first = _Line(call.call, None, call.before.cost_nanousd, said)
+    if call.lines:
+        return [first, _Line("", None, None, f"{call.corrected}:"), *_lines("", call.lines)]
+    return [first, _Line("", None, call.cost_nanousd, f"since then {call.corrected}")]
+
+
+def _lines(call: str, lines: Sequence[BillLine]) -> list[_Line]:
+    """The call's name stands at the first of them."""
+    return [
+        _Line("" if place else call, line, line.cost_nanousd, "")
+        for place, line in enumerate(lines)
+    ]
 
 
 def _sources(reply: CostExplainReply) -> list[Fact]:

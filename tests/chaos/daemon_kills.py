@@ -64,8 +64,9 @@ class Outcome:
 class Producer(threading.Thread):
     """Appends the story of one persona after another, and repeats what was not acknowledged."""
 
-    def __init__(self, paths: Paths, number: int) -> None:
+    def __init__(self, paths: Paths, number: int, rest_s: float = 0.0) -> None:
         super().__init__(name=f"producer {number}")
+        self._rest_s = rest_s
         self.batch = f"batch-{number}"
         self.acknowledged: set[UUID] = set()
         self.done = threading.Event()
@@ -77,6 +78,8 @@ class Producer(threading.Thread):
         while not self.done.is_set():
             index += 1
             self._send(self._story(index))
+            if self._rest_s:
+                self.done.wait(self._rest_s)
 
     def _send(self, events: list[Event]) -> None:
         while True:

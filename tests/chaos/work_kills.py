@@ -32,6 +32,9 @@ from tests.ledgers import damage_of, fill, is_sound, rows
 
 FIRST_CALLS = 20_000
 """So that every work takes long enough to be met in many places."""
+REST_S = 0.25
+"""Between a producer's appends: after every kill the whole ledger is folded, so it may not grow as
+fast as it can."""
 WORKS: dict[str, Callable[[Path], list[str]]] = {
     "rebuild": lambda _: ["rebuild"],
     "backup": lambda folder: ["backup", str(folder / "backup.db")],
@@ -73,7 +76,7 @@ def storm(folder: Path, kills: int, rng: random.Random, first_calls: int = FIRST
     paths = resolve_paths(DEFAULTS, ledger=str(folder / "L"), environ=os.environ)
     fill(paths.database, first_calls)
     stock = Stock()
-    producers = [Producer(paths, number) for number in range(PRODUCERS)]
+    producers = [Producer(paths, number, REST_S) for number in range(PRODUCERS)]
     start(paths.data_dir)
     for each in producers:
         each.start()

@@ -101,6 +101,8 @@ def test_an_age_that_goes_with_nothing_else_is_a_contradiction(
         ("16", "Schülerin", ""),
         ("9", "Primary school pupil", ""),
         ("47", "Pensions actuary", ""),
+        ("42", "Mum of a teenager", ""),
+        ("24", "Carer for two retired sisters", ""),
         ("24", "Nurse", "Anna has worked for 30 years. Her teenage boy waits 40 minutes."),
         (None, "Retired", "Aged 24."),
         ("about this old", "Nurse", ""),
@@ -166,6 +168,13 @@ def test_a_paraphrase_is_no_new_persona() -> None:
     )
     assert among([DRIVER, NURSE], twin).likeness > 0.6
     assert among([DRIVER, NURSE], DRIVER).likeness > 0.99
+
+
+def test_where_hardly_anything_is_said_nothing_can_contradict_or_tell_it_from_others() -> None:
+    scored = score_persona(Draft(name="Ida", goals=["Sleep"]), source("I want sleep."), [DRIVER])
+    assert set(scored.missing) == {"coherence", "distinctiveness"}
+    assert scored.scores["faithfulness"] == 1.0
+    assert scored.composite < 0.75
 
 
 def test_who_joins_again_takes_his_place_and_is_not_compared_with_himself() -> None:
@@ -279,7 +288,9 @@ def test_other_languages_are_measured_as_english_is(language: str, text: str, so
 
 def test_a_language_that_is_not_known_is_measured_as_far_as_can_be_and_it_is_said() -> None:
     text = "Ea așteaptă autobuzul după tura de noapte"
-    scored = score_persona(Draft(name="Ioana", goals=[text], quotes=[text]), source(text))
+    others = ["Drumul spre casă este întunecat", "Nimeni nu îi spune orarul"]
+    persona = Draft(name="Ioana", goals=[text], pain_points=others, quotes=[text])
+    scored = score_persona(persona, source(text, *others))
     assert scored.scores["faithfulness"] == 1.0
     assert scored.scores["authenticity"] > 0.8
     assert any("no words of brochures are known for `und`" in note for note in scored.notes)

@@ -10,7 +10,7 @@ from personad.contract.alerts import QualityAlerts
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
-from . import quality_alerts, quality_consistency, quality_providers
+from . import quality_alerts, quality_consistency, quality_providers, quality_score
 
 BELOW = 2
 NOTHING = MISSED = 1
@@ -186,3 +186,4 @@ def _show_goals(app: App, output: Output) -> None:
 command.add_command(quality_alerts.command)
 command.add_command(quality_providers.command)
 command.add_command(quality_consistency.command)
+command.add_command(quality_score.score)

@@ -14,7 +14,14 @@ from persona.generation.cleaning import clean_line
 from persona.generation.language import UNSURE
 from persona.generation.model import Segment
 from persona.generation.quality.life_stages import contradictions
-from persona.generation.quality.metric import STATEMENTS, Score, Scored, Settings, told
+from persona.generation.quality.metric import (
+    STATEMENTS,
+    NotMeasurable,
+    Score,
+    Scored,
+    Settings,
+    told,
+)
 from persona.generation.quality.passages import passages_of
 from persona.generation.quality.stems import language_of, stems
 
@@ -26,6 +33,8 @@ VOICE = 0.2
 """How much the voice counts."""
 SAME = 0.75
 """From this share of common stems on, two statements are about the same."""
+LEAST = 3
+"""With fewer statements and quotes, there is nothing to measure."""
 FEWEST = 3
 """With fewer stems, only equal statements are the same."""
 
@@ -72,15 +81,17 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
     written = passages_of(segment).language if segment.records else UNSURE
     language = language_of(told(persona), written)
     statements = _statements(persona, language)
+    quotes = [quote for quote in persona.quotes if any(map(str.isalnum, quote))]
+    if len(statements) + len(quotes) < LEAST:
+        raise NotMeasurable("hardly anything is said of the persona that could contradict")
     repeated, opposed = _pairs(statements)
     found = [*contradictions(persona.age, persona.occupation, persona.summary), *opposed]
-    quotes = [quote for quote in persona.quotes if any(map(str.isalnum, quote))]
     spoken = language_of(quotes, language)
     total = len(statements) + len(quotes)
     again = repeated + len(quotes) - len({" ".join(quote.casefold().split()) for quote in quotes})
     parts = {
         "consistency": CONTRADICTED ** len(found),
-        "repetition": 1.0 - again / total if total else 1.0,
+        "repetition": 1.0 - again / total,
     }
     if quotes and spoken in _VOICES:
         parts["voice"] = 1.0 - sum(

@@ -60,6 +60,11 @@ _STAGES: tuple[tuple[str, int, int, re.Pattern[str]], ...] = tuple(
         ("a doctoral student", 20, 80, r"\b(?:phd|doctoral) (?:student|candidate)\b"),
     )
 )
+_ANOTHERS = re.compile(
+    r"\b(?:of|for|to|with|and|von|für|de|d'|pour|para|con)\s+(?:\w+ )?$",
+    re.IGNORECASE,
+)
+"""Before a word, it says that this is somebody else: the mother *of a* teenager."""
 _CHILD = re.compile(
     r"pupil|school|child|kid|toddler|baby|schüler|kind|écol|collég|enfant|alumn|niñ|escolar|scholier"
     r"|小学|中学|生徒|बच्च|छात्र|विद्यार्थी|student",
@@ -102,7 +107,12 @@ def contradictions(age: str | None, occupation: str | None, summary: str) -> lis
     # Further on, a summary speaks of others, too.
     for text in filter(None, (occupation, *sentences(summary)[:1])):
         for name, youngest, oldest, words in _STAGES:
-            if (high < youngest or low > oldest) and words.search(text):
+            if (high < youngest or low > oldest) and _is_called(words, text):
                 found.append(f"aged {age}, and {name}")
                 return found
     return found
+
+
+def _is_called(words: re.Pattern[str], text: str) -> bool:
+    """Whether the persona is called so, and not somebody that it has to do with."""
+    return any(not _ANOTHERS.search(text[: each.start()]) for each in words.finditer(text))

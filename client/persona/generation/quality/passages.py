@@ -18,7 +18,7 @@ from persona.generation.text import Floats, Ints
 
 LONGEST = 16
 STEP = 8
-MOST_RECORDS = 4_000
+MOST_RECORDS = 20_000
 """Of a larger segment the most typical participants' are read."""
 SAMPLE = 30
 KEPT = 8

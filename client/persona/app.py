@@ -56,6 +56,7 @@ class Flags(Struct, frozen=True):
     ledger: str | None = None
     no_autostart: bool = False
     no_color: bool = False
+    no_pager: bool = False
     quiet: bool = False
     verbose: int = 0
 
@@ -211,6 +212,7 @@ def global_options(*, hidden: bool) -> list[click.Option]:
         option("--ledger", metavar="DIR", help="Use the ledger in DIR (also: PERSONA_LEDGER)."),
         option("--no-autostart", is_flag=True, help="Start no daemon where none runs."),
         option("--no-color", is_flag=True, help="No colour and no boxes (also: NO_COLOR)."),
+        option("--no-pager", is_flag=True, help="Never through a pager (PAGER), however long."),
         option("-q", "--quiet", is_flag=True, help="Say only what was asked for, and errors."),
         option("-v", "--verbose", count=True, help="Say more; twice for even more."),
     ]

@@ -302,6 +302,7 @@ class CostShare(Struct, frozen=True, kw_only=True, gc=False):
     cache_write_tokens: Count
     unpriced_calls: Count = 0
     """Their cost is not in `cost_nanousd`, as nobody knows it."""
+    cost_per_accepted_persona_nanousd: NanoUsd | None = None
 
 
 class CostBreakdownReply(Reply, frozen=True, kw_only=True, tag="cost-breakdown"):

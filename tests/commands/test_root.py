@@ -122,7 +122,8 @@ def test_the_purpose_in_the_overview_is_a_sentence() -> None:
 def test_the_global_options_may_stand_behind_any_command(name: str) -> None:
     for path, command in leaves(program.load(name), name):
         options = {option for param in command.params for option in param.opts}
-        assert {"--ledger", "--no-autostart", "--no-color", "--quiet", "--verbose"} <= options, path
+        wanted = {"--ledger", "--no-autostart", "--no-color", "--no-pager", "--quiet", "--verbose"}
+        assert wanted <= options, path
 
 
 def test_global_options_before_and_behind_a_command_are_the_same(

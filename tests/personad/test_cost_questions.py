@@ -108,10 +108,7 @@ def test_rows_by_any_dimension_are_those_of_the_events_and_sum_to_the_total(
             expected[name(event)].append(event)
         whole = spent(facts)
         assert told(reply.total, *AVERAGES) == whole
-        rows = {
-            row.key: told(row, "key", "share", "cost_per_persona_nanousd", *left_out)
-            for row in reply.rows
-        }
+        rows = {row.key: told(row, "key", "share", *AVERAGES[1:], *left_out) for row in reply.rows}
         for field in whole.keys() - {*left_out}:
             assert sum(row[field] for row in rows.values()) == whole[field]
         if zone == "Australia/Lord_Howe" and by == "hour":
@@ -212,6 +209,19 @@ def test_averages_are_over_what_there_was(core: Core) -> None:
     # November 23rd has begun.
     assert total.daily_average_nanousd == 4
     assert (total.cost_per_persona_nanousd, total.cost_per_accepted_persona_nanousd) == (100, None)
+
+
+def test_each_row_tells_what_a_persona_and_an_accepted_one_cost(core: Core) -> None:
+    core.append(*planned(), cost(nanousd=100), cost("other", 50, model="x"))
+    for persona, accepted in (("p1", True), ("p2", False)):
+        core.append(happened(PersonaGenerating, persona=persona))
+        core.append(happened(PersonaCompleted, persona=persona, accepted=accepted))
+    rows = {row.key: row for row in ask(core, c.CostBreakdown(by="model")).rows}
+    local, other = rows["local"], rows["x"]
+    assert (local.cost_per_persona_nanousd, local.cost_per_accepted_persona_nanousd) == (50, 100)
+    assert (other.cost_per_persona_nanousd, other.cost_per_accepted_persona_nanousd) == (None, None)
+    (ok,) = ask(core, c.CostBreakdown(by="outcome")).rows
+    assert (ok.cost_per_persona_nanousd, ok.cost_per_accepted_persona_nanousd) == (None, None)
 
 
 def test_an_empty_ledger_has_a_row_of_nothing_for_each_day(core: Core) -> None:

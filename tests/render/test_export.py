@@ -18,7 +18,7 @@ from persona.app import App, Flags, Output
 from persona.render.tables import COUNT, Column, Table
 rows = range(int(sys.argv[1]))
 columns = (Column("Name", lambda row: f"persona {row}"), Column("Count", lambda row: row, COUNT))
-app = App(Flags(no_color="--plain" in sys.argv))
+app = App(Flags(no_color="--plain" in sys.argv, no_pager="--no-pager" in sys.argv))
 app.emit(Output(), {}, lambda: (Table(columns, rows, "none yet"),))
 """
 
@@ -68,6 +68,12 @@ def test_what_fits_the_screen_is_not_paged() -> None:
 def test_what_is_longer_than_the_screen_is_paged() -> None:
     assert "persona 30     30$\n" in on_terminal("40", "--plain")
     assert "─" in on_terminal("40")
+
+
+def test_unless_nobody_wants_a_pager() -> None:
+    told = on_terminal("40", "--plain", "--no-pager")
+    assert "persona 39     39\n" in told
+    assert "$\n" not in told
 
 
 def test_a_terminal_that_does_not_know_its_size_is_not_paged() -> None:

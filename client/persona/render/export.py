@@ -73,7 +73,8 @@ def _print(app: "App", view: View) -> None:
         from .plain import render as render_plain
 
         text = render_plain(view, _screen()[0] if app.is_terminal else None)
-    if app.is_terminal and sys.stdin.isatty() and text.count("\n") >= _screen()[1]:
+    is_looked_at = app.is_terminal and sys.stdin.isatty() and not app.flags.no_pager
+    if is_looked_at and text.count("\n") >= _screen()[1]:
         click.echo_via_pager(text.rstrip("\n"), color=app.is_coloured)
     else:
         sys.stdout.write(text)

@@ -301,12 +301,25 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     closing.callback(intake.close)
     closing.callback(writer.drain)
     closing.callback(keeper.close)
+    if settings.cost.alerts.webhook_url is not None:
+        _send_alerts(daemon, settings, closing)
     if settings.cost.export.auto:
         week_start = settings.daemon.week_start
         reports = Reports(paths.database, settings.cost.export, zone, week_start)
         reports.start()
         closing.callback(reports.close)
     return daemon
+
+
+def _send_alerts(daemon: Daemon, settings: Settings, closing: ExitStack) -> None:
+    # OpenSSL is loaded for those alone who use it.
+    from personad.webhook import Courier, hook_of
+
+    hook = hook_of(settings.cost.alerts, os.environ)
+    if hook is not None:
+        courier = Courier(daemon.writer, str(daemon.paths.database), daemon.ledger, hook)
+        courier.start()
+        closing.callback(courier.close)
 
 
 async def _hear_signals(

@@ -5,11 +5,13 @@ lies what was out of bounds at the newest look, so that it is told once and not 
 and what the configuration says, where the writer and those who answer find it.
 """
 
+from typing import Any
+
 import apsw
 import msgspec
 from msgspec import Struct
 
-from personad.contract.alerts import AlertNews, AlertNewsReply
+from personad.contract.alerts import AlertNews, AlertNewsReply, AlertPosted
 from personad.contract.options import Settings
 from personad.kinds import moment_of
 
@@ -46,8 +48,11 @@ ORDER BY seq LIMIT 100
 """
 _SHOWN = "UPDATE alert_news SET shown_at = ? WHERE alert = ? AND shown_at IS NULL"
 _OWED = """
-SELECT alert FROM alert_news JOIN alert USING (alert) WHERE owed ORDER BY seq LIMIT 1
+SELECT alert, at, kind, scope, level, metric, value, alert.threshold, message, since,
+  spent_nanousd, limit_nanousd, n, baseline
+FROM alert_news JOIN alert USING (alert) WHERE owed ORDER BY seq LIMIT 100
 """
+_COUNT_OWED = "SELECT count(*) FROM alert_news WHERE owed"
 _SENT = "UPDATE alert_news SET owed = 0, sent_at = ? WHERE alert = ?"
 
 
@@ -128,10 +133,33 @@ def show(db: apsw.Connection, alerts: list[str], now_us: int) -> None:
     db.executemany(_SHOWN, [(now_us, alert) for alert in alerts])
 
 
-def owed(db: apsw.Connection) -> str | None:
-    """The first that is still to be sent to the webhook."""
-    row = db.execute(_OWED).fetchone()
-    return None if row is None else str(row[0])
+def owed(db: apsw.Connection) -> list[AlertPosted]:
+    """The first that are still to be sent to the webhook."""
+    return [_posted(*row) for row in db.execute(_OWED)]
+
+
+def count_owed(db: apsw.Connection) -> int:
+    return int(db.execute(_COUNT_OWED).get)
+
+
+def _posted(alert: str, at: int, *rest: Any) -> AlertPosted:
+    kind, scope, level, metric, value, threshold, message, since, spent, limit, n, mean = rest
+    return AlertPosted(
+        id=alert,
+        at=moment_of(at),
+        kind=kind,
+        scope=scope,
+        level=level,
+        metric=metric,
+        value=value,
+        threshold=threshold,
+        message=message,
+        since=None if since is None else moment_of(since),
+        spent_nanousd=spent,
+        limit_nanousd=limit,
+        n=n,
+        baseline=mean,
+    )
 
 
 def sent(db: apsw.Connection, alert: str, now_us: int | None) -> None:

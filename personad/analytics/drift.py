@@ -112,8 +112,8 @@ class Chart:
             return None
         freedom = n - 1
         reach = L + _T_FIRST / freedom + _T_SECOND / (freedom * freedom)
-        # Half of it: the chart looks down only, which leaves room for as many alarms again.
-        reach += _SKEW / 2 * max(0.0, -self.baseline.skewness)
+        # A third of it: the chart looks down only, which leaves room for as many alarms again.
+        reach += _SKEW / 3 * max(0.0, -self.baseline.skewness)
         return reach * max(self.baseline.sd, LEAST_SD) * sqrt(_WIDTH + 1 / n)
 
     def take(self, score: int, level: float) -> bool:

@@ -50,6 +50,8 @@ class CostAlertsReply(Reply, frozen=True, kw_only=True, tag="cost-alerts"):
     """What that holds by: a command (or a budget that was set), or the configuration."""
     webhook: bool
     """Whether there is one that alerts are sent to."""
+    unsent: Count
+    """Alerts that it has not taken yet."""
     alerts: list[CostAlert]
     """The newest first."""
 
@@ -124,6 +126,30 @@ class AlertNews(Struct, frozen=True, kw_only=True):
 class AlertNewsReply(Reply, frozen=True, kw_only=True, tag="alert-news"):
     alerts: list[AlertNews]
     """The oldest first."""
+
+
+class AlertPosted(Struct, frozen=True, kw_only=True, tag_field="type", tag="alert.raised"):
+    """What is sent to the webhook, as JSON."""
+
+    id: Name
+    """The same whenever it is sent again."""
+    at: Moment
+    kind: Name
+    scope: Name
+    level: Name
+    metric: Name | None
+    value: Finite
+    threshold: Finite
+    message: Text
+    since: Moment | None
+    spent_nanousd: NanoUsd | None
+    limit_nanousd: NanoUsd | None
+    n: Count | None
+    baseline: Finite | None
+    ledger: Name = "?"
+    """Which ledger it comes from, by its id."""
+    sent_at: Moment | None = None
+    """Signed with the rest: an old message that somebody sends again can be told."""
 
 
 class AskAlertNews(Request[AlertNewsReply], frozen=True, tag="alert-news"):

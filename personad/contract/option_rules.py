@@ -13,6 +13,7 @@ def broken(settings: Settings) -> Iterator[Broken]:
     """Every rule that `settings` break."""
     yield from _weights(settings)
     yield from _alert_thresholds(settings)
+    yield from _webhook(settings)
     yield from _benchmark_thresholds(settings)
     yield from _timezone(settings)
 
@@ -37,6 +38,48 @@ def _alert_thresholds(settings: Settings) -> Iterator[Broken]:
             "cost.alerts.thresholds must rise from one to the next",
             f"write {sorted(set(found))}",
         )
+
+
+def _webhook(settings: Settings) -> Iterator[Broken]:
+    """What goes there tells of money: it goes encrypted, or stays on this machine."""
+    from urllib.parse import urlsplit
+
+    alerts = settings.cost.alerts
+    if alerts.webhook_url is not None:
+        key = ("cost.alerts.webhook_url",)
+        try:
+            parts = urlsplit(alerts.webhook_url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            yield key, "cost.alerts.webhook_url is no address", "look at its host and port"
+            return
+        if parts.scheme != "https" and not _is_this_machine(host):
+            yield (
+                key,
+                "cost.alerts.webhook_url must begin with https://, unless it is on this machine",
+                "http:// is for localhost, 127.0.0.1 and [::1]",
+            )
+        if "@" in parts.netloc or parts.fragment:
+            yield (
+                key,
+                "cost.alerts.webhook_url may hold neither a name and password nor a fragment",
+                "what it sends is signed: see cost.alerts.webhook_secret_env",
+            )
+    if (alerts.webhook_secret_env or "").upper().endswith("_API_KEY"):
+        yield (
+            ("cost.alerts.webhook_secret_env",),
+            "cost.alerts.webhook_secret_env names a provider's key, which no daemon may see",
+            "make a key for the webhook alone",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _benchmark_thresholds(settings: Settings) -> Iterator[Broken]:

@@ -149,7 +149,7 @@ class Generate(Struct, frozen=True, kw_only=True):
 
 
 class CostAlerts(Struct, frozen=True, kw_only=True):
-    enabled: Annotated[bool, Meta(description="tell when a budget's threshold is crossed")] = False
+    enabled: Annotated[bool, Meta(description="tell of budgets that no command set, too")] = False
     thresholds: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=1_000)], ...],
         Meta(
@@ -159,7 +159,8 @@ class CostAlerts(Struct, frozen=True, kw_only=True):
     ] = (50, 80, 100)
     cooldown_h: Annotated[Hours, Meta(description="hours before the same alert comes again")] = 24
     webhook_url: Annotated[
-        WebAddress | None, Meta(description="where alerts are sent besides; unset: nowhere")
+        WebAddress | None,
+        Meta(description="where alerts are posted to: https, or http here; unset: nowhere"),
     ] = None
     webhook_secret_env: Annotated[
         VariableName | None,

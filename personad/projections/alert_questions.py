@@ -38,6 +38,7 @@ def of_cost(db: apsw.Connection, request: a.CostAlerts, now: datetime) -> a.Cost
         enabled=switch.enabled,
         enabled_by=switch.by,
         webhook=news.configured(db).webhook,
+        unsent=news.count_owed(db),
         alerts=[
             a.CostAlert(
                 percent=max(0, round(row["threshold"] * 100)),

@@ -11,6 +11,7 @@ from personad.contract.alerts import (
     SetBy,
 )
 
+from . import values
 from .tables import SCORE, WHEN, YES_NO, Column, Fact, Facts, Table, View
 
 _STYLES = {"warn": "yellow", "stop": "red"}
@@ -55,8 +56,16 @@ def _switch(enabled: bool, by: SetBy, enable: str) -> str:
 def of_cost(reply: CostAlertsReply) -> View:
     empty = "no budget was used up to a threshold; `persona cost budget set` sets a budget"
     on = _switch(reply.enabled, reply.enabled_by, "persona cost alerts enable")
-    facts = [Fact("alerts", on), *([Fact("webhook", "configured")] if reply.webhook else [])]
+    facts = [Fact("alerts", on)]
+    if reply.webhook:
+        facts.append(Fact("webhook", _sent(reply.unsent), "yellow" if reply.unsent else ""))
     return (Table(COST_COLUMNS, reply.alerts, empty), Facts(facts))
+
+
+def _sent(unsent: int) -> str:
+    if not unsent:
+        return "has taken every alert"
+    return f"has not taken {values.plural(unsent, 'alert')} yet; `personad logs` says why"
 
 
 def of_quality(reply: QualityAlertsReply) -> View:

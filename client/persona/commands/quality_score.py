@@ -1,12 +1,10 @@
-"""`persona quality score`: what persona files are worth, whoever made them."""
+"""`persona quality score` and `rescore`: what persona files are worth, whoever made them."""
 
 from pathlib import Path
 
 import click
 
 from persona.app import App, Output, Stopped, output_options, pass_app
-
-AT_ONCE = 500
 
 
 @click.command("score")
@@ -61,8 +59,7 @@ def score(
         recorded = events(
             made, scorer=found.scorer, provider=provider, model=model, experiment=experiment
         )
-        for at in range(0, len(recorded), AT_ONCE):
-            app.ledger.append([*recorded[at : at + AT_ONCE]])
+        app.ledger.append(recorded)
         found = found.with_recorded(len(recorded))
         app.note(f"recorded {len(recorded)} as {provider}/{model}, by {found.scorer}")
         if ours:
@@ -71,3 +68,31 @@ def score(
                 "them: `persona quality rescore` scores those anew"
             )
     app.emit(output, found, lambda: shown.scored(found, verbose=app.flags.verbose > 0))
+
+
+@click.command("rescore")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and record nothing.")
+@click.option("--apply", "applies", is_flag=True, help="Record the new scores.")
+@click.option("--batch", "batches", multiple=True, metavar="ID", help="Only this; repeatable.")
+@output_options
+@pass_app
+def rescore(
+    app: App, dry_run: bool, applies: bool, batches: tuple[str, ...], output: Output
+) -> None:
+    """Score personas anew that an older scorer scored, where their files and source still are.
+
+    What was recorded stays; the new scores are recorded beside it, under the new scorer.
+    """
+    if dry_run == applies:
+        raise click.UsageError("say either --dry-run or --apply")
+    import msgspec
+
+    from persona.generation.scoring import settings_of
+    from persona.render import rescored as shown
+    from persona.rescoring import rescore as scored_anew
+
+    found, events = scored_anew(app.ledger, settings_of(app.settings.quality), batches)
+    if applies and events:
+        app.ledger.append(events)
+        found = msgspec.structs.replace(found, applied=True)
+    app.emit(output, found, lambda: shown.rescored(found))

@@ -85,7 +85,7 @@ class Saving(NamedTuple):
 def chosen(
     bills: Iterable[Bill], ways: Iterable[Way], price: Price, least_nanousd: int
 ) -> list[Saving]:
-    """The ways that save at least so much each, the greatest saving first, without overlap."""
+    """The ways that save at least so much each, without overlap, in the order of what they save."""
     bills, ways = list(bills), list(ways)
     found: list[Saving] = []
     while ways:

@@ -13,7 +13,7 @@ CALLS_BEHIND_MAX = 100
 
 
 class _Evidence(Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """What a recommendation rests on; all of the range, and only what an earlier one left."""
+    """What a recommendation rests on: calls, and what the others leave of their cost."""
 
     calls: Count
     cost_nanousd: NanoUsd
@@ -122,7 +122,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     title: Text
     evidence: Evidence
     saving_nanousd: NanoUsd
-    """Of the range, after everything above it was done: no dollar is in two of them."""
+    """Of the range, judged on what the others leave of the bill: no dollar is in two of them."""
     monthly_saving_nanousd: NanoUsd
     """The same for a month of the range's days."""
     confidence: Confidence

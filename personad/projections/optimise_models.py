@@ -27,8 +27,9 @@ _UNIT = 10_000
 _SEED = 20_261
 
 
-def models(facts: Facts, notes: list[str]) -> Iterator[Candidate]:
-    """Cheaper models whose composites here are no worse beyond chance."""
+def models(facts: Facts, notes: list[str], least_nanousd: int) -> Iterator[Candidate]:
+    """Models that are cheaper by so much at least, and no worse here beyond chance; `notes`
+    gets those of which too little is known."""
     import numpy as np  # a daemon starts without it
 
     totals = by_model(facts)
@@ -39,7 +40,7 @@ def models(facts: Facts, notes: list[str]) -> Iterator[Candidate]:
             if other == used or other[0] in _NO_MODELS or used[0] in _NO_MODELS:
                 continue
             changed = _to_model(used, other, totals)
-            if changed is None or not _is_cheaper(facts, changed):
+            if changed is None or _saved(facts, changed) < least_nanousd:
                 continue
             found = _compared(facts, used, other, rng)
             if found is None:
@@ -149,16 +150,16 @@ def _to_model(
     return changed
 
 
-def _is_cheaper(facts: Facts, changed: Callable[[Bill], Terms | None]) -> bool:
-    """By prices alone, before anything is asked of quality."""
+def _saved(facts: Facts, changed: Callable[[Bill], Terms | None]) -> int:
+    """By prices alone, before anything is asked of quality; 0 where nobody knows these."""
     saved = 0
     for bill in facts.bills:
         if (terms := changed(bill)) is not None:
             would_be = facts.price(terms, bill.cell.stretch)
             if would_be is None:
-                return False
+                return 0
             saved += bill.left_nanousd - would_be
-    return saved > 0
+    return saved
 
 
 def _compared(

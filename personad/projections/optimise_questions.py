@@ -43,8 +43,9 @@ def optimise(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> o.C
     facts = gathered(db, asked, everything, book, is_kept=is_kept, least_share=LEAST_SHARE)
     notes: list[str] = []
     candidates = {each.way.id: each for each in _candidates(facts, request, notes)}
-    least = max(1, round(facts.cost_nanousd * LEAST_SHARE))
-    savings = chosen(facts.bills, [each.way for each in candidates.values()], facts.price, least)
+    savings = chosen(
+        facts.bills, [each.way for each in candidates.values()], facts.price, _least(facts)
+    )
     days = asked.days_begun
     told = [_recommendation(candidates[each.way.id], each, days) for each in savings]
     if request.calls:
@@ -65,9 +66,14 @@ def optimise(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> o.C
     )
 
 
+def _least(facts: Facts) -> int:
+    """What a way has to save to be told of."""
+    return max(1, round(facts.cost_nanousd * LEAST_SHARE))
+
+
 def _candidates(facts: Facts, request: o.CostOptimise, notes: list[str]) -> Iterator[Candidate]:
     looks: tuple[tuple[bool, str, Callable[[], Iterator[Candidate]]], ...] = (
-        (request.models, "models", lambda: optimise_models.models(facts, notes)),
+        (request.models, "models", lambda: optimise_models.models(facts, notes, _least(facts))),
         (request.batch, "batch", lambda: optimise_ways.batches(facts)),
         (request.caching, "caching", lambda: optimise_ways.caching(facts)),
         (request.retries, "retries", lambda: optimise_ways.failures(facts)),

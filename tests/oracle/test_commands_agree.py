@@ -388,8 +388,8 @@ def test_what_a_forecast_of_a_past_day_begins_with(zone: str, ask: Ask, oracle: 
     assert reply["record"]["forecasts"] == 0
 
 
-def test_an_export_holds_every_cost_that_was_sent(
-    folder: Path, ask: Ask, past: list[Fact], tmp_path: Path
+def test_an_export_holds_every_cost_that_was_sent_and_what_counts_of_it(
+    folder: Path, ask: Ask, past: list[Fact], oracle: Oracle, tmp_path: Path
 ) -> None:
     zone, file, first = "Asia/Kathmandu", tmp_path / "costs.jsonl", LAST - timedelta(days=14)
     asked = ["--since", str(first), *SPAN[2:], "--timezone", zone, "-o", str(file)]
@@ -398,11 +398,17 @@ def test_an_export_holds_every_cost_that_was_sent(
         json.loads(line, parse_float=Decimal, object_hook=_nanousd)
         for line in file.read_text().splitlines()
     ]
-    # A call that was billed twice has two rows.
+    # A call that was billed twice has two rows, of which one counts.
+    within = oracle.within(zone, first)
+    assert sum(row["cost_usd"] or 0 for row in rows) == within.sums()["cost_usd"]
+    counting = {row["call"]: row["cost_usd"] for row in rows if row["counts"]}
+    assert counting == {each["call"]: each["cost"] for each in within.calls}
+    assert len(counting) == sum(row["counts"] for row in rows) < len(rows)
     sent = [
         each | {"when": when(each), "cost": cost_of(each)}
         for each in distinct(past)
         if each["type"] == "cost.recorded"
     ]
     expected = between(sent, zone, first, LAST)
-    assert sorted(map(_told, rows), key=repr) == sorted(map(_told, expected), key=repr)
+    told = [row | {"cost_usd": row["recorded_usd"]} for row in rows]
+    assert sorted(map(_told, told), key=repr) == sorted(map(_told, expected), key=repr)

@@ -22,9 +22,9 @@ TIMEOUT_S = 60.0
 def command(app: App, span: Range, only: Filter, output: Output) -> None:
     """Show how to spend less, judged by your own calls, and the command that does it.
 
-    Each saving is what real calls would have cost otherwise, after all that stand above it, so no
-    dollar is in two of them. What is looked at, [cost.optimise] of the configuration says;
-    --verbose shows calls behind each.
+    Each saving is what real calls would have cost otherwise, judged on what the others leave of the
+    bill, so no dollar is in two of them. What is looked at, [cost.optimise] of the configuration
+    says; --verbose shows calls behind each.
     """
     from persona.render import optimising as shown
 

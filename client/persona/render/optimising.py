@@ -15,7 +15,7 @@ COLUMNS: tuple[Column[o.Recommendation], ...] = (
     Column("What", lambda row: row.title),
     Column("Evidence", lambda row: evidence(row.evidence)),
     Column("A month", lambda row: row.monthly_saving_nanousd, MONEY),
-    Column("Confidence", lambda row: row.confidence, style=lambda row: _STYLES[row.confidence]),
+    Column("How sure", lambda row: row.confidence, style=lambda row: _STYLES[row.confidence]),
     Column("Command", lambda row: row.apply),
 )
 

@@ -95,6 +95,9 @@ _MEANINGS = {
     "`persona benchmark calibrate` says the same of the machine that it runs on.",
     "rebuilding": "`personad rebuild` of every table from its start to its end, while the same "
     "questions are asked; the slowest answer of all counts. The peer only reads and decodes.",
+    "upkeep": "Single events are appended one after the other, and 400 together now and then, "
+    "while a ledger of a million events is rebuilt, and while retention drops two thirds of it; "
+    "the slowest answer of all counts. The peer is the slowest with nothing else to do.",
 }
 
 

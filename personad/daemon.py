@@ -143,7 +143,8 @@ class Daemon:
             last_backup=last_backup(db),
             mode=self.mode,
             mode_reason=self.writer.trouble,
-            retention_held=held_back(db, now, self.raw_days),
+            # From a ledger in trouble nothing is dropped anyway, and events may not be readable.
+            retention_held=None if self.writer.trouble else held_back(db, now, self.raw_days),
         )
 
 

@@ -149,7 +149,7 @@ class Keeper:
 
     def _failed(self, error: apsw.Error) -> Failure:
         logger.warning("retention was left off: %s", error)
-        unwritten = self._writer.health.unwritten(error, self._writer.book.db.system_errno)
+        unwritten = self._writer.health.unwritten(error, self._writer.visit_errno)
         return unwritten or unfinished(error).failure()
 
     def _retain(self, request: Retention) -> Retained:

@@ -93,10 +93,10 @@ FEWEST_DAYS = 2
 """However short `raw_days` is: an event may come a day late."""
 BLOCK_SEQS = 4_096
 """So many numbers are looked through at once."""
-FEWEST_ROWS, MOST_ROWS = 100, 2_000
+FEWEST_ROWS, MOST_ROWS = 20, 2_000
 """Events of a slice, few enough that no append waits for long."""
-FEWEST_PAGES, MOST_PAGES = 16, 2_000
-SLICE_S = 0.008
+FEWEST_PAGES, MOST_PAGES = 4, 2_000
+SLICE_S = 0.006
 CHECKPOINT_EVERY = 16
 """Slices; so the writer's own commits have little to carry into the database file."""
 SAY_SO = "if it is right: `personad retention --clock-is-right`; if not, set it"

@@ -5,6 +5,7 @@ No answer depends on it. It is done in slices on the writer's thread, each small
 append notices.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -38,6 +39,8 @@ class Tidier:
 
     def __init__(self, between: Between[Any]) -> None:
         self._between = between
+        self._is_ready = False
+        """Whether what adds large days up has been imported."""
 
     def tidy(self, now: datetime) -> int:
         """Does what there is to do; how many days were added up.
@@ -55,6 +58,10 @@ class Tidier:
         for each in BUCKETS:
             if tier in each.tiers:
                 self._between(partial(_refold, buckets=each, tier=tier, day=day))
+        if not self._is_ready and self._between(partial(_is_large, tier=tier, day=day)):
+            # In this thread: where the writer did it, an append would wait for a fifth of a second.
+            importlib.import_module("personad.sketch_arrays")
+            self._is_ready = True
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
@@ -94,6 +101,10 @@ def _due(book: Book, now: datetime) -> list[tuple[Tier, int]]:
 def _refold(book: Book, buckets: Buckets, tier: Tier, day: int) -> None:
     with book.db:
         buckets.refold(book.db, tier, day, book.zone)
+
+
+def _is_large(book: Book, tier: Tier, day: int) -> bool:
+    return sketches.are_large(book.db, *quarters_of(tier, day, book.zone))
 
 
 def _finish(book: Book, tier: Tier, day: int) -> bool:

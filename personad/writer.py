@@ -126,6 +126,8 @@ class Writer:
         self.leases = Leases()
         self.health = health or Health()
         self._visits: deque[tuple[Callable[[apsw.Connection], Any], Future[Any]]] = deque()
+        self.visit_errno = 0
+        """What the system said when a visit last failed; no other thread may ask the connection."""
         self._ended = False
         self.last_seq = log.last_seq(db)
         self.alerts = news.count(db)
@@ -238,6 +240,7 @@ class Writer:
         try:
             future.set_result(work(self.book.db))
         except Exception as error:  # noqa: BLE001 - it goes on in the thread that asked
+            self.visit_errno = self.book.db.system_errno
             self.book.forget()
             future.set_exception(error)
         if self.book.db.in_transaction:

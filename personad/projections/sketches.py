@@ -12,7 +12,17 @@ import apsw
 
 from personad.projections.book import Book
 from personad.projections.buckets import Piece, Tier
-from personad.sketch import LATENCIES, SCORES, Scale, Sketch, add_many, encode, merge, remove_many
+from personad.sketch import (
+    LATENCIES,
+    NUMPY_FROM_BYTES,
+    SCORES,
+    Scale,
+    Sketch,
+    add_many,
+    encode,
+    merge,
+    remove_many,
+)
 from personad.sketch import update as updated
 
 TIERS: tuple[Tier, ...] = ("quarter", "hour", "day")
@@ -65,6 +75,11 @@ SELECT bucket >> 2, series, kind, data FROM sketch_quarter JOIN series ON series
 WHERE bucket >= ? AND bucket < ?
 """
 
+_LARGE = """
+SELECT 1 FROM sketch_quarter WHERE bucket >= ? AND bucket < ?
+GROUP BY series HAVING sum(length(data)) >= ? LIMIT 1
+"""
+
 Key = tuple[int, int]
 """Quarter-hour and series."""
 
@@ -115,6 +130,11 @@ def work_in(db: apsw.Connection, most: int) -> int:
     if rows:
         db.execute(_WORKED_IN, (rows[-1][0],))
     return len(rows)
+
+
+def are_large(db: apsw.Connection, first: int, end: int) -> bool:
+    """Whether numpy will be used to merge what these quarter-hours hold."""
+    return db.execute(_LARGE, (first, end, NUMPY_FROM_BYTES)).fetchone() is not None
 
 
 def refold(db: apsw.Connection, tier: Tier, day: int, first: int, end: int) -> None:

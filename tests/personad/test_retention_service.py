@@ -20,6 +20,7 @@ from personad.contract.cost import CostRecorded
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended, Exported, Import
 from personad.doctor import examine
+from personad.dropping import checkpoint
 from personad.keeper import Keeper
 from personad.log import last_seq
 from personad.retention import last_retention
@@ -250,6 +251,54 @@ def test_appends_go_on_while_it_drops(opened: Callable[..., House]) -> None:
     assert appended > 5
     assert at_work.writer.between(last_seq) == 5_002 + appended
     assert damage_of(at_work.path) is None
+
+
+def test_a_disk_that_fails_meanwhile_is_answered_and_ends_no_thread(
+    opened: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> Retained:
+        raise apsw.FullError("full, says the test")
+
+    monkeypatch.setattr(keeper, "retain", failing)
+    at_work = opened()
+    entered, done = threading.Event(), threading.Event()
+
+    def busy(db: apsw.Connection) -> None:
+        db.create_scalar_function("wait", lambda: entered.set() or done.wait(30), 0)
+        db.execute("SELECT wait()").fetchall()
+
+    writing = threading.Thread(target=lambda: at_work.writer.between(busy))
+    writing.start()
+    # The connection that writes is in use, so that no other thread may ask it anything.
+    assert entered.wait(30)
+    answer = at_work.ask(Retention()).get(timeout=30)
+    done.set()
+    writing.join()
+    assert isinstance(answer, Failure)
+    assert "full, says the test" in answer.message
+    assert isinstance(at_work.ask(Retention(dry_run=True)).get(timeout=30), Failure)
+
+
+def test_somebody_else_who_carries_the_log_over_is_not_waited_for(
+    house: Path, sqlite: Callable[[Path], apsw.Connection]
+) -> None:
+    fill(house / "ledger.db")
+    reader, other, ours = (sqlite(house / "ledger.db") for _ in range(3))
+    reader.execute("BEGIN; SELECT * FROM event").fetchone()
+    ours.execute("SELECT * FROM meta").fetchall()
+    other.execute("INSERT INTO meta VALUES ('x', 'y')")
+    found: list[int] = []
+
+    def waiting(_: int) -> bool:
+        found.append(checkpoint(ours))
+        return False
+
+    other.set_busy_handler(waiting)
+    with pytest.raises(apsw.BusyError):
+        other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+    reader.execute("COMMIT")
+    assert found == [0]
+    assert checkpoint(ours) > 0
 
 
 def test_a_daemon_that_stops_leaves_it_off_and_says_so(opened: Callable[..., House]) -> None:

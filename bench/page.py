@@ -93,6 +93,9 @@ _MEANINGS = {
     "are disturbed now and then, and every process has its luck), from fixed seeds: `benchmark "
     "compare --against` in pairs, `compare` with a kept run, and the change points of `trends`. "
     "`persona benchmark calibrate` says the same of the machine that it runs on.",
+    "exporting": "`persona cost export --format jsonl` of half a million costs, from the command's "
+    "start to its end; the peer reads the same rows from the disk and writes them as JSON, without "
+    "a daemon, a filter, or a look at what counts.",
     "rebuilding": "`personad rebuild` of every table from its start to its end, while the same "
     "questions are asked; the slowest answer of all counts. The peer only reads and decodes.",
     "upkeep": "Single events are appended one after the other, and 400 together now and then, "

@@ -11,6 +11,7 @@ from . import (
     daemon_size,
     deciding,
     estimating,
+    exporting,
     hosted,
     ingest,
     large,
@@ -50,6 +51,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "noise": Measurement(real_noise.measure, "And on this machine, as it is?"),
     "micro": Measurement(micro.measure, "What does each part of making a persona take?"),
     "load": Measurement(micro.measure_load, "How many requests does a daemon answer?"),
+    "exporting": Measurement(exporting.measure, "How fast are costs exported?"),
     "rebuilding": Measurement(rebuilding.measure, "How fast is everything folded anew?"),
     "upkeep": Measurement(upkeep.measure, "How long does an append wait for what is tidied up?"),
 }

@@ -8,7 +8,7 @@ What an import brings raises nothing: it was told where it happened.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from personad.contract.budget import AlertConfigured, AlertRaised, BudgetSet
 from personad.contract.cost import CostCorrected, CostRecorded
 from personad.contract.quality import QualityScored
 from personad.kinds import microseconds, moment_of
+from personad.log import Entry
 from personad.projections import alert_rules, budget_sums, charts
 from personad.projections.quality import COMPOSITE
 from personad.store import Transaction
@@ -52,13 +53,16 @@ _WATCH = "SELECT told FROM alert_watch WHERE kind = ? AND metric = ? AND place =
 _SET_WATCH = "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?)"
 _DROP_WATCH = "DELETE FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
 _CAUSE = "SELECT cause FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
+_LOOKED_AT = (CostRecorded, CostCorrected, BudgetSet, AlertConfigured, QualityScored)
+_ByKind = dict[type[Any], list[Any]]
 _NANO = 10**9
 _UNIT = 10_000
 
 
 def raise_due(txn: Transaction) -> None:
     """Adds, and folds, an `alert.raised` for all that this transaction has brought about."""
-    raised = [*_of_budgets(txn), *_of_quality(txn)]
+    found = _by_kind(txn.news)
+    raised = [*_of_budgets(txn, found), *_of_quality(txn, found)]
     if not raised:
         return
     txn.conclude(raised)
@@ -66,6 +70,15 @@ def raise_due(txn: Transaction) -> None:
     is_hooked = news.configured(txn.db).webhook
     for event in raised:
         news.add(txn.db, event.alert, owed=is_hooked and event.level != "log")
+
+
+def _by_kind(entries: Sequence[Entry]) -> _ByKind:
+    """Those that anything follows from."""
+    found: _ByKind = {kind: [] for kind in _LOOKED_AT}
+    for _, _, event, _ in entries:
+        if (kind := type(event)) in found:
+            found[kind].append(event)
+    return found
 
 
 def shown(txn: Transaction, request: AlertsShown) -> Callable[[], Done]:
@@ -82,12 +95,9 @@ class _Budget(NamedTuple):
     seq: int
 
 
-def _of_budgets(txn: Transaction) -> Iterator[AlertRaised]:
-    found = [event for _, _, event, _ in txn.news]
-    bills = [event for event in found if isinstance(event, CostRecorded)]
-    is_about_all = any(
-        isinstance(event, BudgetSet | AlertConfigured | CostCorrected) for event in found
-    )
+def _of_budgets(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
+    bills: list[CostRecorded] = found[CostRecorded]
+    is_about_all = any(found[kind] for kind in (BudgetSet, AlertConfigured, CostCorrected))
     if not (bills or is_about_all or txn.refused):
         return
     scopes = {f"experiment:{event.experiment}" for event in bills if event.experiment is not None}
@@ -192,22 +202,16 @@ class _Out(NamedTuple):
     baseline: float | None
 
 
-def _of_quality(txn: Transaction) -> Iterator[AlertRaised]:
-    scored: dict[tuple[str, str, str], UUID] = {}
-    for _, _, event, _ in txn.entries:
-        if isinstance(event, QualityScored):
-            scored[event.provider, event.model, event.scorer] = event.id
+def _of_quality(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
+    all_ = _by_kind(txn.entries) if txn.silent else found
+    scored = _places(all_[QualityScored])
     if not scored:
         return
     rules = alert_rules.of_quality(txn.db)
     watched = rules.watched
     if not (watched or rules.drift):
         return
-    loud = {
-        (event.provider, event.model, event.scorer)
-        for _, _, event, _ in txn.news
-        if isinstance(event, QualityScored)
-    }
+    loud = _places(found[QualityScored])
     for place, cause in scored.items():
         for metric in sorted({*watched, *([COMPOSITE] if rules.drift else [])}):
             state = _state(txn, metric, place)
@@ -221,9 +225,14 @@ def _of_quality(txn: Transaction) -> Iterator[AlertRaised]:
                 yield from _told(txn, (DRIFT, metric, place), out, place in loud, rules)
 
 
+def _places(events: Sequence[QualityScored]) -> dict[tuple[str, str, str], UUID]:
+    """Who was scored, with the newest score's id."""
+    return {(event.provider, event.model, event.scorer): event.id for event in events}
+
+
 def _state(txn: Transaction, metric: str, place: tuple[str, str, str]) -> charts.State | None:
     row = txn.db.execute(_SERIES, (metric, *place)).fetchone()
-    return None if row is None else charts.load(txn.db, row[0], has_chart=metric == COMPOSITE)
+    return None if row is None else charts.find(txn.book, row[0], metric)
 
 
 def _below(

@@ -233,6 +233,8 @@ class Transaction:
     @property
     def news(self) -> list[Entry]:
         """What was added and folded, but for what was added silently."""
+        if not self.silent:
+            return self.entries
         return [
             entry
             for entry in self.entries

@@ -7,6 +7,7 @@ One thread uses a book, the one that writes. Memory is only ever a copy of what 
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -18,6 +19,9 @@ from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Spent
+
+if TYPE_CHECKING:
+    from personad.projections.charts import State
 
 SCHEMA = """
 -- Hours and days whose sums are no longer those of their quarter-hours: they are not read.
@@ -64,6 +68,8 @@ class Book:
         self._open_calls: OpenCalls | None = None
         self._days: dict[int, int] = {}
         self.spent = Spent()
+        self.charts: dict[int, State] = {}
+        """Where scores stand, by the series' number."""
         self.prices: PriceBook | None = None
         """None: to be read anew."""
 

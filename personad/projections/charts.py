@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import apsw
-
 from personad.analytics.drift import Chart, Level, Sums
 from personad.contract.base import Event
 from personad.contract.quality import QualityScored
@@ -57,12 +55,14 @@ _CHART = "SELECT * FROM score_chart WHERE series = ?"
 _PUT_LEVEL = "INSERT OR REPLACE INTO score_level VALUES (?, ?, ?, ?, ?)"
 _PUT_CHART = f"INSERT OR REPLACE INTO score_chart VALUES ({', '.join('?' * 17)})"  # noqa: S608 - places
 _UNIT = 10_000
+_KEPT = 10_000
 
 
 @dataclass(slots=True)
 class State:
     """Of one series."""
 
+    series: int
     seq: int
     first_at: int
     level: Level
@@ -73,62 +73,79 @@ class State:
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; all fit."""
-    states: dict[int, State] = {}
-    series_of = book.names.series
+    places: dict[tuple[str, str, str], dict[str, State]] = {}
     for seq, at, event, _ in entries:
         assert isinstance(event, QualityScored)
-        by = event.provider, event.model, event.scorer
+        place = event.provider, event.model, event.scorer
+        states = places.get(place)
+        if states is None:
+            states = places[place] = {}
         for metric, score in {**event.scores, COMPOSITE: event.composite}.items():
-            key = series_of(("score", metric, *by))
-            state = states.get(key)
+            state = states.get(metric)
             if state is None:
-                state = load(book.db, key, has_chart=metric == COMPOSITE)
-                state = states[key] = state or State(0, at, Level(), None)
-                if state.chart is None and metric == COMPOSITE:
-                    state.chart = Chart()
+                series = book.names.series(("score", metric, *place))
+                state = states[metric] = find(book, series, metric) or _new(book, series, metric)
             if seq > state.seq:
                 _take(state, seq, at, round(score * _UNIT), event.id)
-    book.db.executemany(_PUT_LEVEL, [_level_row(key, state) for key, state in states.items()])
-    charts = [(key, state) for key, state in states.items() if state.chart is not None]
-    book.db.executemany(_PUT_CHART, [_chart_row(key, state) for key, state in charts])
+    found = [state for states in places.values() for state in states.values()]
+    book.db.executemany(_PUT_LEVEL, map(_level_row, found))
+    charts = [_chart_row(state, state.chart) for state in found if state.chart is not None]
+    book.db.executemany(_PUT_CHART, charts)
     return []
+
+
+def _new(book: Book, series: int, metric: str) -> State:
+    chart = Chart() if metric == COMPOSITE else None
+    # Later than any time: the first score is the earliest so far.
+    return _keep(book, State(series, 0, 2**62, Level(), chart))
 
 
 def _take(state: State, seq: int, at: int, score: int, cause: UUID) -> None:
     state.seq = seq
-    state.first_at = min(state.first_at, at)
-    state.level.take(score)
-    if state.chart is None:
+    if at < state.first_at:
+        state.first_at = at
+    level = state.level
+    level.take(score)
+    chart = state.chart
+    if chart is None:
         return
-    if state.chart.take(score, state.level.mean):
+    if chart.take(score, level.mean):
         state.dropped_by = cause
-    elif state.chart.side >= 0:
+    elif chart.side >= 0:
         state.dropped_by = None
 
 
-def load(db: apsw.Connection, series: int, *, has_chart: bool) -> State | None:
+def find(book: Book, series: int, metric: str) -> State | None:
     """The state of a series; None: it has no scores yet."""
-    row = db.execute(_LEVEL, (series,)).fetchone()
+    known = book.charts.get(series)
+    if known is not None:
+        return known
+    row = book.db.execute(_LEVEL, (series,)).fetchone()
     if row is None:
         return None
     seq, first_at, points, mean = row
-    state = State(seq, first_at, Level(points, mean), None)
-    found = db.execute(_CHART, (series,)).fetchone() if has_chart else None
+    state = State(series, seq, first_at, Level(points, mean), None)
+    found = book.db.execute(_CHART, (series,)).fetchone() if metric == COMPOSITE else None
     if found is not None:
         baseline, waiting, block = (Sums(*found[place : place + 4]) for place in (2, 6, 10))
         state.chart = Chart(baseline, waiting, block, found[14], found[15])
         state.dropped_by = None if found[16] is None else UUID(bytes=bytes(found[16]))
+    return _keep(book, state)
+
+
+def _keep(book: Book, state: State) -> State:
+    if len(book.charts) >= _KEPT:
+        book.charts.clear()
+    book.charts[state.series] = state
     return state
 
 
-def _level_row(series: int, state: State) -> tuple[int | float, ...]:
-    return series, state.seq, state.first_at, state.level.points, state.level.mean
+def _level_row(state: State) -> tuple[int | float, ...]:
+    return state.series, state.seq, state.first_at, state.level.points, state.level.mean
 
 
-def _chart_row(series: int, state: State) -> tuple[int | bytes | None, ...]:
-    chart = state.chart
-    assert chart is not None
+def _chart_row(state: State, chart: Chart) -> tuple[int | bytes | None, ...]:
     parts = (chart.baseline, chart.waiting, chart.block)
     sums = [(each.n, each.total, each.squares, each.cubes) for each in parts]
     cause = None if state.dropped_by is None else state.dropped_by.bytes
-    return (series, state.first_at, *sum(sums, ()), chart.side, chart.out, cause)
+    return (state.series, state.first_at, *sum(sums, ()), chart.side, chart.out, cause)

@@ -22,7 +22,7 @@ from personad.contract.options import CostAlerts, QualityAlerts, Settings
 from personad.contract.options import Quality as QualitySettings
 from personad.contract.quality import QualityScored
 from personad.log import last_seq, read
-from personad.projections import alert_questions
+from personad.projections import alert_questions, charts
 from personad.store import open_for_reading, transaction
 from tests.ledgers import UTC, damage_of
 
@@ -30,6 +30,7 @@ from .conftest import Core, Running
 from .facts import NOON, cost, fresh_id, planned, started
 from .test_budgets import budget, call, go_to, priced
 from .test_rebuild import rebuilt
+from .test_retention import keep
 
 PLACE = {"provider": "acme", "model": "one", "scorer": "builtin/1"}
 
@@ -359,6 +360,20 @@ class TestDrift:
         assert damage_of(core.path) is None
         core.score(*self.stream(2, 30, 0.7))
         assert len(core.drops) == 1
+        assert damage_of(core.path) is None
+
+    def test_it_outlives_the_scores_that_it_was_made_of(self, core: Watched) -> None:
+        long_ago = NOON - timedelta(days=30)
+        core.append(*[scored(each, at=long_ago) for each in self.stream(1, 100)])
+        before = {table: core.named(table) for table in charts.TABLES}
+        keep(core)
+        assert core.db.execute("SELECT count(*) FROM event WHERE kind = 30").get == 0
+        rebuilt(core)
+        assert {table: core.named(table) for table in charts.TABLES} == before
+        assert damage_of(core.path) is None
+        core.score(*self.stream(2, 30, 0.7))
+        assert len(core.drops) == 1
+        rebuilt(core, meanwhile=[scored(0.7)])
         assert damage_of(core.path) is None
 
     def test_it_can_be_switched_off_by_the_configuration(self, core: Watched) -> None:

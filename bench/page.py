@@ -16,7 +16,7 @@ its limit and beside a *peer*: what does the same, or the least that has to be d
 same machine in the same run. It ends with 1 where a figure is not within its limit.
 
 ```
-python -m bench                       # all of it, in about two hours, most of it `noise`
+python -m bench                       # all of it, in about forty minutes
 python -m bench startup watching      # only what is named; --list says what there is
 python -m bench --json run.json       # a document too
 python -m bench --patience 300        # before each, wait for the machine to be quiet
@@ -81,9 +81,9 @@ _MEANINGS = {
     "asking": "Every question about costs and quality in turn, over thirty days that begin on "
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
-    "noise": "As `deciding`, on the machine as it is, with whatever runs beside it. Each runs "
-    "pairs of its own, in processes that are begun anew every five pairs, as `persona benchmark "
-    "compare --against` does; a slower version is one that does more of the same.",
+    "noise": "As `deciding`, on the machine as it is, with whatever runs beside it: pairs are run "
+    "in blocks, each by two new processes, as `persona benchmark compare --against` does, and each "
+    "comparison draws its blocks from them; a slower version is one that does more of the same.",
     "micro": "`persona benchmark run --suite micro`, told here: single parts, in processes of "
     "their own, from raw samples.",
     "load": "`persona benchmark run --suite integration`, told here: users of locust append, ask "

@@ -128,8 +128,9 @@ def _passed(
     # What is reserved for calls in flight may still turn out to be much less.
     spent = committed.spent + committed.unresolved
     for percent in msgspec.json.decode(budget.thresholds, type=list[int]):
-        is_refused = budget.scope in txn.refused and percent >= ACT_PERCENT
-        if spent * 100 < budget.limit * percent and not is_refused:
+        is_passed = spent * 100 >= budget.limit * percent
+        is_refused = budget.scope in txn.refused and percent >= ACT_PERCENT and not is_passed
+        if not (is_passed or is_refused):
             continue
         began = committed.period[0] if committed.period else None
         cause = derived_id(
@@ -150,7 +151,7 @@ def _passed(
             level=_level(percent, budget.action),
             value=spent / budget.limit,
             threshold=percent / 100,
-            message=_of_budget(budget, spent, is_stopped=is_refused),
+            message=_of_budget(budget, percent, spent, is_stopped=is_refused),
             since=None if since_us is None else moment_of(since_us),
             spent_nanousd=min(spent, 2**63 - 1),
             limit_nanousd=budget.limit,
@@ -163,12 +164,13 @@ def _level(percent: int, action: str) -> str:
     return "warn" if percent >= WARN_PERCENT and action != "log" else "log"
 
 
-def _of_budget(budget: _Budget, spent: int, *, is_stopped: bool) -> str:
+def _of_budget(budget: _Budget, percent: int, spent: int, *, is_stopped: bool) -> str:
     kind, _, name = budget.scope.partition(":")
     whose = f"the {kind} budget" if not name else f"the budget of {kind} {name}"
-    used = f"{whose} is {spent * 100 // budget.limit} % used: "
-    used += f"{_dollars(spent)} of {_dollars(budget.limit)}"
-    return f"{used}; a call was refused, as it could cross it" if is_stopped else used
+    used = f"{_dollars(spent)} of {_dollars(budget.limit)}"
+    if is_stopped:
+        return f"{whose} has refused a call that could cross it: {used} are used"
+    return f"{whose} has passed {percent} %: {used} are used"
 
 
 def _dollars(nanousd: int) -> str:
@@ -298,7 +300,10 @@ def _told(
 
 def _alarm(cause: UUID, out: _Out, scope: str, now: datetime) -> AlertRaised:
     if out.baseline is None:
-        message = f"{out.metric} of {scope} is {out.value:.2f}, below {out.threshold:g}"
+        value = f"{out.value:.2f}"
+        if float(value) >= out.threshold:
+            value = f"{out.value:.4f}"
+        message = f"{out.metric} of {scope} is {value}, below {out.threshold:g}"
     else:
         message = (
             f"{out.metric} of {scope} has dropped to {out.value:.2f} from {out.baseline:.2f}, "

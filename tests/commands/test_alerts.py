@@ -14,7 +14,7 @@ from persona.program import run
 from personad.contract.cost import CostRecorded
 from personad.contract.quality import QualityScored
 
-SHOWN = "alert (warn): the daily budget is 90 % used: $0.90 of $1.00\n"
+SHOWN = "alert (warn): the daily budget has passed 80 %: $0.90 of $1.00 are used\n"
 
 
 def spend(ledger: Ledger, usd: float, **more: Any) -> None:
@@ -82,7 +82,7 @@ class TestNextCommand:
         run(["cost"])
         said = capsys.readouterr().err
         assert said.count("alert (") == 1
-        assert "the daily budget is 590 % used: $5.90 of $1.00" in said
+        assert "the daily budget has passed 100 %: $5.90 of $1.00 are used" in said
 
     def test_a_list_has_said_it(self, spent: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["cost", "alerts", "list"]) == 0

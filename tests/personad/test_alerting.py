@@ -117,7 +117,10 @@ class TestBudgets:
         core.append(budget(action="warn"))
         core.spend(100)
         assert [percent for _, percent, _ in core.costs] == [50, 80, 100]
-        assert core.waiting == ["the daily budget is 100 % used: $0.0000001 of $0.0000001"] * 2
+        assert core.waiting == [
+            f"the daily budget has passed {percent} %: $0.0000001 of $0.0000001 are used"
+            for percent in (80, 100)
+        ]
 
     def test_what_an_action_only_logs_is_shown_to_nobody(self, core: Watched) -> None:
         core.append(budget(action="log"))
@@ -162,7 +165,8 @@ class TestBudgets:
         assert isinstance(refused, c.Refused)
         core.do(call("two", most=90))
         assert core.costs == [("daily", 50, "log"), ("daily", 100, "stop")]
-        assert core.waiting[0].endswith("a call was refused, as it could cross it")
+        said = "the daily budget has refused a call that could cross it: "
+        assert core.waiting == [f"{said}$0.00000007 of $0.0000001 are used"]
 
     def test_an_experiment_has_its_own_and_no_period(self, core: Watched) -> None:
         core.append(budget("experiment:tone", timezone="UTC"))
@@ -293,6 +297,10 @@ class TestThresholds:
         assert (found.metric, found.where, found.cause) == ("composite", "acme/one", "threshold")
         assert (found.value, found.threshold, found.n) == (0.5, 0.75, 3)
         assert core.waiting == ["composite of acme/one is 0.50, below 0.75"]
+
+    def test_a_hair_below_it_is_told_with_more_digits(self, core: Watched) -> None:
+        core.score(*[0.7499] * 3)
+        assert core.waiting == ["composite of acme/one is 0.7499, below 0.75"]
 
     def test_exactly_at_it_is_not_below(self, core: Watched) -> None:
         core.score(*[0.75] * 10)

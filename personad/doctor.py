@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from personad import log, quarantine
 from personad.contract.admin import Status
+from personad.contract.alerts import CostAlerts
 from personad.contract.errors import LedgerError
 from personad.contract.events import Recorded
 from personad.contract.paths import MAX_SOCKET_PATH_BYTES, Paths
@@ -210,6 +211,20 @@ def _too_old(db: apsw.Connection) -> Finding:
     return Finding("quarantine", "warning", message, mend)
 
 
+def _webhook(paths: Paths) -> Finding:
+    """The daemon knows which alerts are still to be sent."""
+    try:
+        told = ask(paths, CostAlerts(limit=1))
+    except LedgerError:
+        return Finding("webhook", "ok", "a running daemon sees to it")
+    if not told.webhook:
+        return Finding("webhook", "ok", "alerts are sent nowhere")
+    if told.unsent:
+        message = f"{told.unsent} alert{'s' * (told.unsent > 1)} not taken yet"
+        return Finding("webhook", "warning", message, "`personad logs` says why")
+    return Finding("webhook", "ok", "every alert was taken")
+
+
 def _systemd(_: Paths) -> Finding:
     unit = Path.home() / ".config/systemd/user/personad.service"
     if unit.exists():
@@ -228,5 +243,6 @@ CHECKS: tuple[Callable[[Paths], Finding], ...] = (
     _retention,
     _spool,
     _quarantine,
+    _webhook,
     _systemd,
 )

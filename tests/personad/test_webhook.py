@@ -258,6 +258,22 @@ def test_a_restart_sends_what_was_not_taken_and_nothing_twice(
     assert f":{receiver.port}/hook".encode() not in kept
 
 
+def test_the_doctor_says_what_is_not_taken_and_an_unset_key_sends_nothing(
+    stopped: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    with Receiver() as receiver:
+        configure(stopped, monkeypatch, receiver.url)
+        monkeypatch.delenv("HOOK_KEY")
+        daemon = stopped.start()
+        assert "every alert was taken" in daemon.command("doctor").stdout
+        daemon.append(budget("daily", 10, thresholds=[80], at=now, timezone="UTC"))
+        daemon.append(cost("first", 9, at=now, batch=None, persona=None))
+        assert "1 alert not taken yet" in daemon.command("doctor").stdout
+        assert "HOOK_KEY, is unset" in daemon.command("logs").stdout
+        assert receiver.got.empty()
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

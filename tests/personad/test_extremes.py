@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from personad.contract.asking import Range
 from personad.contract.budget import BudgetCleared, BudgetSet
+from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import CostBreakdown, CostHistory
+from personad.contract.cost_rows import CostRows
 from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import
+from personad.contract.optimise import CostOptimise
 from personad.log import read
 from personad.projections import budgets
 from personad.questions import ANSWERS
@@ -101,6 +104,9 @@ def test_whatever_the_contract_takes_is_kept_folded_and_asked_for(
     for request in (
         CostHistory(range=Range(days=2)),
         CostBreakdown(by="experiment", range=Range(since="2026-11-20")),
+        CostOptimise(range=Range(since="2026-10-20"), calls=3),
+        CostRows(range=Range(since="2026-11-20")),
     ):
-        ANSWERS[type(request)](core.db, request, core.now)
+        told = ANSWERS[type(request)](core.db, request, core.now)
+        assert reply_codec(type(request)).decode(encode(told)) == told
     core.show()

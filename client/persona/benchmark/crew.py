@@ -9,6 +9,8 @@ from typing import IO
 
 import msgspec
 
+from persona.outcome import TRY_LATER
+
 from . import corpus
 from .private import Private
 from .worker import PROTOCOL, Ready, Task
@@ -18,7 +20,9 @@ from .workloads import WorkloadSpec
 class WorkerFailed(Exception):
     """A worker ended, or said something else than samples."""
 
-    EXIT_CODE = 3
+    def __init__(self, message: str, status: int = 3) -> None:
+        super().__init__(message)
+        self.EXIT_CODE = TRY_LATER if status == TRY_LATER else 3
 
 
 class Worker:
@@ -80,7 +84,8 @@ class Worker:
     def _failed(self) -> WorkerFailed:
         status = self._process.wait()
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return WorkerFailed(said[-1] if said else f"a worker ended with status {status}")
+        message = said[-1] if said else f"a worker ended with status {status}"
+        return WorkerFailed(message, status)
 
     def close(self) -> None:
         """Ends it, at once where it is at work."""

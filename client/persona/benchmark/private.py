@@ -5,13 +5,16 @@ A benchmark's batches are no history of the user's, and their daemon's load is n
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from msgspec import Struct
 
@@ -23,6 +26,15 @@ from personad.contract.settings import load
 READY_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.01
 _OURS = ("PERSONA_", "PERSONAD_")
+
+
+_UNTIL_WE_END = (
+    "import ctypes, os, signal, sys; "
+    "ctypes.CDLL(None).prctl(1, signal.SIGTERM); "
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""Has Linux end a daemon when whoever started it is killed: nobody else knows of it."""
 
 
 class PrivateFailed(Exception):
@@ -57,6 +69,7 @@ def private_ledger(
     """
     # Short: the path of a socket may have about 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="pbm-"))
+    before = _ended_in_order()
     try:
         environment = _environment(folder, os.environ if environ is None else environ)
         settings = load(environ=environment, cwd=None, home=environment["HOME"]).settings
@@ -64,7 +77,7 @@ def private_ledger(
         log = (folder / "daemon.out").open("wb")
         with log:
             process = subprocess.Popen(
-                [python, "-P", "-m", "personad", "start", "--foreground"],
+                [*_with_us(), python, "-P", "-m", "personad", "start", "--foreground"],
                 # Keys are for the workers alone.
                 env=daemon_environment(environment, paths),
                 cwd=folder,
@@ -83,6 +96,30 @@ def private_ledger(
             process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _with_us() -> list[str]:
+    """What a command is begun by so that it ends when this process does."""
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-P", "-c", _UNTIL_WE_END, str(os.getpid())]
+
+
+def _ended_in_order() -> dict[int, signal.Handlers]:
+    """Has SIGTERM and SIGHUP unwind this process; what was there before, to be set back."""
+    before: dict[int, signal.Handlers] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.SIG_DFL
+                signal.signal(number, _end)
+    return before
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -49,10 +49,14 @@ class Ran(Struct, frozen=True, kw_only=True):
     workload: Workload
     cut: str | None = None
     """Why it has fewer iterations than it should."""
+    exit_code: int = 0
+    """How a command ends because of that."""
 
 
 class _Cut(Exception):
     """The run ends here; what it has is kept."""
+
+    EXIT_CODE = 75
 
 
 def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Ran:
@@ -60,11 +64,13 @@ def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.mo
 
     Raises:
         WorkerFailed, PrivateFailed: it can't be run at all.
+        KeyboardInterrupt: before there was anything to keep.
         OSError: no room or no right for temporary files.
     """
     spec = chosen.spec
     runs: list[dict[str, list[float]]] = []
     cut: str | None = None
+    exit_code = 0
     until = None if chosen.limit_s is None else clock() + chosen.limit_s
     with private_ledger(environ=dict(os.environ) | simulation(spec)) as private:
         _limit(private, chosen.budget_nanousd)
@@ -79,15 +85,22 @@ def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.mo
                     for key, value in values.items():
                         samples.setdefault(key, []).append(value)
                     progress(done + number + 1, chosen.iterations)
-        except _Cut as reason:
-            cut = str(reason)
-        except KeyboardInterrupt:
-            cut = "interrupted"
-        except WorkerFailed as failed:
+        except (_Cut, WorkerFailed, KeyboardInterrupt) as reason:
             if not any("cpu_ms" in each for each in runs):
                 raise
-            cut = str(failed)
-    return Ran(workload=_workload(chosen, runs, is_cut=cut is not None), cut=cut)
+            cut, exit_code = _why(reason)
+    return Ran(
+        workload=_workload(chosen, runs, is_cut=cut is not None), cut=cut, exit_code=exit_code
+    )
+
+
+def _why(reason: BaseException) -> tuple[str, int]:
+    """In words, and as the status that a command ends with."""
+    match reason:
+        case _Cut() | WorkerFailed():
+            return str(reason), reason.EXIT_CODE
+        case _:
+            return "interrupted", 130
 
 
 def _iterations(

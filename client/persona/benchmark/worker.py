@@ -28,6 +28,7 @@ from persona.generation.kept_plan import keep
 from persona.generation.plan import Wanted, make_plan, queue_of
 from persona.generation.runner import Runner
 from persona.identity import batch_id, now
+from persona.outcome import TRY_LATER, exit_status
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import VERSION
@@ -68,6 +69,15 @@ class Ready(Struct, frozen=True, kw_only=True):
     version: str
 
 
+class Unmeasured(Exception):
+    """An iteration that gave nothing to measure; the message says why."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+        """How this process ends: TRY_LATER where a budget or a provider stopped it."""
+
+
 def main() -> int:
     task = msgspec.json.decode(sys.argv[1], type=Task)
     settings = load(environ=os.environ, cwd=None, home=os.path.expanduser("~")).settings
@@ -78,6 +88,9 @@ def main() -> int:
         iterate = _part(task, ledger) if task.part is not None else None
         for _ in sys.stdin:
             _say(iterate() if iterate else _iterate(task, paths, settings, ledger))
+    except Unmeasured as error:
+        sys.stderr.write(f"{error}\n")
+        return error.status
     finally:
         ledger.close()
     return 0
@@ -107,7 +120,7 @@ def _part(task: Task, ledger: Ledger) -> Callable[[], dict[str, float]]:
 
 
 def _iterate(task: Task, paths: Paths, settings: Settings, ledger: Ledger) -> dict[str, float]:
-    """One iteration's samples. Raises what the runner raises, and RuntimeError where it failed."""
+    """One iteration's samples. Raises what the runner raises, and Unmeasured."""
     batch = batch_id(now(), random.SystemRandom())
     output = Path(tempfile.mkdtemp(prefix="persona-benchmark-"))
     # What earlier iterations left shall not be collected on this one's time.
@@ -136,10 +149,18 @@ def _iterate(task: Task, paths: Paths, settings: Settings, ledger: Ledger) -> di
 
 
 def _samples(ledger: Ledger, batch: str, vitals: Vitals) -> dict[str, float]:
-    """What the iteration took, and what the ledger has of it."""
+    """What the iteration took, and what the ledger has of it.
+
+    Raises:
+        Unmeasured: no persona was made, or it stands still before all of them were.
+    """
     state = ledger.ask(b.BatchShow(batch=batch))
+    status = exit_status(state)
+    if status == TRY_LATER:
+        raise Unmeasured(_stopped(ledger, batch) or f"the batch is {state.status}", TRY_LATER)
     if not state.counts.completed:
-        raise RuntimeError(f"the batch is {state.status} ({state.reason}): no persona was made")
+        errors = [row.error.message for row in state.personas if row.error is not None]
+        raise Unmeasured(f"no persona was made: {errors[-1] if errors else state.status}")
     kinds = ("cost.recorded", "persona.retrying", "persona.failed")
     events = [each.event for each in ledger.read_all(types=kinds, batch=batch)]
     calls = [each for each in events if isinstance(each, c.CostRecorded)]
@@ -167,6 +188,14 @@ def _samples(ledger: Ledger, batch: str, vitals: Vitals) -> dict[str, float]:
     if vitals.memory_average_mb is not None:
         found["memory_average_mb"] = vitals.memory_average_mb
     return found
+
+
+def _stopped(ledger: Ledger, batch: str) -> str | None:
+    """Why it stands still, in the runner's words."""
+    kinds = ("batch.pausing", "batch.paused")
+    events = [each.event for each in ledger.read_all(types=kinds, batch=batch)]
+    told = [each for each in events if isinstance(each, b.BatchPausing | b.BatchPaused)]
+    return (told[-1].message or told[-1].reason) if told else None
 
 
 if __name__ == "__main__":

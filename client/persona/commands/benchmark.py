@@ -103,7 +103,8 @@ def run(
 ) -> int:
     """Run a workload, show what it took, and record it in the ledger.
 
-    Ends with 3 if it was cut short by Ctrl-C, time or money; what there is is recorded, and marked.
+    What Ctrl-C (130), time or money (75) cut short is recorded, marked, and never compared; 3 says
+    that it could not be run.
     """
     from persona.benchmark.choosing import chosen
     from persona.benchmark.measures import MEASURES, SuiteReport
@@ -117,21 +118,21 @@ def run(
         return _prove(app, chosen(app, asked), output)
     if suite == "integration":
         return _load(app, users, spawn_rate, duration, output)
-    runs, cut = [], None
+    runs, status = [], 0
     for what in _all_of(app, asked, suite):
         began = time.monotonic()
         ran = _run(app, what)
         event = record(app.ledger, suite, what, ran)
         runs.append(report_of(event, ran, time.monotonic() - began, only))
-        cut = ran.cut
-        if cut is not None:
+        status = ran.exit_code
+        if ran.cut is not None:
             break
     if suite == "micro":
         whole = SuiteReport(suite=suite, runs=runs)
         app.emit(output, whole, lambda: shown.suite(whole))
     else:
         app.emit(output, runs[0], lambda: shown.run(runs[0]))
-    return 0 if cut is None else 3
+    return status
 
 
 def _all_of(app: App, asked: "Asked", suite: str) -> "list[Chosen]":
@@ -194,7 +195,7 @@ def capture(
         if ran.cut is not None:
             raise Stopped(
                 f"the run was cut short ({ran.cut}), so no baseline was written",
-                code=3,
+                code=ran.exit_code,
                 hint="what there is is recorded: `persona benchmark report` shows it",
             )
         workloads[what.spec.name] = ran.workload

@@ -27,6 +27,8 @@ from personad.store import Transaction
 
 WARN_PERCENT, ACT_PERCENT = 80, 100
 """Below the one a threshold is only logged; from the other on it does what its budget says."""
+NAME_MAX = 200
+"""What of a provider's and a model's names fits a scope."""
 LEAST_POINTS = 3
 """Scores, below which a level is nothing to alarm anybody with."""
 
@@ -288,7 +290,7 @@ def _told(
     told = bool(row[0]) if row is not None else not is_loud
     if row is None:
         txn.db.execute(_SET_WATCH, (*key, out.cause.bytes, int(told)))
-    scope = "/".join(place[:2])
+    scope = "/".join(place[:2])[:NAME_MAX]
     lately = (kind, metric, scope, _before(txn.now, rules.cooldown_h))
     if told or not is_loud or txn.db.execute(_RAISED_LATELY, lately).fetchone():
         return ()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from persona.render.values import clean
+from persona.render.values import clean, plural
 from personad.contract.alerts import AlertNews, AlertsShown, AskAlertNews
 from personad.contract.errors import LedgerError
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from persona.client import Ledger
 
 HINTS = {"cost": "`persona cost alerts list`", "quality": "`persona quality alerts list`"}
+SHOWN = 10
+"""So many of the newest are said one by one."""
 
 
 def tell(app: "App", ledger: "Ledger") -> None:
@@ -21,8 +23,11 @@ def tell(app: "App", ledger: "Ledger") -> None:
         news = ledger.ask(AskAlertNews(), timeout_s=2).alerts
         if not news:
             return
-        for each in latest(news):
+        found = latest(news)
+        for each in found[-SHOWN:]:
             app.note(f"alert ({clean(each.level)}): {clean(each.message)}")
+        if len(found) > SHOWN:
+            app.note(f"  and {plural(len(found) - SHOWN, 'older alert')}")
         app.note(f"  see {' and '.join(_hints(news))}")
         ledger.ask(AlertsShown(alerts=[each.alert for each in news]), timeout_s=2)
     except LedgerError as error:

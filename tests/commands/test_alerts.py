@@ -84,6 +84,19 @@ class TestNextCommand:
         assert said.count("alert (") == 1
         assert "the daily budget has passed 100 %: $5.90 of $1.00 are used" in said
 
+    def test_of_many_the_newest_are_said_and_the_others_counted(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for number in range(12):
+            run(["cost", "budget", "set", "--experiment", f"e{number}", "--limit", "1", "-q"])
+            spend(ledger, 1, experiment=f"e{number}")
+        capsys.readouterr()
+        run(["cost"])
+        said = capsys.readouterr().err
+        assert said.count("alert (") == 10
+        assert "experiment e11 " in said
+        assert "  and 2 older alerts\n" in said
+
     def test_a_list_has_said_it(self, spent: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["cost", "alerts", "list"]) == 0
         assert "alert (" not in capsys.readouterr().err

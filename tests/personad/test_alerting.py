@@ -15,8 +15,9 @@ from personad.contract import alerts as a
 from personad.contract import cost as c
 from personad.contract.base import Request
 from personad.contract.budget import AlertAcknowledged, AlertConfigured
+from personad.contract.codec import codec, encode, reply_codec
 from personad.contract.errors import LedgerError
-from personad.contract.events import Append, Exported, Import
+from personad.contract.events import AnyEvent, Append, Exported, Import
 from personad.contract.options import Cost as CostSettings
 from personad.contract.options import CostAlerts, QualityAlerts, Settings
 from personad.contract.options import Quality as QualitySettings
@@ -319,6 +320,13 @@ class TestThresholds:
         core.score(0.5)
         core.score(0.5)
         assert len(core.drops) == 2
+
+    def test_the_longest_names_make_an_alert_that_can_be_read(self, core: Watched) -> None:
+        core.score(*[0.5] * 3, provider="p" * 200, model="m" * 200)
+        (event,) = [each.event for each in read(core.db, kinds=["alert.raised"])]
+        assert codec(AnyEvent).decode(encode(event)) == event
+        reply = alert_questions.of_quality(core.db, a.QualityAlerts(), NOON)
+        assert reply_codec(a.QualityAlerts).decode(encode(reply)) == reply
 
     def test_each_model_is_a_place_of_its_own_and_each_scorer_begins_anew(
         self, core: Watched

@@ -44,6 +44,11 @@ def interviews(folder: Path, files: int, seed: int = 1) -> int:
     return size_bytes
 
 
+def sentences_of_the_example() -> list[str]:
+    """What was said in it, sentence by sentence."""
+    return sorted(set(_example()[1]))
+
+
 def _example() -> tuple[list[dict[str, str]], list[str]]:
     with (EXAMPLES / "survey.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

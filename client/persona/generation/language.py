@@ -5,6 +5,7 @@
 script of their own are told apart by the script (Unicode blocks).
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -186,6 +187,8 @@ def _primary(language: str) -> str:
 
 def _by_script(sample: list[str]) -> str | None:
     joined = "\n".join(sample)
+    if joined.isascii():
+        return None
     letters = sum(map(str.isalpha, joined))
     counts = {code: len(pattern.findall(joined)) for code, pattern in _SCRIPTS}
     # Japanese is written in Chinese characters with kana between them: a little kana decides.
@@ -198,15 +201,25 @@ def _by_script(sample: list[str]) -> str | None:
     return "uk" if code == "ru" and _UKRAINIAN.search(joined) else code
 
 
-def _by_function_words(sample: list[str]) -> str:
-    words = Counter(
-        word.replace("’", "'") for text in sample for word in _WORD.findall(text.lower())
-    )
-    total = words.total()
-    hits = {
-        code: sum(count for word, count in words.items() if word in known)
-        for code, known in _STOPWORDS.items()
+@functools.cache
+def _spoken_in() -> dict[str, tuple[str, ...]]:
+    """Each function word's languages."""
+    return {
+        word: tuple(code for code, known in _STOPWORDS.items() if word in known)
+        for known in _STOPWORDS.values()
+        for word in known
     }
+
+
+def _by_function_words(sample: list[str]) -> str:
+    joined = "\n".join(sample).lower().replace("’", "'")
+    words = Counter(_WORD.findall(joined))
+    total = words.total()
+    hits = dict.fromkeys(_STOPWORDS, 0)
+    spoken_in = _spoken_in()
+    for word, count in words.items():
+        for code in spoken_in.get(word, ()):
+            hits[code] += count
     best, second = sorted(hits, key=lambda code: -hits[code])[:2]
     sure = (
         hits[best] >= max(_MIN_HITS, _MIN_SHARE * total) and hits[best] >= _MIN_LEAD * hits[second]

@@ -23,7 +23,7 @@ from persona.generation.quality.metric import (
     told,
 )
 from persona.generation.quality.passages import Passages, passages_of
-from persona.generation.quality.stems import language_of, stems
+from persona.generation.quality.stems import language_of, said, stems
 from persona.generation.text import normal, words
 
 name = "authenticity"
@@ -71,7 +71,8 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
     elif (own := _own_words(statements, source)) is not None:
         parts["own words"] = own
     if quotes:
-        spoken = language_of(quotes, language)
+        written = source.language if source is not None else UNSURE
+        spoken = written if written != UNSURE else language_of(quotes, language)
         parts["speech"] = math.fsum(_reads_as_speech(each, spoken) for each in quotes) / len(quotes)
     if statements:
         definite = sum(_is_definite(each, language) for each in statements)
@@ -88,7 +89,7 @@ def _says(text: str) -> bool:
 
 def _plain(texts: Sequence[str], language: str, source: Passages | None) -> float:
     """1 without brochures' words, and ever less the denser they stand."""
-    total = max(20, sum(len(stems(text, language)) for text in texts))
+    total = max(20, sum(len(said(text, language)) for text in texts))
     found = [
         each
         for text in texts
@@ -105,7 +106,7 @@ def _uses(source: Passages, phrase: str) -> bool:
 
 def _own_words(statements: Sequence[str], source: Passages) -> float | None:
     """How many of the different content words the source has; None where there are none."""
-    used = {root for text in statements for root in stems(text, source.language)}
+    used = {root for text in statements for root in said(text, source.language)}
     if not used:
         return None
     return min(1.0, len(used & source.numbers.keys()) / len(used) / ENOUGH_OWN)
@@ -127,7 +128,7 @@ def _reads_as_speech(quote: str, language: str) -> float:
 
 def _is_definite(statement: str, language: str) -> bool:
     return (
-        len(stems(statement, language)) >= DEFINITE
+        len(said(statement, language)) >= DEFINITE
         or any(map(str.isdigit, statement))
         or _INSIDE_CAPITALS.search(statement) is not None
     )

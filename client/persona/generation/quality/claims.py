@@ -9,7 +9,7 @@ from persona.generation.language import UNSURE
 from persona.generation.model import Segment
 from persona.generation.quality.metric import Scored, told
 from persona.generation.quality.passages import Passages, passages_of
-from persona.generation.quality.stems import language_of, stems
+from persona.generation.quality.stems import language_of, said
 from persona.generation.text import normal, stem, words
 
 FIELDS = ("goals", "pain_points", "behaviours")
@@ -54,7 +54,7 @@ def borne_out(persona: Scored, segment: Segment) -> tuple[list[Claim], str]:
 
 
 def _judged(field: str, text: str, passages: Passages) -> Claim:
-    terms = stems(text, passages.language)
+    terms = said(text, passages.language)
     near = passages.nearest(terms)
     support = min(1.0, max(0.0, (near - FLOOR) / (ENOUGH - FLOOR)))
     if not terms:

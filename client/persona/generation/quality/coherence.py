@@ -23,7 +23,7 @@ from persona.generation.quality.metric import (
     told,
 )
 from persona.generation.quality.passages import passages_of
-from persona.generation.quality.stems import language_of, stems
+from persona.generation.quality.stems import language_of, said
 
 name = "coherence"
 
@@ -86,7 +86,7 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
         raise NotMeasurable("hardly anything is said of the persona that could contradict")
     repeated, opposed = _pairs(statements)
     found = [*contradictions(persona.age, persona.occupation, persona.summary), *opposed]
-    spoken = language_of(quotes, language)
+    spoken = written if written != UNSURE else language_of(quotes, language)
     total = len(statements) + len(quotes)
     again = repeated + len(quotes) - len({" ".join(quote.casefold().split()) for quote in quotes})
     parts = {
@@ -122,7 +122,7 @@ def _statements(persona: Scored, language: str) -> list[_Statement]:
         _Statement(
             field,
             " ".join(text.casefold().split()),
-            frozenset(stems(text, language)),
+            frozenset(said(text, language)),
             negation is not None and negation.search(text) is not None,
         )
         for field in STATEMENTS

@@ -1,32 +1,36 @@
 """The personas of a batch as far as they are finished, and how like the nearest of them one is.
 
-Whatever their number, a persona is compared closely with a few only: the terms of each are added up
-in a short vector (feature hashing, Weinberger et al. 2009), and those whose vectors are nearest are
-compared term by term.
+Whatever their number, a persona is compared closely with a few only: with those that share most of
+its rarest words, of the newest that use each. Who says nearly the same shares many of them.
 """
 
 import threading
-import zlib
+from array import array
 from collections.abc import Hashable, Sequence
 from typing import overload
 
 import numpy as np
 
 from persona.generation.quality.metric import Scored, told
-from persona.generation.quality.stems import language_of, stems
+from persona.generation.quality.stems import language_of, said
 from persona.generation.text import Floats, Ints
 
-SKETCH = 128
+RAREST = 32
+"""By so many of its words a persona's nearest are looked for."""
+USERS = 256
+"""Of each word so many that use it are remembered."""
 CANDIDATES = 24
 
 
 class Peers(Sequence[Scored]):
     """Those who were there when somebody joined, and how like the nearest of them he was."""
 
-    def __init__(self, members: Sequence[Scored], own: int, likeness: float) -> None:
+    def __init__(self, members: Sequence[Scored], own: int, terms: int, likeness: float) -> None:
         self._members = members
         self._size = len(members)
         self._own = own
+        self.terms = terms
+        """How many different ones are in what is said of oneself."""
         self.likeness = likeness
         """0 to 1; 0 where there is nobody."""
 
@@ -55,10 +59,9 @@ class Crowd:
         self._members: list[Scored] = []
         self._terms: list[Ints] = []
         self._numbers: dict[str, int] = {}
-        self._columns: list[int] = []
-        """Of each term, its column in the sketches, below 0 where it is subtracted."""
+        self._users: list[array[int]] = []
+        """Of each term the places that use it, the newest written over the oldest."""
         self._frequency = np.zeros(1_024, dtype=np.int64)
-        self._sketches = np.zeros((64, SKETCH), dtype=np.float32)
 
     def join(self, key: Hashable, persona: Scored) -> Peers:
         """Takes it in, and tells who was there and how like the nearest it is."""
@@ -66,7 +69,8 @@ class Crowd:
         with self._lock:
             place = self._places.setdefault(key, len(self._members))
             self._put(place, persona, found)
-            return Peers(self._members, place, self._likeness(place))
+            terms = len(self._terms[place])
+            return Peers(self._members, place, terms, self._likeness(place))
 
     def _put(self, place: int, persona: Scored, found: Sequence[str]) -> None:
         terms = self._numbered(found)
@@ -76,32 +80,24 @@ class Crowd:
         else:
             self._members.append(persona)
             self._terms.append(terms)
-            if place >= len(self._sketches):
-                self._sketches = np.concatenate((self._sketches, np.zeros_like(self._sketches)))
+        for term in terms.tolist():
+            users = self._users[term]
+            if len(users) < USERS:
+                users.append(place)
+            else:
+                users[int(self._frequency[term]) % USERS] = place
         self._frequency[terms] += 1
-        self._sketches[place] = self._sketch(terms)
 
     def _numbered(self, found: Sequence[str]) -> Ints:
         """The different terms' numbers, rising."""
         for term in found:
             if term not in self._numbers:
                 self._numbers[term] = len(self._numbers)
-                hashed = zlib.crc32(term.encode())
-                column = hashed % SKETCH
-                self._columns.append(column if hashed & 0x8000_0000 else ~column)
+                self._users.append(array("q"))
         if len(self._numbers) > len(self._frequency):
             more = np.zeros(len(self._numbers), dtype=np.int64)
             self._frequency = np.concatenate((self._frequency, more))
         return np.array(sorted({self._numbers[term] for term in found}), dtype=np.int64)
-
-    def _sketch(self, terms: Ints) -> Floats:
-        """By the weights of today; they say well enough who is worth a closer look."""
-        sketch = np.zeros(SKETCH, dtype=np.float64)
-        columns = np.array([self._columns[term] for term in terms], dtype=np.int64)
-        signs = np.where(columns < 0, -1.0, 1.0)
-        weights = np.sqrt(self._weights(terms))
-        np.add.at(sketch, np.where(columns < 0, ~columns, columns), signs * weights)
-        return np.asarray(sketch / max(1e-12, float(np.linalg.norm(sketch))), dtype=np.float32)
 
     def _weights(self, terms: Ints) -> Floats:
         """Each term's idf, squared."""
@@ -114,23 +110,35 @@ class Crowd:
         size, own = len(self._members), self._terms[place]
         if size < 2 or not len(own):
             return 0.0
-        near = self._sketches[:size] @ self._sketches[place]
-        near[place] = -2
-        if size - 1 > CANDIDATES:
-            others = np.sort(np.argpartition(near, size - CANDIDATES)[size - CANDIDATES :])
-        else:
-            others = np.flatnonzero(near > -2)
-        weights = self._weights(own)
-        mine = float(np.sqrt(weights.sum()))
-        shares = np.zeros(len(self._numbers), dtype=np.float32)
-        shares[own] = weights
-        return max(self._cosine(self._terms[other], shares, mine) for other in others)
-
-    def _cosine(self, theirs: Ints, shares: Floats, mine: float) -> float:
-        if not len(theirs):
+        others = [self._terms[other] for other in self._near(place)]
+        others = [terms for terms in others if len(terms)]
+        if not others:
             return 0.0
-        length = float(np.sqrt(self._weights(theirs).sum()))
-        return min(1.0, float(shares[theirs].sum()) / (mine * length))
+        weights = self._weights(own)
+        shared = np.zeros(len(self._numbers), dtype=np.float32)
+        shared[own] = weights
+        together = np.concatenate(others)
+        starts = np.cumsum([0, *map(len, others[:-1])])
+        products = np.add.reduceat(shared[together], starts)
+        lengths = np.add.reduceat(self._weights(together), starts)
+        return min(1.0, float(np.max(products / np.sqrt(lengths * weights.sum()))))
+
+    def _near(self, place: int) -> list[int]:
+        """The others that share most of its rarest terms, by weight."""
+        size, own = len(self._members), self._terms[place]
+        if size <= CANDIDATES:
+            return [other for other in range(size) if other != place]
+        shared = own[self._frequency[own] > 1]
+        rarest = shared[np.argsort(self._frequency[shared], kind="stable")[:RAREST]]
+        users = [np.frombuffer(self._users[term], dtype=np.int64) for term in rarest.tolist()]
+        if not users:
+            return []
+        weights = np.repeat(self._weights(rarest), [len(each) for each in users])
+        found, at = np.unique(np.concatenate(users), return_inverse=True)
+        votes = np.bincount(at, weights=weights)
+        votes[found == place] = 0
+        most = np.argsort(-votes, kind="stable")[:CANDIDATES]
+        return [int(found[each]) for each in most if votes[each] > 0]
 
 
 def among(peers: Sequence[Scored], persona: Scored) -> Peers:
@@ -147,6 +155,4 @@ def content(persona: Scored) -> list[str]:
     sentences = told(persona)
     language = language_of(sentences or persona.quotes)
     facts = filter(None, (persona.occupation, persona.location))
-    return [
-        term for text in (*facts, *sentences, *persona.quotes) for term in stems(text, language)
-    ]
+    return [term for text in (*facts, *sentences, *persona.quotes) for term in said(text, language)]

@@ -10,20 +10,20 @@ known.
 from collections.abc import Sequence
 
 from persona.generation.model import Segment
-from persona.generation.quality.crowd import Peers, among, content
+from persona.generation.quality.crowd import Peers, among
 from persona.generation.quality.metric import NotMeasurable, Score, Scored, Settings
 
 name = "distinctiveness"
 
 LEAST = 8
-"""With fewer content words, anybody differs from anybody."""
+"""With fewer different content words, anybody differs from anybody."""
 
 
 def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: Settings) -> Score:
     """`parts` has the likeness to the nearest."""
     if not peers:
         raise NotMeasurable("there is no other persona before it in its batch")
-    if len(content(persona)) < LEAST:
-        raise NotMeasurable("too little is said of the persona to tell it from others")
     found = peers if isinstance(peers, Peers) else among(peers, persona)
+    if found.terms < LEAST:
+        raise NotMeasurable("too little is said of the persona to tell it from others")
     return Score(value=1.0 - found.likeness, parts={"likeness": found.likeness})

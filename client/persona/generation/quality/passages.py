@@ -20,7 +20,7 @@ LONGEST = 16
 STEP = 8
 MOST_RECORDS = 20_000
 """Of a larger segment the most typical participants' are read."""
-SAMPLE = 30
+SAMPLE = 12
 KEPT = 8
 
 

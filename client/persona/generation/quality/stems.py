@@ -52,6 +52,12 @@ def stems(text: str, language: str) -> list[str]:
     return list(chain.from_iterable(map(known.__getitem__, _SPACED.findall(text))))
 
 
+@functools.lru_cache(maxsize=512)
+def said(text: str, language: str) -> tuple[str, ...]:
+    """The stems of a text of a persona, remembered because every metric asks for them."""
+    return tuple(stems(text, language))
+
+
 def language_of(texts: Sequence[str], fallback: str = UNSURE) -> str:
     """The language that the texts are in, `fallback` where they don't tell."""
     found = _detected(tuple(texts))

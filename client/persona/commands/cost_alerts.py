@@ -3,8 +3,6 @@
 import click
 
 from persona.app import App, Group, Output, limit_option, output_options, pass_app
-from personad.contract.alerts import MAX_ALERTS, CostAlerts
-from personad.contract.budget import AlertConfigured
 
 
 @click.group("alerts", cls=Group)
@@ -51,6 +49,7 @@ def list_alerts(app: App, limit: int, output: Output) -> None:
 def acknowledge(app: App, names: tuple[str, ...], everything: bool, output: Output) -> None:
     """Mark alerts as seen: by ID, its beginning, or `last`."""
     from persona import acknowledging
+    from personad.contract.alerts import MAX_ALERTS, CostAlerts
 
     alerts = app.ledger.ask(CostAlerts(limit=MAX_ALERTS)).alerts
     acknowledging.acknowledge(app, alerts, names, everything=everything)
@@ -59,6 +58,7 @@ def acknowledge(app: App, names: tuple[str, ...], everything: bool, output: Outp
 
 def _switch(app: App, output: Output, *, enabled: bool) -> None:
     from persona.identity import event_id, now
+    from personad.contract.budget import AlertConfigured
 
     app.ledger.append([AlertConfigured(id=event_id(), at=now(), kind="cost", enabled=enabled)])
     _show(app, output, 100)
@@ -67,6 +67,7 @@ def _switch(app: App, output: Output, *, enabled: bool) -> None:
 def _show(app: App, output: Output, limit: int) -> None:
     from persona.acknowledging import have_been_shown
     from persona.render import alerts as shown
+    from personad.contract.alerts import CostAlerts
 
     reply = app.ledger.ask(CostAlerts(limit=limit))
     app.emit(output, reply, lambda: shown.of_cost(reply))

@@ -6,7 +6,6 @@ import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
 from persona.asking import filter_options, range_options
-from personad.contract.alerts import QualityAlerts
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
@@ -46,6 +45,7 @@ def trends(
 def summary(app: App, span: Range, only: Filter, output: Output) -> None:
     """Show on one screen what personas are worth: metrics, goals, the accepted share, alerts."""
     from persona.render import qualities as shown
+    from personad.contract.alerts import QualityAlerts
     from personad.contract.cost import CostHistory
 
     trends_ = app.ledger.ask(QualityTrends(range=span, filter=only))
@@ -103,6 +103,7 @@ def check(
     something is below a `--min` or an alert's threshold.
     """
     from persona.render import qualities as shown
+    from personad.contract.alerts import QualityAlerts
 
     wanted: list[shown.Required] = [(metric, x, "min") for metric, x in required]
     wanted += [(each.metric, each.target, "goal") for each in app.ledger.ask(QualityGoals()).goals]

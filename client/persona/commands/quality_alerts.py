@@ -1,18 +1,11 @@
 """`persona quality alerts`: when it is told that personas become worse, and when it was."""
 
 import math
-from difflib import get_close_matches
 
 import click
 
 from persona.app import App, Group, Output, Stopped, limit_option, output_options, pass_app
-from personad.contract.alerts import MAX_ALERTS, QualityAlerts
-from personad.contract.asking import Range
-from personad.contract.budget import AlertConfigured
-from personad.contract.options import Weights
-from personad.contract.quality import QualityTrends
 
-OWN = (*Weights.__struct_fields__, "composite")
 LOOKED_BACK_DAYS = 400
 
 _METRIC = click.option("--metric", metavar="M", help="Only this one's; all, if not given.")
@@ -64,6 +57,7 @@ def threshold(text: str) -> float:
 def set_rule(app: App, metric: str, least: float, output: Output) -> None:
     """Set below what a metric is told of; that one is on from then on."""
     from persona.identity import event_id, now
+    from personad.contract.budget import AlertConfigured
 
     _check(app, metric)
     rule = AlertConfigured(
@@ -90,6 +84,7 @@ def list_alerts(app: App, limit: int, output: Output) -> None:
 def acknowledge(app: App, names: tuple[str, ...], everything: bool, output: Output) -> None:
     """Mark alerts as seen: by ID, its beginning, or `last`."""
     from persona import acknowledging
+    from personad.contract.alerts import MAX_ALERTS, QualityAlerts
 
     alerts = app.ledger.ask(QualityAlerts(limit=MAX_ALERTS)).alerts
     acknowledging.acknowledge(app, alerts, names, everything=everything)
@@ -98,6 +93,8 @@ def acknowledge(app: App, names: tuple[str, ...], everything: bool, output: Outp
 
 def _switch(app: App, output: Output, metric: str | None, *, enabled: bool) -> None:
     from persona.identity import event_id, now
+    from personad.contract.alerts import QualityAlerts
+    from personad.contract.budget import AlertConfigured
 
     if metric is not None:
         rules = {rule.metric for rule in app.ledger.ask(QualityAlerts(limit=1)).rules}
@@ -115,11 +112,18 @@ def _switch(app: App, output: Output, metric: str | None, *, enabled: bool) -> N
 
 def _check(app: App, metric: str) -> None:
     """Raises Stopped for a metric that neither this program nor the ledger knows."""
-    if metric in OWN:
+    from personad.contract.options import Weights
+
+    own = (*Weights.__struct_fields__, "composite")
+    if metric in own:
         return
+    from difflib import get_close_matches
     from importlib.metadata import entry_points
 
-    known = {*OWN, *(each.name for each in entry_points(group="persona.metrics"))}
+    from personad.contract.asking import Range
+    from personad.contract.quality import QualityTrends
+
+    known = {*own, *(each.name for each in entry_points(group="persona.metrics"))}
     if metric not in known:
         trends = app.ledger.ask(QualityTrends(range=Range(days=LOOKED_BACK_DAYS))).metrics
         known |= {row.metric for row in trends}
@@ -132,6 +136,7 @@ def _check(app: App, metric: str) -> None:
 def _show(app: App, output: Output, limit: int) -> None:
     from persona.acknowledging import have_been_shown
     from persona.render import alerts as shown
+    from personad.contract.alerts import QualityAlerts
 
     reply = app.ledger.ask(QualityAlerts(limit=limit))
     app.emit(output, reply, lambda: shown.of_quality(reply))

@@ -102,12 +102,13 @@ def _model(
         title=f"Use {named(other)} instead of {named(used)}",
         evidence=evidence,
         confidence=confidence,
-        apply=_choose(other),
+        apply=chosen_by(other),
         behind=lambda call: (call.provider, call.model) == used,
     )
 
 
-def _choose(model: Model) -> str:
+def chosen_by(model: Model) -> str:
+    """The command by which it is the one that is used."""
     provider, name = model
     if provider not in _OF_GENERATE:
         return f"name {named(model)} in the program that makes these calls"

@@ -27,6 +27,10 @@ GROWTH_LEAST = 1.1
 _SEED = 20_261
 
 
+CACHE_WARM = "persona config set generate.concurrency 1"
+LOOK_AT_PROMPTS = "persona generate --from PATH --dry-run --show-prompts"
+
+
 class Candidate(NamedTuple):
     """A way, what is to be said of it, and which calls it is about."""
 
@@ -160,12 +164,12 @@ def _caching(
         evidence=evidence,
         confidence="medium" if is_measured else "low",
         # Calls that begin together find nothing in the cache that the first of them writes.
-        apply="persona config set generate.concurrency 1",
+        apply=CACHE_WARM,
         behind=lambda call: (call.provider, call.model, call.operation) == kind,
     )
 
 
-_MENDS = {
+MENDS = {
     "timeout": "persona config set generate.call_timeout_s 240",
     "rate_limit": "persona config set generate.concurrency 1",
     "server_error": "persona config set generate.retry.delay_s 30",
@@ -190,6 +194,11 @@ def failures(facts: Facts) -> Iterator[Candidate]:
             yield _failures(used, share, (most[0][0] or None) if most else None)
 
 
+def look_at_failures(model: Model) -> str:
+    """The command that shows what they come to."""
+    return f"persona cost breakdown --by outcome --model {shlex.quote(model[1])}"
+
+
 def _failures(used: Model, share: float, error_kind: str | None) -> Candidate:
     def changed(bill: Bill) -> Terms | None:
         cell = bill.cell
@@ -206,14 +215,13 @@ def _failures(used: Model, share: float, error_kind: str | None) -> Candidate:
             **told(saving),
         )
 
-    look = f"persona cost breakdown --by outcome --model {shlex.quote(used[1])}"
     what = f" ({error_kind})" if error_kind else ""
     return Candidate(
         way=Way(f"failures:{named(used)}", changed),
         title=f"Have fewer calls of {named(used)} fail{what}: they are paid for",
         evidence=evidence,
-        confidence="medium" if error_kind in _MENDS else "low",
-        apply=_MENDS.get(error_kind or "", look),
+        confidence="medium" if error_kind in MENDS else "low",
+        apply=MENDS.get(error_kind or "") or look_at_failures(used),
         behind=lambda call: (call.provider, call.model) == used and call.outcome == "error",
     )
 
@@ -287,7 +295,7 @@ def _grown(
         evidence=evidence,
         confidence="medium",
         # It shows what is sent; columns that say nothing are left out by `--text-columns`.
-        apply="persona generate --from PATH --dry-run --show-prompts",
+        apply=LOOK_AT_PROMPTS,
         behind=lambda call: (call.provider, call.model, call.operation) == kind,
     )
 
@@ -296,6 +304,12 @@ def experiments(facts: Facts) -> Iterator[Candidate]:
     """Those of which no persona was ever accepted."""
     for each in facts.wasted:
         yield _experiment(each.name, each.completed, each.failed)
+
+
+def stop_of(experiment: str) -> str:
+    """The command after which no call of it starts any more."""
+    name = shlex.quote(experiment)
+    return f"persona cost budget set --experiment {name} --limit 0.01 --action stop"
 
 
 def _experiment(name: str, completed: int, failed: int) -> Candidate:
@@ -314,8 +328,6 @@ def _experiment(name: str, completed: int, failed: int) -> Candidate:
         title=f"Stop the experiment {name}: none of its personas was ever accepted",
         evidence=evidence,
         confidence="medium",
-        apply=(
-            f"persona cost budget set --experiment {shlex.quote(name)} --limit 0.01 --action stop"
-        ),
+        apply=stop_of(name),
         behind=lambda call: call.experiment == name,
     )

@@ -1,6 +1,7 @@
 """`persona cost optimise` against a real daemon."""
 
 import json
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,14 @@ from persona.program import run
 
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent
+from personad.projections.optimise_models import chosen_by
+from personad.projections.optimise_ways import (
+    CACHE_WARM,
+    LOOK_AT_PROMPTS,
+    MENDS,
+    look_at_failures,
+    stop_of,
+)
 
 from .conftest import NOON
 
@@ -120,3 +129,25 @@ def test_without_calls_there_is_nothing_to_save(capsys: pytest.CaptureFixture[st
 def test_a_model_that_nobody_used_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cost", "optimise", *SPAN, "--model", "bigg"]) == 64
     assert "did you mean big?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("spent")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *MENDS.values(),
+        chosen_by(("openai", "gpt-4o mini")),
+        stop_of("a lost cause"),
+        CACHE_WARM,
+        LOOK_AT_PROMPTS.replace("PATH", "interviews.md"),
+        look_at_failures(("acme", "big")),
+    ],
+)
+def test_the_commands_that_are_recommended_are_commands(
+    capsys: pytest.CaptureFixture[str], command: str, house: Path
+) -> None:
+    Path("interviews.md").write_text("# P01\n\nI would like to pay by card.\n")
+    for part in command.split(" && "):
+        program, *arguments = shlex.split(part)
+        assert program == "persona"
+        assert run(arguments) == 0, capsys.readouterr().err

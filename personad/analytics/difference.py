@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from personad.analytics.forecast import student_t
+from personad.analytics.student import student_t
 
 LEVEL = 0.95
 LEAST = 5

@@ -1,39 +1,128 @@
 """What the coming days will cost, from the daily totals so far.
 
 A weekday profile, shrunk to flat where there are few weeks, times a level. The level is a weighted
-mean of several estimators (means over 7 to 56 days, weekly exponential smoothing, half of the
-present slope, two with a short memory); the weights come from how well each would have told the
-total of as many days at earlier origins (rolling-origin evaluation, Tashman 2000). The errors of
-the weighted mean at those origins, on square roots so that no total is negative, give Student-t
-intervals with as many degrees of freedom as origins that don't overlap.
+mean of estimators that differ in how soon they forget: means over 7 to 112 days, exponential
+memories with half-lives of 0.7 to 50 days, medians, and one that follows half of a trend. The
+weights come from how well each would have told the next day and the next seven at earlier origins
+(rolling-origin evaluation, Tashman 2000), the sharper the longer the history.
+
+The interval is Student's t on the square root of the total, so that no total is negative and it
+reaches further up than down. Its spread comes from the errors of the weighted mean at those
+origins, and from two signs of what longer horizons do: how much more a day resembles the last one
+than the last four weeks (then levels wander), and how many days are empty. How these go together
+was fitted by `python -m bench.fit_forecast` on real series; docs/forecast-report.md says how well
+it holds on others.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from personad.analytics.student import student_t, student_t_share
+
 LEAST_DAYS = 14
 """With fewer, nothing is known of how far a forecast errs."""
 MOST_DAYS = 400
 WEEK = 7
+
+_LAGS = 182
 _PROFILE_WEEKS, _PROFILE_HALF_WEEKS, _SHRINKAGE = 10, 6.0, 3.0
-_WINDOWS = (7, 14, 28, 56)
-_SMOOTHINGS = (0.2, 0.5)
-_SHORT_MEMORIES_DAYS = (0.7, 2.0)
-_ORIGINS, _ORIGINS_LOOKED_AT = 120, 60
-_FADING, _EQUAL_SHARE = 0.98, 0.3
+_WINDOWS = (7, 14, 28, 56, 112)
+_HALF_LIVES = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0)
+_MEDIANS = (14, 28)
+_MONTH_MEAN, _SHORTEST = 2, len(_WINDOWS)
+"""Places of two estimators among the levels: the mean of 28 days, and the shortest memory."""
+_ORIGINS = 120
+_FADING = 0.985
+_SHARPNESS, _TOLERANCE = 3.0, 0.05
 _FLOOR = 0.05
+"""Of the profile: a weekday with less says nothing of the level."""
+_MOST_OVER_OTHERS = 5.0
+"""A day is taken for at most so many times the greatest other one: it is a mishap, no level."""
+_WEEKDAY_PRIOR = 3.0
+"""So many errors of any weekday count beside those of its own."""
+
+_AGES = np.arange(_LAGS)
+_KERNELS = np.array(
+    [
+        *((window > _AGES) * 1.0 for window in _WINDOWS),
+        *(0.5 ** (_AGES / half_life) for half_life in _HALF_LIVES),
+    ]
+).T
 
 _Floats = npt.NDArray[np.float64]
+
+
+class Spread(NamedTuple):
+    """How the logarithm of a spread comes from what is known; fitted, not chosen.
+
+    `u` is how far a total is from a single day to a week, `v` the logarithm of how many days it
+    reaches ahead (both 1 at their end), `n` that of how short the history is.
+    """
+
+    base: float = 0.0
+    u: float = 0.0
+    v: float = 0.0
+    vv: float = 0.0
+    n: float = 0.0
+    nv: float = 0.0
+    daily: float = 1.0
+    daily_u: float = -0.5
+    daily_un: float = 0.3
+    wander: float = 0.0
+    wander_v: float = 0.0
+    wander_n: float = 0.0
+    empty: float = 0.0
+    empty_u: float = 0.0
+    empty_v: float = 0.0
+    freedom: float = 1.0
+    freedom_v: float = 0.0
+    freedom_n: float = 0.0
+
+
+FITTED = Spread(
+    base=-0.182,
+    u=0.435,
+    v=-0.978,
+    vv=1.488,
+    n=-0.016,
+    nv=0.088,
+    daily=0.988,
+    daily_u=-0.238,
+    daily_un=0.152,
+    wander=-0.033,
+    wander_v=1.122,
+    wander_n=0.088,
+    empty=0.372,
+    empty_u=-0.302,
+    empty_v=-0.939,
+    freedom=1.193,
+    freedom_v=-1.361,
+    freedom_n=-0.658,
+)
+
+
+class Signs(NamedTuple):
+    """What the spread of a total is told from."""
+
+    u: float
+    v: float
+    n: float
+    day: float
+    """The error of a day ahead, root mean square, of the square root."""
+    week: float
+    """Likewise of seven."""
+    wander: float
+    empty: float
 
 
 class Total(NamedTuple):
     """What some coming days will cost together, on the square root of it."""
 
     expected: float
+    """As likely to be exceeded as not."""
     spread: float | None
     """Of the square root; None where nothing is known of errors."""
     freedom: float
@@ -57,160 +146,191 @@ class Total(NamedTuple):
         return 1 - student_t_share(distance / self.spread, self.freedom)
 
 
+class Past:
+    """Daily totals, looked through once; forecasts of any days are then cheap."""
+
+    def __init__(self, daily: npt.ArrayLike) -> None:
+        """
+        Args:
+            daily: totals of days, those without any included, the oldest first, at least one.
+
+        Raises:
+            ValueError: no day, a negative total, or one that is no number.
+        """
+        y = np.asarray(daily, dtype=np.float64)[-MOST_DAYS:]
+        if not len(y) or not np.isfinite(y).all() or (y < 0).any():
+            raise ValueError("a forecast needs days with totals of 0 or more")
+        self.days = len(y)
+        y = _capped(y)
+        origins = np.arange(len(y), max(WEEK, len(y) - _ORIGINS - WEEK) - 1, -1)
+        if len(y) < LEAST_DAYS:
+            origins = origins[:1] if len(origins) else np.array([len(y)])
+        levels, profiles = _looked_back(y, origins)
+        self.profile: _Floats = profiles[0]
+        self._empty = float((y == 0).mean())
+        if len(y) < LEAST_DAYS:
+            self._level = float(levels[0].mean())
+            return
+        day, came_day = _told(y, origins, levels, profiles, 1)
+        week, came_week = _told(y, origins, levels, profiles, WEEK)
+        daily_errors, weekly_errors = _rms(day, came_day), _rms(week, came_week)
+        apart = np.sqrt(_relative(daily_errors) * _relative(weekly_errors))
+        weights = (apart + _TOLERANCE) ** (-_SHARPNESS * math.log2(self.days / 5))
+        weights /= weights.sum()
+        self._level = float(levels[0] @ weights)
+        self._day_errors = np.sqrt(day @ weights) - np.sqrt(came_day)
+        self._day = _mean_square(self._day_errors)
+        self._week = _mean_square(np.sqrt(week @ weights) - np.sqrt(came_week))
+        month, shortest = daily_errors[_MONTH_MEAN], daily_errors[_SHORTEST]
+        self._wander = math.log(month / shortest) if month > 0 and shortest > 0 else 0.0
+
+    def total(self, days: int, ahead: int = 0) -> Total:
+        """`days` coming days together, after `ahead` that are left out.
+
+        Raises:
+            ValueError: no day.
+        """
+        expected = self._level * float(self._shape(days, ahead).sum())
+        signs = self.signs(days, ahead)
+        if signs is None:
+            return Total(expected, None, 1.0)
+        return Total(expected, *spread_of(signs, FITTED))
+
+    def shares(self, days: int, ahead: int = 0) -> list[float]:
+        """How such a total spreads over its days, by the weekday profile; sums to 1."""
+        shape = self._shape(days, ahead)
+        found: list[float] = (shape / shape.sum()).tolist()
+        return found
+
+    def signs(self, days: int, ahead: int) -> Signs | None:
+        """None where nothing is known of errors."""
+        if self.days < LEAST_DAYS:
+            return None
+        day = self._day if days > 1 else self._of_weekday(ahead)
+        return Signs(
+            u=min(1.0, math.log(days) / math.log(WEEK)),
+            v=math.log(days + ahead) / math.log(30),
+            n=math.log(60 / min(self.days, _LAGS)),
+            day=math.sqrt(day),
+            week=math.sqrt(self._week),
+            wander=self._wander,
+            empty=self._empty,
+        )
+
+    def _shape(self, days: int, ahead: int) -> _Floats:
+        if days < 1 or ahead < 0:
+            raise ValueError("a forecast needs a day to come")
+        return np.resize(self.profile, ahead + days)[ahead:]
+
+    def _of_weekday(self, ahead: int) -> float:
+        """The mean square of a day's errors on its own weekday, shrunk to that on any."""
+        # The first error is of the newest day, which is of the weekday that comes in six days.
+        own = self._day_errors[(WEEK - 1 - ahead) % WEEK :: WEEK]
+        told = len(own) + _WEEKDAY_PRIOR
+        return float((_WEEKDAY_PRIOR * self._day + (own**2).sum()) / told)
+
+
 def total(daily: npt.ArrayLike, days: int, ahead: int = 0) -> Total:
-    """`days` coming days together, after `ahead` that are left out.
-
-    Args:
-        daily: totals of the days so far, days without any included, the oldest first, at least one.
-
-    Raises:
-        ValueError: a negative total, or one that is no number; no day, or none to come.
-    """
-    y = _checked(daily, days)
-    levels = _told(y, days, ahead)
-    if len(y) < LEAST_DAYS:
-        return Total(float(levels.mean()), None, 1.0)
-    span = min(days, max(WEEK, (len(y) // 4) // WEEK * WEEK or WEEK))
-    least = max(WEEK, min(LEAST_DAYS, len(y) // 2))
-    origins = np.arange(len(y) - span, least - 1, -1)[:_ORIGINS]
-    origins = origins[:: max(1, len(origins) // _ORIGINS_LOOKED_AT)]
-    if len(origins) < 3:
-        return Total(float(levels.mean()), float(np.sqrt(y).std() * math.sqrt(days)), 1.5)
-    then = np.array([_told(y[:origin], span) for origin in origins])
-    came = np.array([y[origin : origin + span].sum() for origin in origins])
-    fading = _FADING ** np.arange(len(origins))
-    fading /= fading.sum()
-    errors = (np.abs(np.sqrt(then) - np.sqrt(came)[:, None]) * fading[:, None]).sum(axis=0)
-    trust = (errors + 0.1 * float(np.median(errors)) + 1e-12) ** -2.0
-    weights = (1 - _EQUAL_SHARE) * trust / trust.sum() + _EQUAL_SHARE / len(trust)
-    missed = np.sqrt(came) - np.sqrt(then @ weights)
-    spread = math.sqrt(float((fading * missed**2).sum()) * days / span)
-    freedom = max(1.5, (len(y) - least) / span)
-    return Total(max(0.0, float(levels @ weights)), spread, freedom)
+    """One forecast alone. Raises ValueError, as `Past` does."""
+    return Past(daily).total(days, ahead)
 
 
-def shares(daily: npt.ArrayLike, days: int, ahead: int = 0) -> list[float]:
-    """How such a total spreads over its days, by the weekday profile; sums to 1."""
-    profile = np.resize(_profile(_checked(daily, days)), ahead + days)[ahead:]
-    found: list[float] = (profile / profile.sum()).tolist()
+def spread_of(signs: Signs, by: Spread) -> tuple[float, float]:
+    """The spread on square roots, and how many degrees of freedom it is known with."""
+    daily = by.daily + (by.daily_u + by.daily_un * signs.n) * signs.u
+    known = signs.day if not signs.week else signs.week if not signs.day else None
+    base = known if known is not None else signs.day**daily * signs.week ** (1 - daily)
+    grows = (
+        by.base
+        + by.u * signs.u
+        + by.v * signs.v
+        + by.vv * signs.v**2
+        + by.n * signs.n
+        + by.nv * signs.n * signs.v
+        + (by.wander + by.wander_v * signs.v + by.wander_n * signs.n) * signs.wander
+        + (by.empty + by.empty_u * signs.u + by.empty_v * signs.v) * signs.empty
+    )
+    freedom = 1.5 + math.exp(by.freedom + by.freedom_v * signs.v + by.freedom_n * signs.n)
+    return base * math.exp(grows), min(freedom, 200.0)
+
+
+def _capped(y: _Floats) -> _Floats:
+    if len(y) < 2:
+        return y
+    second = float(np.partition(y, -2)[-2])
+    return np.minimum(y, _MOST_OVER_OTHERS * second) if second > 0 else y
+
+
+def _looked_back(y: _Floats, origins: npt.NDArray[np.int64]) -> tuple[_Floats, _Floats]:
+    """Each estimator's level of a day, and the profile of the seven days that follow (the first
+    one first; its mean is 1), as known at each origin: a row an origin."""
+    places = origins[:, None] - 1 - _AGES
+    known = places >= 0
+    past = np.where(known, y[np.maximum(places, 0)], 0.0)
+    profiles = _profiles(past, known)
+    # The day of age 0 is of the weekday that comes last of the seven.
+    shape = np.tile(profiles[:, ::-1], (1, _LAGS // WEEK)) * known
+    levels = (past @ _KERNELS) / np.maximum(shape @ _KERNELS, 1e-12)
+    freed = np.where(shape > _FLOOR, past / np.maximum(shape, _FLOOR), np.nan)
+    medians = [_median(freed[:, :days], levels[:, 1]) for days in _MEDIANS]
+    month, two = levels[:, _MONTH_MEAN], levels[:, _MONTH_MEAN + 1]
+    trend = np.maximum(0.0, month + (month - two) / 2)
+    return np.column_stack([levels, *medians, trend]), profiles
+
+
+def _profiles(past: _Floats, known: npt.NDArray[np.bool_]) -> _Floats:
+    lags = _PROFILE_WEEKS * WEEK
+    weeks = past[:, :lags].reshape(-1, _PROFILE_WEEKS, WEEK)
+    whole = known[:, :lags].reshape(-1, _PROFILE_WEEKS, WEEK).all(axis=2)
+    weights = 0.5 ** (np.arange(_PROFILE_WEEKS) / _PROFILE_HALF_WEEKS) * whole
+    sums = np.maximum(weights.sum(axis=1), 1e-12)[:, None]
+    means = (weights[:, :, None] * weeks).sum(axis=1)[:, ::-1] / sums
+    level, count = means.mean(axis=1)[:, None], whole.sum(axis=1)[:, None]
+    shrunk = (count * means / np.where(level > 0, level, 1.0) + _SHRINKAGE) / (count + _SHRINKAGE)
+    profiles: _Floats = np.where((count >= 2) & (level > 0), shrunk, 1.0)
+    profiles /= profiles.mean(axis=1)[:, None]
+    return profiles
+
+
+def _median(freed: _Floats, otherwise: _Floats) -> _Floats:
+    """Of each row, leaving out what is no number."""
+    ordered = np.sort(freed, axis=1)
+    count = (~np.isnan(ordered)).sum(axis=1)
+    rows = np.arange(len(ordered))
+    low, high = (
+        ordered[rows, np.maximum(count - 1, 0) // 2],
+        ordered[rows, count // 2 * (count > 1)],
+    )
+    found: _Floats = np.where(count > 0, (low + high) / 2, otherwise)
     return found
 
 
-def _checked(daily: npt.ArrayLike, days: int) -> _Floats:
-    y = np.asarray(daily, dtype=np.float64)[-MOST_DAYS:]
-    if not len(y) or days < 1 or not np.isfinite(y).all() or (y < 0).any():
-        raise ValueError("a forecast needs days with totals of 0 or more, and a day to come")
-    return y
+def _told(
+    y: _Floats, origins: npt.NDArray[np.int64], levels: _Floats, profiles: _Floats, days: int
+) -> tuple[_Floats, _Floats]:
+    """Each estimator's total of the days after each origin where they have come, and what came."""
+    over = origins + days <= len(y)
+    sums = np.concatenate([[0.0], y.cumsum()])
+    came = sums[origins[over] + days] - sums[origins[over]]
+    told = levels[over] * profiles[over, :days].sum(axis=1)[:, None]
+    return told[:_ORIGINS], np.maximum(came, 0.0)[:_ORIGINS]
 
 
-def _told(y: _Floats, days: int, ahead: int = 0) -> _Floats:
-    """Each estimator's total of the coming days."""
-    profile = _profile(y)
-    told: _Floats = _levels(y, profile) * float(np.resize(profile, ahead + days)[ahead:].sum())
-    return told
-
-
-def _profile(y: _Floats) -> _Floats:
-    """Of the seven days that follow, the first one first; its mean is 1."""
-    weeks = min(len(y) // WEEK, _PROFILE_WEEKS)
-    if weeks < 2:
-        return np.ones(WEEK)
-    table = y[len(y) - weeks * WEEK :].reshape(weeks, WEEK)
-    weights = 0.5 ** ((weeks - 1 - np.arange(weeks)) / _PROFILE_HALF_WEEKS)
-    means = (weights[:, None] * table).sum(axis=0) / weights.sum()
-    level = means.mean()
-    if level <= 0:
-        return np.ones(WEEK)
-    shrunk = (weeks * means / level + _SHRINKAGE) / (weeks + _SHRINKAGE)
-    profile: _Floats = shrunk / shrunk.mean()
-    return profile
-
-
-def _levels(y: _Floats, profile: _Floats) -> _Floats:
-    """A day's level by each estimator."""
-    found = [float(y[-window:].mean()) for window in _WINDOWS]
-    weeks = len(y) // WEEK
-    if weeks >= 3:
-        means = y[len(y) - weeks * WEEK :].reshape(weeks, WEEK).mean(axis=1)
-        found += [_smoothed(means, smoothing) for smoothing in _SMOOTHINGS]
-        found.append(_half_slope(means))
-    else:
-        found += [float(y.mean())] * 3
-    return np.array([*found, *_short(y, profile)])
-
-
-def _smoothed(means: _Floats, smoothing: float) -> float:
-    level = float(means[:3].mean())
-    for mean in means:
-        level += smoothing * (float(mean) - level)
-    return level
-
-
-def _half_slope(means: _Floats) -> float:
-    looked_at = min(len(means), 8)
-    place = np.arange(looked_at) - (looked_at - 1) / 2
-    slope = float((place * means[-looked_at:]).sum() / (place**2).sum()) if looked_at >= 4 else 0.0
-    level = 0.5 * float(means[-2:].mean()) + 0.5 * float(means[-4:].mean())
-    return max(0.0, level + 0.5 * slope)
-
-
-def _short(y: _Floats, profile: _Floats) -> list[float]:
-    """Levels that follow the last days, freed of their weekdays."""
-    looked_at = min(len(y), 28)
-    ages = np.arange(-looked_at, 0)
-    of_day = profile[ages % WEEK]
-    kept = of_day > _FLOOR
-    freed, age = y[-looked_at:][kept] / of_day[kept], -ages[kept]
-    if not len(freed):
-        return [float(y.mean())] * len(_SHORT_MEMORIES_DAYS)
-    weights = [0.5 ** (age / memory) for memory in _SHORT_MEMORIES_DAYS]
-    return [float((each * freed).sum() / each.sum()) for each in weights]
-
-
-def student_t_share(value: float, freedom: float) -> float:
-    """The share of Student's t below a value (Abramowitz and Stegun 26.7.1, 26.5.8)."""
-    tail = _beta_share(freedom / 2, 0.5, freedom / (freedom + value * value)) / 2
-    return 1 - tail if value > 0 else tail
-
-
-@functools.lru_cache(maxsize=256)
-def student_t(probability: float, freedom: float) -> float:
-    """The quantile that `student_t_share` takes back."""
-    if probability < 0.5:
-        return -student_t(1 - probability, freedom)
-    low, high = 0.0, 1.0
-    while student_t_share(high, freedom) < probability:
-        low, high = high, high * 2
-    for _ in range(50):
-        middle = (low + high) / 2
-        if student_t_share(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def _beta_share(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function."""
-    if not 0 < x < 1:
-        return float(x >= 1)
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    front = math.exp(log_front + a * math.log(x) + b * math.log1p(-x))
-    if x < (a + 1) / (a + b + 2):
-        return front * _fraction(a, b, x) / a
-    return 1 - front * _fraction(b, a, 1 - x) / b
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """Its continued fraction, from the front (Lentz's way)."""
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
-    found = d
-    for m in range(1, 200):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for step in (even, odd):
-            d, c = 1 / (1 + step * d), 1 + step / c
-            found *= c * d
-        if abs(c * d - 1) < 1e-12:
-            break
+def _rms(told: _Floats, came: _Floats) -> _Floats:
+    """Each estimator's error on square roots, the newest heaviest."""
+    weights = _FADING ** np.arange(len(came))
+    squares = (np.sqrt(told) - np.sqrt(came)[:, None]) ** 2
+    found: _Floats = np.sqrt(weights @ squares / weights.sum())
     return found
+
+
+def _mean_square(errors: _Floats) -> float:
+    weights = _FADING ** np.arange(len(errors))
+    return float(weights @ errors**2 / weights.sum())
+
+
+def _relative(errors: _Floats) -> _Floats:
+    usual = float(np.median(errors))
+    if usual == 0:
+        return np.where(errors > 0, 100.0, 1e-6)
+    return errors / usual + 1e-6

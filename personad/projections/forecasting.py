@@ -19,9 +19,9 @@ from personad.projections import batch_questions, cost_questions, forecasts
 from personad.projections.buckets import SUM_MAX
 
 if TYPE_CHECKING:
-    from personad.analytics.forecast import Total
+    from personad.analytics.forecast import Past, Total
 
-METHOD = "weekday profile × weighted levels, rolling origins"
+METHOD = "weekday profile × weighted levels, rolling origins, fitted spread"
 HISTORY_DAYS = 400
 SHOWN_DAYS = 28
 _MONTHLY = "SELECT limit_nanousd FROM budget WHERE scope = 'monthly'"
@@ -36,7 +36,7 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
     Raises:
         LedgerError: `invalid` or `not-found`, naming the field.
     """
-    from personad.analytics.forecast import LEAST_DAYS  # numpy: a daemon starts without it
+    from personad.analytics.forecast import LEAST_DAYS, Past  # numpy: a daemon starts without it
 
     span = Range(days=HISTORY_DAYS, timezone=request.timezone, as_of=request.as_of)
     past = cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
@@ -63,6 +63,7 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         )
     month = {day: cost for day, cost in costs.items() if day >= today.replace(day=1)}
     del costs[today]
+    known = Past(daily) if daily else None
     return f.CostForecastReply(
         method=METHOD,
         level=request.level,
@@ -70,9 +71,9 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         as_of=today,
         timezone=past.range.timezone,
         history=daily[-SHOWN_DAYS:],
-        days=_days(daily, request, today) if daily else [],
-        periods=_periods(daily, request) if daily else [],
-        budget=_budget(db, request, daily, month),
+        days=_days(known, request, today) if known else [],
+        periods=_periods(known, request) if known else [],
+        budget=_budget(db, request, known, month),
         record=forecasts.record(db, _filters(db, request.filter), past.range.timezone, costs),
         warnings=warnings,
     )
@@ -127,15 +128,12 @@ def _filters(db: apsw.Connection, asked: Filter) -> dict[str, list[str]]:
     return {name: sorted(set(values)) for name, values in named.items() if values}
 
 
-def _periods(daily: Sequence[int], request: f.CostForecast) -> list[f.ForecastPeriod]:
-    from personad.analytics.forecast import total
-
+def _periods(past: "Past", request: f.CostForecast) -> list[f.ForecastPeriod]:
     wanted = [(days, label) for days, label in _PERIODS if days < request.days]
     last = dict(_PERIODS).get(request.days, f"Next {request.days} days")
     found = []
     for days, label in [*wanted, (request.days, last)]:
-        together = total(daily, days, _TODAY)
-        low, expected, high = _told(together, request.level)
+        low, expected, high = _told(past.total(days, _TODAY), request.level)
         found.append(
             f.ForecastPeriod(
                 label=label,
@@ -148,17 +146,13 @@ def _periods(daily: Sequence[int], request: f.CostForecast) -> list[f.ForecastPe
     return found
 
 
-def _days(daily: Sequence[int], request: f.CostForecast, today: date) -> list[f.ForecastDay]:
-    from personad.analytics.forecast import Total, shares, total
-
-    together, one = total(daily, request.days, _TODAY), total(daily, 1, _TODAY)
+def _days(past: "Past", request: f.CostForecast, today: date) -> list[f.ForecastDay]:
     found = []
-    for place, share in enumerate(shares(daily, request.days, _TODAY), 1):
-        day = Total(together.expected * share, one.spread, one.freedom)
-        low, expected, high = _told(day, request.level)
+    for ahead in range(_TODAY, _TODAY + request.days):
+        low, expected, high = _told(past.total(1, ahead), request.level)
         found.append(
             f.ForecastDay(
-                date=today + timedelta(days=place),
+                date=today + timedelta(days=ahead),
                 low_nanousd=low,
                 expected_nanousd=expected,
                 high_nanousd=high,
@@ -185,7 +179,7 @@ def _nanousd(amount: float) -> int:
 
 
 def _budget(
-    db: apsw.Connection, request: f.CostForecast, daily: Sequence[int], month: dict[date, int]
+    db: apsw.Connection, request: f.CostForecast, past: "Past | None", month: dict[date, int]
 ) -> f.ForecastBudget | None:
     """This month's: what its days cost so far, today the last, and those that are left of it."""
     limit = request.budget_nanousd
@@ -195,7 +189,7 @@ def _budget(
     if limit is None:
         return None
     spent = min(sum(month.values()), SUM_MAX)
-    rest, parts = _rest(daily, month) if daily else (None, [])
+    rest, parts = _rest(past, month) if past else (None, [])
     expected = None if rest is None else _nanousd(spent + rest.expected)
     chance = None if rest is None else rest.exceeds(limit - spent)
     return f.ForecastBudget(
@@ -208,15 +202,13 @@ def _budget(
     )
 
 
-def _rest(daily: Sequence[int], month: dict[date, int]) -> "tuple[Total, list[float]]":
+def _rest(past: "Past", month: dict[date, int]) -> "tuple[Total, list[float]]":
     """What is still to come of a month, and its days, of which the first is today."""
-    from personad.analytics.forecast import shares, total
-
     today = max(month)
     end = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
     left = (end - today).days
-    whole = total(daily, left)
-    parts = [whole.expected * share for share in shares(daily, left)]
+    whole = past.total(left)
+    parts = [whole.expected * share for share in past.shares(left)]
     # A whole day is forecast, less what it has cost; who spent more than that gets nothing back.
     parts[0] = max(0.0, parts[0] - month[today])
     return whole._replace(expected=sum(parts)), parts

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personad.analytics.forecast import LEAST_DAYS, shares, student_t, student_t_share, total
+from personad.analytics.forecast import LEAST_DAYS, Past, total
+from personad.analytics.student import student_t, student_t_share
 
 WORKDAYS = np.array([1.0, 1.1, 1.2, 1.0, 0.8, 0.15, 0.1])
 
@@ -65,17 +66,62 @@ def test_nothing_so_far_is_nothing_to_come(daily: list[float]) -> None:
     assert total(daily, 30).expected == 0
 
 
-def test_one_giant_day_does_not_become_every_day() -> None:
-    found = total([10.0] * 59 + [9e15], 7)
-    assert found.expected < 7 * 9e15 / 2
+@pytest.mark.parametrize("place", [-1, -3, 20])
+def test_one_giant_day_does_not_become_every_day(place: int) -> None:
+    daily = [10.0] * 60
+    daily[place] = 9e15
+    assert 70 <= total(daily, 7).expected < 140
+
+
+def test_a_level_that_shifted_is_followed_within_two_weeks() -> None:
+    rng = np.random.default_rng(5)
+    daily = [*(10 * rng.gamma(9.0, 1 / 9.0, 90)), *(30 * rng.gamma(9.0, 1 / 9.0, 12))]
+    found = total(daily, 7)
+    assert 7 * 24 < found.expected < 7 * 36
+
+
+def test_a_day_s_interval_is_that_of_its_own_weekday() -> None:
+    rng = np.random.default_rng(3)
+    noisy = np.array([0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 1.2])
+    days = (20 * np.exp(np.resize(noisy, 140) * rng.normal(0, 1, 140))).tolist()
+    past = Past(days)
+    spreads = [past.total(1, ahead).spread or 0.0 for ahead in range(7)]
+    assert max(spreads) == spreads[6]
+    assert spreads[6] > 2 * spreads[2]
+    # The second Sunday is no surer than the first.
+    later = past.total(1, 13).spread
+    assert later is not None
+    assert later >= spreads[6]
+
+
+def test_days_sum_to_what_they_come_to_together() -> None:
+    past = Past(team(90, np.random.default_rng(2)))
+    each = [past.total(1, ahead).expected for ahead in range(1, 31)]
+    assert sum(each) == pytest.approx(past.total(30, 1).expected)
+
+
+def test_what_wanders_is_less_sure_a_month_ahead_than_what_does_not() -> None:
+    rng = np.random.default_rng(4)
+    steady = 100 + rng.normal(0, 3, 180)
+    walk = np.maximum(1, 100 + rng.normal(0, 3, 180).cumsum())
+
+    def grows(daily: "np.typing.NDArray[np.float64]") -> float:
+        past = Past(daily)
+        near, far = past.total(1).spread, past.total(30).spread
+        assert near is not None
+        assert far is not None
+        return far / near
+
+    assert grows(walk) > 2 * grows(steady)
 
 
 def test_weekends_keep_their_share() -> None:
     daily = (10 * np.resize(WORKDAYS, 70)).tolist()
-    spread = shares(daily, 7)
+    past = Past(daily)
+    spread = past.shares(7)
     assert sum(spread) == pytest.approx(1)
     assert spread[6] < spread[2] / 3
-    later = shares(daily, 6, ahead=1)
+    later = past.shares(6, ahead=1)
     assert later == pytest.approx([each / (1 - spread[0]) for each in spread[1:]])
     assert total(daily, 1, ahead=5).expected < total(daily, 1, ahead=2).expected / 3
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -7,12 +8,15 @@ from persona.benchmark.baseline_file import (
     Accepted,
     Baseline,
     BaselineError,
+    Judged,
     dump,
     figures,
     load,
     parse,
+    thresholds_of,
 )
 
+from personad.contract.options import DEFAULTS
 from tests.benchmark.kept import kept, with_workload
 
 
@@ -39,6 +43,39 @@ def test_an_interrupted_run_says_so() -> None:
     )
 
 
+def test_what_people_write_is_theirs_to_change() -> None:
+    text = dump(replace(kept(), thresholds=thresholds_of(DEFAULTS.benchmark)))
+    line = b"memory_peak_mb: {warn: 20, fail: 50, better: lower}"
+    assert line in text
+    changed = text.replace(line, b"memory_peak_mb: {warn: 5, fail: 50, better: lower}")
+    changed = changed.replace(
+        b"accepted: []", b"accepted: [{metric: tokens_per_persona, reason: x}]"
+    )
+    found = parse(changed, "v1.yaml")
+    assert found.thresholds["memory_peak_mb"].warn == 5
+    assert found.accepted[0].reason == "x"
+
+
+def test_one_sample_that_was_edited_is_found_by_the_checksum() -> None:
+    text = dump(kept())
+    begin = text.index(b"generation_latency_ms: [") + len(b"generation_latency_ms: [")
+    edited = text[:begin] + b"9" + text[begin:]
+    assert "checksum" in str(refused(edited))
+    other = text.replace(b"input_digest: sha256:abc", b"input_digest: sha256:abd")
+    assert "it was edited" in str(refused(other))
+
+
+@pytest.mark.parametrize("sample", [b".nan", b"nan", b"many", b"true", b"1e999", b"[1]", b".inf"])
+def test_a_sample_that_is_no_number_is_named(sample: bytes) -> None:
+    text = dump(kept()).replace(b"api_calls: [3,", b"api_calls: [" + sample + b",", 1)
+    said = str(refused(text))
+    assert said == "workloads.standard.runs[1].api_calls has a sample that is no number"
+
+
+def judged(warn: float, fail: float, better: Literal["lower", "higher"] = "lower") -> Judged:
+    return Judged(warn=warn, fail=fail, better=better)
+
+
 def refused(text: bytes) -> BaselineError:
     with pytest.raises(BaselineError) as caught:
         parse(text, "v1.yaml")
@@ -62,6 +99,7 @@ class TestBadFiles:
             (b"name: x", "it has format None"),
             (b"format: 1\nname: x", "missing required field"),
             (b"[" * 5_000, "it is no YAML"),
+            (b"format: 1\nother: x", "unknown field `other`"),
         ],
     )
     def test_what_is_no_baseline_is_said(self, text: bytes, message: str) -> None:
@@ -83,6 +121,22 @@ class TestBadFiles:
             (
                 lambda whole: with_workload(whole, metrics={"cpu_floor_ms": 1.0}),
                 "it was edited",
+            ),
+            (
+                lambda whole: replace(whole, accepted=[Accepted(metric="tokns", reason="x")]),
+                "accepted: there is no metric tokns",
+            ),
+            (
+                lambda whole: replace(whole, thresholds={"nothing": judged(10, 25)}),
+                "thresholds: there is no nothing",
+            ),
+            (
+                lambda whole: replace(whole, thresholds={"memory_peak_mb": judged(25, 10)}),
+                "they are reversed",
+            ),
+            (
+                lambda whole: replace(whole, thresholds={"memory_peak_mb": judged(1, 2, "higher")}),
+                "lower is better",
             ),
         ],
     )

@@ -1,6 +1,7 @@
 """`persona benchmark` against a real daemon, with real workers."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from msgspec.structs import replace
-from persona.benchmark.baseline_file import dump, load
+from persona.benchmark.baseline_file import Judged, dump, load
 from persona.benchmark.recording import kept as as_baseline
-from persona.benchmark.recording import record
+from persona.benchmark.recording import record, workload_of
 from persona.benchmark.running import Chosen, Ran
 from persona.benchmark.workloads import WORKLOADS
 from persona.client import Ledger
@@ -63,6 +64,8 @@ class TestRun:
         (listed,) = told(capsys)["baselines"]
         assert (listed["name"], listed["workloads"]) == ("first", ["quick"])
 
+        assert run(["benchmark", "compare", "--workload", "nonsense"]) == 3
+        assert "has no workload `nonsense`" in capsys.readouterr().err
         assert run(["benchmark", "compare", "--json", "--ci"]) == 0
         (comparison,) = told(capsys)["comparisons"]
         verdicts = {row["metric"]: row["verdict"] for row in comparison["metrics"]}
@@ -82,6 +85,23 @@ class TestRun:
         assert (row["provider"], row["failures"]) == ("simulated", 0)
         assert run(["benchmark", "clean", "--name", "first"]) == 0
         assert not list(Path("baselines").iterdir())
+
+    def test_a_recorded_run_of_this_commit_is_compared_but_never_the_kept_one_or_a_part(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+        subprocess.run(["git", "init", "-q"], check=True)
+        subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+        assert run(["benchmark", "capture", *QUICK, "--name", "first"]) == 0
+        compare = ["benchmark", "compare"]
+        assert run(compare) == 0
+        assert "with the recorded run" not in capsys.readouterr().err
+        _, second = recorded(ledger)
+        what = Chosen(spec=WORKLOADS["quick"], model="simulated-1", iterations=4, processes=2)
+        part = replace(workload_of(second), interrupted=True)
+        record(ledger, "generation", what, Ran(workload=part, cut="interrupted", exit_code=130))
+        assert run(compare) == 0
+        assert f"with the recorded run {second.run} of this commit" in capsys.readouterr().err
 
     def test_providers_are_run_in_turn_and_shown_side_by_side(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
@@ -200,12 +220,15 @@ class TestCompare:
             (("--warn-threshold", "30", "--fail-threshold", "10"), 64, "a warning from 30 % on"),
             (("--threshold", "-5"), 64, "no change in percent"),
             (("--threshold", "nan"), 64, "no change in percent"),
+            (("--threshold", "0"), 64, "no change in percent above 0"),
+            (("--baseline", "none", "--ci"), 3, "there is no such baseline"),
+            (("--baseline", "none", "--fail-on-regression"), 3, "there is no such baseline"),
+            (("--current", "."), 65, "there is no such baseline"),
             (("--ci", "--fail-on-regression"), 64, "exclude each other"),
             (("--strict",), 64, "goes with --ci"),
             (("--against", ".", "--baseline", "v1"), 64, "no --baseline"),
             (("--baseline", "none"), 65, "there is no such baseline"),
             (("--current", "none.yaml"), 65, "there is no such baseline"),
-            (("--workload", "nonsense"), 3, "has no workload `nonsense`"),
         ],
     )
     def test_what_can_t_be_compared_says_why(
@@ -218,6 +241,24 @@ class TestCompare:
     ) -> None:
         assert run(["benchmark", "compare", "--no-autostart", *arguments]) == status
         assert said in capsys.readouterr().err
+
+    def test_the_baseline_s_own_thresholds_hold_and_the_command_line_s_before_them(
+        self, folder: Path
+    ) -> None:
+        loose = Judged(warn=30, fail=60, better="lower")
+        then = kept("v1", thresholds={"generation_latency_p50": loose})
+        (folder / "v1.yaml").write_bytes(dump(then))
+        now = kept("now", seed=2, scale={"cpu_ms": 1.12})
+        Path("now.yaml").write_bytes(dump(now))
+        command = ["benchmark", "compare", "--current", "now.yaml", "--ci"]
+        assert run(command) == 0
+        assert run([*command, "--threshold", "10"]) == 1
+
+    def test_a_baseline_of_another_machine_is_told_before_anything_is_run(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["benchmark", "compare", "--no-autostart", "--ci"]) == 3
+        assert "another machine: cpu was Some CPU" in capsys.readouterr().out
 
     def test_without_a_baseline_it_says_how_to_make_one(
         self, house: Path, capsys: pytest.CaptureFixture[str]

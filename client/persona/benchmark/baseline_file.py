@@ -4,19 +4,22 @@ Raw samples are kept, one map a process, so that whoever compares decides by the
 was once thought a good summary.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from personad.contract.base import VERSION
+from personad.contract.options import Benchmark
 
-from .metrics import METRICS
+from .metrics import METRICS, limits_of
 
 FORMAT = 1
 """Of the file; another one is refused."""
@@ -54,26 +57,43 @@ class Workload(Struct, frozen=True, kw_only=True):
     """For readers: what the runs come to."""
     interrupted: bool = False
     """It has fewer iterations than it should; it is never compared."""
+    run: str | None = None
+    """Its id in the ledger that it was recorded in."""
 
 
-class Accepted(Struct, frozen=True, kw_only=True):
+class Accepted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change for the worse that is meant."""
 
     metric: str
     reason: Annotated[str, Meta(min_length=1)]
 
 
-class Baseline(Struct, frozen=True, kw_only=True):
+_Change = Annotated[float, Meta(ge=0, le=10_000)]
+
+
+class Judged(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From how many percent worse on a metric is warned of, and is a failure."""
+
+    warn: _Change
+    fail: _Change
+    better: Literal["lower", "higher"]
+
+
+class Baseline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run, kept."""
 
+    format: int = FORMAT
     name: str
     version: str
     captured_at: datetime
-    environment: Environment
-    workloads: dict[str, Workload]
-    format: int = FORMAT
     commit: str | None = None
+    environment: Environment
+    thresholds: dict[str, Judged] = {}
+    """By the names of `[benchmark.thresholds]`, which they go before."""
     accepted: list[Accepted] = []
+    checksum: str | None = None
+    """Of everything but what people write: `thresholds` and `accepted`."""
+    workloads: dict[str, Workload]
 
 
 class BaselineError(Exception):
@@ -93,6 +113,24 @@ def figures(workload: Workload) -> dict[str, float]:
     return {name: value for name, value in found if value is not None}
 
 
+def thresholds_of(settings: Benchmark) -> dict[str, Judged]:
+    """What the configuration says, as a baseline keeps it."""
+    found = {}
+    for each in METRICS:
+        limits = limits_of(each, settings)
+        better: Literal["lower", "higher"] = "higher" if each.higher_is_better else "lower"
+        found[each.limits] = Judged(
+            warn=limits.warn_percent, fail=limits.fail_percent, better=better
+        )
+    return found
+
+
+def checksum(baseline: Baseline) -> str:
+    """Of what nobody is to edit."""
+    told = replace(baseline, thresholds={}, accepted=[], checksum=None)
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]}"
+
+
 def dump(baseline: Baseline) -> bytes:
     """The file's text: lists in one line each, so that a process's samples are a line."""
     import yaml
@@ -108,8 +146,16 @@ def dump(baseline: Baseline) -> bytes:
             flow_style=bool(data) and not isinstance(data[0], Mapping),
         ),
     )
+    Dumper.add_representer(
+        dict,
+        lambda dumper, data: dumper.represent_mapping(
+            "tag:yaml.org,2002:map", data, flow_style="warn" in data
+        ),
+    )
+    plain = _written(baseline)
+    plain["checksum"] = checksum(msgspec.convert(plain, Baseline))
     text: str = yaml.dump(
-        _written(baseline), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000
+        plain, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000
     )
     return text.encode()
 
@@ -126,6 +172,8 @@ def _written(baseline: Baseline) -> Any:
         workload["metrics"] = {key: _short(value) for key, value in workload["metrics"].items()}
         if not workload["interrupted"]:
             del workload["interrupted"]
+    for each in plain["thresholds"].values():
+        each |= {"warn": _short(each["warn"]), "fail": _short(each["fail"])}
     return plain
 
 
@@ -149,6 +197,8 @@ def load(path: Path) -> Baseline:
             "there is no such baseline",
             "`persona benchmark list` shows those there are; `persona benchmark capture` makes one",
         ) from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise BaselineError(source, f"it can't be read: {str(error.strerror).lower()}") from None
     return parse(text, source)
 
 
@@ -170,12 +220,17 @@ def parse(text: bytes, source: str) -> Baseline:
     if not isinstance(plain, dict):
         raise BaselineError(source, "it is no baseline: a map of name, version, workloads …")
     _known(plain, source)
+    plain = _unquoted(plain)
+    _numbers(plain, source)
     try:
-        baseline = msgspec.convert(_unquoted(plain), Baseline, strict=True)
+        baseline = msgspec.convert(plain, Baseline, strict=True)
     except msgspec.ValidationError as error:
         raise BaselineError(source, f"it is no baseline: {error}") from None
     for name, workload in baseline.workloads.items():
         _check(name, workload, source)
+    _judged(baseline, source)
+    if baseline.checksum not in (None, checksum(baseline)):
+        raise BaselineError(source, f"its checksum is another's: {_EDITED}", _MEND)
     return baseline
 
 
@@ -217,16 +272,58 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
+def _numbers(plain: dict[Any, Any], source: str) -> None:
+    """Refuses samples that are no numbers; whatever else is wrong, the types say."""
+    workloads = plain.get("workloads")
+    for name, workload in workloads.items() if isinstance(workloads, dict) else ():
+        runs = workload.get("runs") if isinstance(workload, dict) else None
+        for index, run in enumerate(runs if isinstance(runs, list) else (), 1):
+            for key, values in run.items() if isinstance(run, dict) else ():
+                if not isinstance(values, list) or not all(map(_is_number, values)):
+                    raise BaselineError(
+                        source,
+                        f"workloads.{name}.runs[{index}].{key} has a sample that is no number",
+                        "capture it again: `persona benchmark capture --force`",
+                    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and value is not True and math.isfinite(value)
+
+
+def _judged(baseline: Baseline, source: str) -> None:
+    """Refuses what people wrote of metrics that there aren't, or against what they are."""
+    names = [each.name for each in METRICS]
+    for accepted in baseline.accepted:
+        if accepted.metric not in names:
+            raise BaselineError(
+                source,
+                f"accepted: there is no metric {accepted.metric}",
+                f"there are {', '.join(names)}",
+            )
+    better = {each.limits: each.higher_is_better for each in METRICS}
+    for name, limits in baseline.thresholds.items():
+        if name not in better:
+            raise BaselineError(
+                source, f"thresholds: there is no {name}", f"there are {', '.join(better)}"
+            )
+        if limits.warn > limits.fail:
+            raise BaselineError(
+                source,
+                f"thresholds.{name} warns from {limits.warn:g} on, and fails from "
+                f"{limits.fail:g} on: they are reversed",
+            )
+        if (limits.better == "higher") != better[name]:
+            other = "higher" if better[name] else "lower"
+            raise BaselineError(source, f"thresholds.{name}: {other} is better of this metric")
+
+
+_EDITED = "it was edited"
+_MEND = "take it back from version control, or capture it again"
+
+
 def _check(name: str, workload: Workload, source: str) -> None:
-    """Refuses samples that are no numbers, and figures that are not the samples'."""
-    for index, run in enumerate(workload.runs, 1):
-        for key, values in run.items():
-            if not all(math.isfinite(value) for value in values):
-                raise BaselineError(
-                    source,
-                    f"workloads.{name}.runs[{index}].{key} has a sample that is no number",
-                    "capture it again: `persona benchmark capture --force`",
-                )
+    """Refuses a lack of samples, and figures that are not the samples'."""
     if not any(values for run in workload.runs for values in run.values()):
         raise BaselineError(
             source,
@@ -239,6 +336,6 @@ def _check(name: str, workload: Workload, source: str) -> None:
             raise BaselineError(
                 source,
                 f"workloads.{name}.metrics.{metric} is {value:g}, but its samples come to "
-                f"{found[metric]:g}: it was edited",
-                "take it back from version control, or capture it again",
+                f"{found[metric]:g}: {_EDITED}",
+                _MEND,
             )

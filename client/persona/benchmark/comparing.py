@@ -62,7 +62,7 @@ def compare(
         for name in baseline.workloads
         if name in current.workloads and (workloads is None or name in workloads)
     ]
-    reason = _machines(baseline.environment, current.environment)
+    reason = other_machine(baseline.environment, current.environment)
     if not names:
         reason = reason or "they have no workload in common"
     lines: list[ComparedMetric] = []
@@ -83,7 +83,7 @@ def compare(
     )
 
 
-def _machines(old: Environment, new: Environment) -> str | None:
+def other_machine(old: Environment, new: Environment) -> str | None:
     """Why runs of these two can't be compared."""
     for name in SAME:
         was, now = getattr(old, name), getattr(new, name)

@@ -1,5 +1,6 @@
 """The baselines that a folder holds."""
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,6 @@ def named(folder: Path, name: str) -> Path:
             return path
     raise BaselineError(
         name,
-        f"there is no such baseline, nor {folder / f'{name}{SUFFIX}'}",
+        f"there is no such baseline, neither as a file nor in {folder}{os.sep}",
         "`persona benchmark list` shows those there are; `persona benchmark capture` makes one",
     )

@@ -10,8 +10,9 @@ from persona.client import Ledger
 from persona.identity import event_id, now
 from personad.contract.base import VERSION
 from personad.contract.benchmark import BenchmarkFinished
+from personad.contract.options import DEFAULTS, Benchmark
 
-from .baseline_file import Baseline, Environment, Workload
+from .baseline_file import Baseline, Environment, Workload, thresholds_of
 from .environment import commit, environment
 from .integration import SAMPLES_KEPT, Loaded
 from .measures import RunReport, lines, summary
@@ -129,13 +130,19 @@ def kept(event: BenchmarkFinished) -> Baseline:
     )
 
 
-def baseline_of(name: str, workloads: Mapping[str, Workload], repository: Path) -> Baseline:
+def baseline_of(
+    name: str,
+    workloads: Mapping[str, Workload],
+    repository: Path,
+    settings: Benchmark = DEFAULTS.benchmark,
+) -> Baseline:
     """A run of this version on this machine, to be kept under a name."""
     return Baseline(
         name=name,
         version=VERSION,
         captured_at=now().replace(microsecond=0),
         environment=environment(),
+        thresholds=thresholds_of(settings),
         workloads=dict(workloads),
         commit=commit(repository),
     )

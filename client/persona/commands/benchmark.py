@@ -176,6 +176,8 @@ def capture(
     app: App, asked: "Asked", suite: str, name: str | None, path: str | None, force: bool
 ) -> int:
     """Run a workload and keep its samples as a baseline, to compare with later."""
+    from msgspec.structs import replace
+
     from persona.benchmark.baseline_file import dump
     from persona.benchmark.recording import baseline_of, record
     from persona.files import write_whole
@@ -191,16 +193,16 @@ def capture(
     workloads = {}
     for what in _all_of(app, asked, suite):
         ran = _run(app, what)
-        record(app.ledger, suite, what, ran)
+        event = record(app.ledger, suite, what, ran)
         if ran.cut is not None:
             raise Stopped(
                 f"the run was cut short ({ran.cut}), so no baseline was written",
                 code=ran.exit_code,
                 hint="what there is is recorded: `persona benchmark report` shows it",
             )
-        workloads[what.spec.name] = ran.workload
+        workloads[what.spec.name] = replace(ran.workload, run=event.run)
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = dump(baseline_of(label, workloads, Path.cwd()))
+    data = dump(baseline_of(label, workloads, Path.cwd(), app.settings.benchmark))
     write_whole(target, data)
     app.note(f"{target} ({size(len(data))}): {plural(len(workloads), 'workload')}")
     return 0

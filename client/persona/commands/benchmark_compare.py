@@ -1,6 +1,8 @@
 """`persona benchmark compare` and `calibrate`: is this version slower?"""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import click
 from persona.app import App, Output, Stopped, output_options, pass_app
 
 if TYPE_CHECKING:
-    from persona.benchmark.baseline_file import Baseline
+    from persona.benchmark.baseline_file import Baseline, Workload
     from persona.benchmark.comparing import Comparison
     from persona.benchmark.judging import Comparisons
     from personad.contract.options import Benchmark
@@ -21,8 +23,8 @@ def percents(text: str) -> float:
         value = float(text.strip().removesuffix("%"))
     except ValueError:
         value = math.nan
-    if not 0 <= value <= 10_000:
-        raise click.BadParameter(f"{text!r} is no change in percent: write such as 10")
+    if not 0 < value <= 10_000:
+        raise click.BadParameter(f"{text!r} is no change in percent above 0: write such as 10")
     return value
 
 
@@ -30,11 +32,15 @@ def percents(text: str) -> float:
 @click.option(
     "--baseline", "names", multiple=True, metavar="NAME|FILE", help="The newest if not given."
 )
-@click.option("--current", metavar="FILE", help="A kept run instead of one of now.")
+@click.option("--current", metavar="FILE", help="A kept run instead of one of this commit.")
 @click.option("--against", metavar="REF|PATH|WHEEL", help="Run that version in turn with this one.")
 @click.option("--workload", metavar="NAME", help="Only this workload.")
-@click.option("--warn-threshold", type=percents, metavar="N", help="Percent worse to warn of.")
-@click.option("--fail-threshold", type=percents, metavar="N", help="Percent worse to fail from.")
+@click.option(
+    "--warn-threshold", type=percents, metavar="N", help="Percent worse to warn of; usually 10."
+)
+@click.option(
+    "--fail-threshold", type=percents, metavar="N", help="Percent worse to fail from; usually 25."
+)
 @click.option("--threshold", type=percents, metavar="N", help="Warn from N, fail from 2.5 × N.")
 @click.option("--ci", is_flag=True, help="Exit by the verdict: 1 warning, 2 failure, 3 none.")
 @click.option("--fail-on-regression", is_flag=True, help="Exit with 2 on a failure, else 0.")
@@ -60,6 +66,7 @@ def compare(
     With --against (a commit, a folder, a wheel, or `merge-base`) both run in turn on this machine:
     that is the way to trust. A kept run counts only on the machine that it was made on.
     """
+    from persona.benchmark.baseline_file import BaselineError
     from persona.benchmark.judging import FAIL_TIMES, Gate, judged, with_thresholds
 
     if ci and fail_on_regression:
@@ -71,14 +78,20 @@ def compare(
     if threshold is not None:
         warn_threshold = threshold if warn_threshold is None else warn_threshold
         fail_threshold = threshold * FAIL_TIMES if fail_threshold is None else fail_threshold
+    limits = partial(with_thresholds, warn=warn_threshold, fail=fail_threshold)
     try:
-        settings = with_thresholds(app.settings.benchmark, warn_threshold, fail_threshold)
+        settings = limits(app.settings.benchmark)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if against is not None:
         found = [_in_turn(app, against, workload, settings)]
     else:
-        found = _with_kept(app, names, current, workload, settings)
+        try:
+            found = _with_kept(app, names, current, workload, limits)
+        except BaselineError as error:
+            if not (ci or fail_on_regression):
+                raise
+            raise Stopped(str(error), code=3, where=error.source, hint=error.hint) from None
     whole = judged(found, Gate(ci=ci, fail_on_regression=fail_on_regression, strict=strict))
     _show(app, output, whole, is_loud=fail_on_regression)
     return whole.exit_code
@@ -103,12 +116,14 @@ def _with_kept(
     names: tuple[str, ...],
     current: str | None,
     workload: str | None,
-    settings: "Benchmark",
+    limits: "Callable[[Benchmark], Benchmark]",
 ) -> "list[Comparison]":
     from persona.benchmark.baseline_file import load
     from persona.benchmark.comparing import compare as compared
+    from persona.benchmark.judging import with_kept
     from persona.benchmark.listing import named, newest_first
 
+    settings = app.settings.benchmark
     folder = Path(settings.baselines_dir)
     if names:
         kept = [load(named(folder, name)) for name in names]
@@ -124,43 +139,70 @@ def _with_kept(
             )
         kept = [good[0][1]]
     wanted = [workload] if workload is not None else None
-    now = load(Path(current)) if current is not None else _of_now(app, kept[0], workload)
-    return [compared(each, now, settings, wanted) for each in kept]
+    if current is not None:
+        now = load(named(folder, current))
+    else:
+        elsewhere = _of_elsewhere(kept)
+        if len(elsewhere) == len(kept):
+            return elsewhere
+        now = _of_now(app, kept, workload)
+    return [
+        compared(each, now, limits(with_kept(settings, each.thresholds)), wanted) for each in kept
+    ]
 
 
-def _of_now(app: App, baseline: "Baseline", workload: str | None) -> "Baseline":
+def _of_elsewhere(baselines: "Sequence[Baseline]") -> "list[Comparison]":
+    """Of those that nothing can be compared with here, so that nothing is run for them."""
+    from persona.benchmark.comparing import Comparison, other_machine
+    from persona.benchmark.environment import environment
+
+    here = environment()
+    return [
+        Comparison(
+            baseline=each.name,
+            current="this version",
+            comparable=False,
+            reason=reason,
+            metrics=[],
+            verdict="not comparable",
+        )
+        for each in baselines
+        if (reason := other_machine(each.environment, here)) is not None
+    ]
+
+
+def _of_now(app: App, baselines: "Sequence[Baseline]", workload: str | None) -> "Baseline":
     """Of each workload the newest recorded run of this commit, else a new one."""
     from msgspec.structs import replace
 
-    if workload is not None and workload not in baseline.workloads:
+    then = {name: each for one in reversed(baselines) for name, each in one.workloads.items()}
+    if workload is not None and workload not in then:
         raise Stopped(
-            f"the baseline {baseline.name} has no workload `{workload}`",
+            f"the baseline {', '.join(each.name for each in baselines)} has no workload "
+            f"`{workload}`",
             code=3,
-            hint=f"it has {', '.join(baseline.workloads)}",
+            hint=f"it has {', '.join(then)}",
         )
-    names = [workload] if workload is not None else list(baseline.workloads)
-    runs = [_run_of_now(app, baseline, name) for name in names]
+    wanted = then if workload is None else {workload: then[workload]}
+    if not wanted:
+        raise Stopped(f"the baseline {baselines[0].name} has no workload", code=3)
+    runs = [_run_of_now(app, name, each) for name, each in wanted.items()]
     together = {name: each for run in runs for name, each in run.workloads.items()}
     return replace(runs[0], workloads=together)
 
 
-def _run_of_now(app: App, baseline: "Baseline", name: str) -> "Baseline":
+def _run_of_now(app: App, name: str, then: "Workload") -> "Baseline":
     from persona.benchmark.choosing import Asked, chosen, parts
-    from persona.benchmark.environment import commit
     from persona.benchmark.recording import kept, record
     from persona.benchmark.running import run as run_workload
     from persona.benchmark.workloads import PARTS
 
     from .benchmark import progress_bar
-    from .benchmark_report import recorded_runs
 
-    then = baseline.workloads[name]
-    here = commit(Path.cwd())
-    is_clean = here is not None and not here.endswith("+")
-    for event in recorded_runs(app, workload=name) if is_clean else ():
-        if event.commit == here and event.provider == then.provider:
-            app.note(f"with the recorded run {event.run} of this commit")
-            return kept(event)
+    recorded = _recorded(app, name, then)
+    if recorded is not None:
+        app.note(f"with the recorded run {recorded.name} of this commit")
+        return recorded
     asked = Asked(
         workload=name,
         provider=then.provider,
@@ -171,7 +213,40 @@ def _run_of_now(app: App, baseline: "Baseline", name: str) -> "Baseline":
     what = parts(app, asked)[0] if name in PARTS else chosen(app, asked)
     with progress_bar(app, name, what.iterations) as told:
         ran = run_workload(what, told)
-    return kept(record(app.ledger, "micro" if name in PARTS else "generation", what, ran))
+    event = record(app.ledger, "micro" if name in PARTS else "generation", what, ran)
+    if ran.cut is not None:
+        raise Stopped(
+            f"the run was cut short ({ran.cut}), so nothing was compared",
+            code=130 if ran.exit_code == 130 else 3,
+            hint=f"`persona benchmark report --run {event.run}` shows what there is",
+        )
+    return kept(event)
+
+
+def _recorded(app: App, name: str, then: "Workload") -> "Baseline | None":
+    """The newest whole run of this commit, made on this machine as `then` was; not `then` itself.
+
+    Where files differ from the commit, nobody knows what a recorded run was of.
+    """
+    from persona.benchmark.comparing import other_machine
+    from persona.benchmark.environment import commit, environment
+    from persona.benchmark.recording import kept
+    from persona.benchmark.stored import LEAST_PROCESSES
+
+    from .benchmark_report import recorded_runs
+
+    here = commit(Path.cwd())
+    if here is None or here.endswith("+"):
+        return None
+    for event in recorded_runs(app, workload=name):
+        is_alike = (event.provider, event.model) == (then.provider, then.model)
+        is_enough = len(event.runs) >= min(LEAST_PROCESSES, len(then.runs))
+        if event.commit == here and event.run != then.run and is_alike and is_enough:
+            found = kept(event)
+            is_whole = not found.workloads[name].interrupted
+            if is_whole and other_machine(found.environment, environment()) is None:
+                return found
+    return None
 
 
 def _in_turn(app: App, against: str, workload: str | None, settings: "Benchmark") -> "Comparison":

@@ -171,6 +171,7 @@ def report(
 
     from persona.benchmark.baseline_file import load
     from persona.benchmark.comparing import compare as compared
+    from persona.benchmark.judging import with_kept
     from persona.benchmark.listing import named
     from persona.benchmark.recording import kept
     from persona.benchmark.reports import Material, render
@@ -181,7 +182,8 @@ def report(
     settings = app.settings.benchmark
     found = None
     if name is not None:
-        found = compared(load(named(Path(settings.baselines_dir), name)), kept(event), settings)
+        then = load(named(Path(settings.baselines_dir), name))
+        found = compared(then, kept(event), with_kept(settings, then.thresholds))
     before = [
         each
         for each in recorded_runs(app, workload=event.workload)

@@ -180,8 +180,9 @@ def _about(found: Sequence[Series], facts: Sequence[Told]) -> list[str]:
         "",
         f"Each {KEPT_EVERY}rd series of a family, in the order of names, is kept for the final "
         "figures: the estimators were chosen and the spread was fitted, by "
-        "`python -m bench.fit_forecast`, on the others alone. While that was done the kept ones' figures were looked at, and the "
-        "families are the same in both parts. AutoETS runs on the kept ones, as it takes long.",
+        "`python -m bench.fit_forecast`, on the others alone. While that was done the kept ones' "
+        "figures were looked at, and the families are the same in both parts. AutoETS "
+        "runs on the kept ones, as it takes long.",
         "",
         "| family | series | kept for the final figures |",
         "| --- | ---: | --- |",

@@ -48,6 +48,10 @@ _MEANINGS = {
     "than ten times, also when what a single file takes is left out.",
     "running": "A batch on the provider `simulated`, whose calls take one second: from "
     "`batch.started` to `batch.finished` by the daemon's clock; the runner's own start is in it.",
+    "scoring": "A thousand personas of one batch, each with a source of 24 sentences of its own, "
+    "scored one after the other by all five metrics, as the runner does it; then ten thousand; "
+    "then each of the ten that `local` makes of the examples. The peer only counts the words that "
+    "each two have in common.",
     "hosted": "A thousand personas from a server of OpenAI's kind on this machine, 64 at a time, "
     "streamed in 24 messages over two seconds. The ideal is as many rounds of the fastest call as "
     "that takes. Time on a core is the runner's alone, user and system, all threads. Then a pause "

@@ -125,6 +125,9 @@ def without_invented(draft: Draft, segment: Segment) -> Draft:
 
 def normalised(text: str) -> str:
     """`text` composed (NFC), with plain quotation marks and dashes and single spaces."""
+    if text.isascii() and text.isprintable() and "`" not in text:
+        # As most records are: nothing in it could be cleaned, composed or folded.
+        return " ".join(text.split())
     composed = unicodedata.normalize("NFC", clean_text(text))
     folded = _FOLDABLE.sub(lambda mark: _FOLDED[mark[0]], composed)
     return " ".join(folded.split())

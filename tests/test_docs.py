@@ -18,9 +18,9 @@ from personad import launch
 from personad.contract.admin import Hello
 from personad.contract.errors import Code
 from personad.contract.events import Read
-from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.quality import GoalSet
+from personad.contract.settings import load
 from tests.make_wire_tables import PAGE, with_tables
 
 PYTHON_LINES = 15
@@ -43,11 +43,14 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def usual() -> Iterator[Paths]:
+def usual(monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     """The usual ledger of somebody who has configured nothing, with a daemon."""
+    # Sockets are there by themselves where HOME is the account's, which no test touches.
+    monkeypatch.setenv("PERSONAD_RUNTIME_DIR", f"{os.environ['XDG_RUNTIME_DIR']}/personad")
     program = [sys.executable, "-m", "personad"]
     subprocess.run([*program, "start"], check=True, capture_output=True, timeout=60)
-    paths = resolve_paths(DEFAULTS, ledger=None, environ=os.environ)
+    settings = load(environ=os.environ, cwd=None, home=os.environ["HOME"]).settings
+    paths = resolve_paths(settings, ledger=None, environ=os.environ)
     yield paths
     launch.stop(paths, 30)
 

@@ -23,6 +23,14 @@ from personad.contract.paths import (
 from personad.contract.settings import ConfigurationError
 
 
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose home is `/h`."""
+    known = list(pwd.getpwuid(os.getuid()))
+    known[5] = "/h"
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(known))
+
+
 def resolve(
     *,
     ledger: str | None = None,
@@ -67,6 +75,24 @@ def test_without_a_runtime_folder_sockets_live_in_a_folder_named_after_the_user(
     environ: dict[str, str],
 ) -> None:
     assert resolve(**environ).runtime_dir == Path(f"/tmp/personad-{os.getuid()}")
+
+
+def test_another_home_has_another_ledger_and_other_sockets() -> None:
+    other = resolve(HOME="/other")
+
+    assert other.database == Path("/other/.local/share/personad/ledger.db")
+    assert other.runtime_dir != resolve().runtime_dir
+    assert resolve(HOME="/other", ledger="/h/.local/share/personad") == resolve()
+
+
+def test_a_user_whom_nobody_knows_is_at_home_where_home_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert resolve(HOME="/other").runtime_dir == resolve().runtime_dir
 
 
 def test_a_relative_xdg_data_home_is_ignored() -> None:
@@ -151,8 +177,10 @@ def test_without_home_the_user_database_says_where_home_is() -> None:
 
 
 def test_a_user_without_any_home_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 9)
+    def nobody(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
 
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
     with pytest.raises(ConfigurationError) as caught:
         resolve(HOME="")
 

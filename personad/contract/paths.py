@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,9 @@ def resolve_paths(settings: Settings, *, ledger: str | None, environ: Mapping[st
     sockets however it is spelt. Raises `ConfigurationError` where there is no home folder.
     """
     home = _home(environ)
-    usual = _real(home / ".local" / "share" / "personad")
+    # The account's, and not HOME's: with another HOME there is another ledger, and both must not
+    # meet at one socket.
+    usual = _real((_account_home() or home) / ".local" / "share" / "personad")
     configured = settings.daemon.data_dir
     own = _real(_expanded(configured, home)) if configured else _default_data_dir(environ, home)
     asked = ledger or environ.get("PERSONA_LEDGER")
@@ -181,15 +184,17 @@ def _runtime_dir(environ: Mapping[str, str], suffix: str) -> Path:
 def _home(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HOME"):
         return Path(home)
-    import pwd
+    if (home_ := _account_home()) is not None:
+        return home_
+    raise ConfigurationError(f"user {os.getuid()} has no home folder", hint="set HOME")
 
+
+def _account_home() -> Path | None:
+    """As the user database says; None where it doesn't know this user."""
     try:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError as error:
-        raise ConfigurationError(
-            f"user {os.getuid()} has no home folder",
-            hint="set HOME",
-        ) from error
+    except KeyError:
+        return None
 
 
 def _expanded(path: str, home: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Literal
 import apsw
 from msgspec import Struct
 
-from personad import log, quarantine
+from personad import fetched_prices, log, price_data, quarantine
 from personad.contract.admin import Status
 from personad.contract.alerts import CostAlerts
 from personad.contract.errors import LedgerError
@@ -225,6 +225,23 @@ def _webhook(paths: Paths) -> Finding:
     return Finding("webhook", "ok", "every alert was taken")
 
 
+def _prices(paths: Paths) -> Finding:
+    """The list by which calls are priced that don't say their cost."""
+    what, kept = "price list", paths.data_dir / fetched_prices.FILE
+    try:
+        fetched_prices.kept(kept)
+    except fetched_prices.BadList as error:
+        mend = "`persona cost prices update` fetches it anew; until then the installed list counts"
+        return Finding(what, "warning", f"{kept} can't be used: {error}", mend)
+    price_data.look_at(kept)
+    found = price_data.catalogue()
+    age = found.age_days(datetime.now(UTC))
+    message = f"{found.source}, {age} days old"
+    if age > price_data.STALE_AFTER_DAYS:
+        return Finding(what, "warning", message, "`persona cost prices update` fetches a newer one")
+    return Finding(what, "ok", message)
+
+
 def _systemd(_: Paths) -> Finding:
     unit = Path.home() / ".config/systemd/user/personad.service"
     if unit.exists():
@@ -244,5 +261,6 @@ CHECKS: tuple[Callable[[Paths], Finding], ...] = (
     _spool,
     _quarantine,
     _webhook,
+    _prices,
     _systemd,
 )

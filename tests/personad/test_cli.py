@@ -20,14 +20,14 @@ import pytest
 from msgspec.structs import replace
 from persona.spool import Spool
 
-from personad import doctor
+from personad import doctor, fetched_prices, price_data
 from personad.contract.admin import Status
 from personad.contract.base import VERSION
 from personad.contract.batch import BatchPaused
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.schema import json_schema
-from personad.doctor import examine
+from personad.doctor import Finding, examine
 from personad.journal import KEPT_FILES, open_journal, readable
 from personad.locks import Held, lock
 from personad.migrations import FORMAT
@@ -84,12 +84,32 @@ class TestDoctor:
     def test_a_healthy_ledger(self, daemon: Running) -> None:
         said = daemon.command("doctor")
         assert said.returncode == 0, said.stdout
-        assert "warning" not in said.stdout.replace("disk room", "")
+        # How old the installed price list is depends on the day of this test.
+        lines = [line for line in said.stdout.splitlines() if "price list" not in line]
+        assert "warning" not in "\n".join(lines).replace("disk room", "")
 
     def test_nothing_there_yet(self, paths: Paths) -> None:
         found = {each.what: each for each in examine(paths)}
         assert found["schema"].verdict == "ok"
         assert found["daemon"].verdict == "warning"
+
+    def test_a_price_list_that_is_old_or_damaged(
+        self, paths: Paths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(price_data, "STALE_AFTER_DAYS", 100_000)
+        assert self.price_list(paths).verdict == "ok"
+        monkeypatch.setattr(price_data, "STALE_AFTER_DAYS", -1)
+        found = self.price_list(paths)
+        assert found.verdict == "warning"
+        assert "genai-prices 0." in found.message
+        assert "persona cost prices update" in str(found.mend)
+        paths.data_dir.mkdir()
+        (paths.data_dir / fetched_prices.FILE).write_text("{")
+        assert "can't be used" in self.price_list(paths).message
+
+    @staticmethod
+    def price_list(paths: Paths) -> Finding:
+        return next(each for each in examine(paths) if each.what == "price list")
 
     def test_what_is_wrong_is_said_with_its_mend(
         self, daemon: Running, monkeypatch: pytest.MonkeyPatch

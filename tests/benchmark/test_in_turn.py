@@ -1,6 +1,7 @@
 """Two versions in turn, by real processes: few pairs, that decide nothing and show that it runs."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -9,10 +10,17 @@ import pytest
 from msgspec.structs import replace
 from persona.benchmark import interleaving, paired
 from persona.benchmark.calibrating import of_blocks
+from persona.benchmark.comparing import ComparedMetric
 from persona.benchmark.integration import Load, LoadFailed, run_load
 from persona.benchmark.interleaving import interleave
 from persona.benchmark.noise import Noise, pairs
-from persona.benchmark.other_version import THIS, Installation, NotInstallable, set_up
+from persona.benchmark.other_version import (
+    THIS,
+    Installation,
+    NotInstallable,
+    merge_base,
+    set_up,
+)
 from persona.benchmark.overhead import prove
 from persona.benchmark.private import PrivateFailed, private_ledger
 from persona.benchmark.verdicts import Limits
@@ -55,6 +63,28 @@ def test_a_folder_is_run_in_turn_with_this_version(spec: WorkloadSpec, tmp_path:
     # Five pairs are too few to be sure of anything that noise disturbs.
     assert lines["cpu_floor_ms"].verdict == "inconclusive"
     assert len(found.old["cpu_ms"]) == len(found.new["cpu_ms"]) == 5
+
+
+def test_a_metric_is_decided_once_though_another_takes_longer() -> None:
+    def samples(latency: Sequence[float], cpu_ms: float) -> dict[str, list[float]]:
+        return {
+            "generation_latency_ms": list(latency),
+            "cpu_ms": [cpu_ms] * len(latency),
+            "memory_peak_mb": [60.0] * len(latency),
+        }
+
+    def at(pairs: int, cpu_ms: float) -> bool:
+        old = samples([100.0] * pairs, 40.0)
+        new = samples([90.0, 112.0] * (pairs // 2), cpu_ms)
+        return interleaving.look("quick", old, new, DEFAULTS.benchmark, decided)
+
+    decided: dict[str, ComparedMetric] = {}
+    assert not at(20, 40.0)
+    assert "generation_latency_p50" not in decided
+    assert decided["cpu_floor_ms"].verdict == "same"
+    assert at(320, 60.0)
+    assert decided["cpu_floor_ms"].verdict == "same"
+    assert decided["generation_latency_p50"].verdict in ("same", "inconclusive")
 
 
 def test_what_measuring_takes_is_told_with_its_interval(spec: WorkloadSpec) -> None:
@@ -114,9 +144,12 @@ class TestOtherVersions:
         self.git(folder, "commit", "-q", "-m", "one")
         return folder
 
-    def git(self, folder: Path, *arguments: str) -> None:
+    def git(self, folder: Path, *arguments: str) -> str:
         who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+        said = subprocess.run(
+            ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
+        )
+        return said.stdout.strip()
 
     @pytest.mark.parametrize("reference", ["HEAD", "main", "merge-base"])
     def test_a_commit_is_unpacked_beside(
@@ -136,6 +169,21 @@ class TestOtherVersions:
     ) -> None:
         with pytest.raises(NotInstallable, match=said):
             set_up(reference, tmp_path, repository)
+
+    def test_the_merge_base_is_with_the_branch_that_a_pull_request_goes_into(
+        self, repository: Path, tmp_path: Path
+    ) -> None:
+        base = self.git(repository, "rev-parse", "HEAD")
+        for branch in ("release", "change"):
+            self.git(repository, "checkout", "-q", "-b", branch)
+            self.git(repository, "commit", "-q", "--allow-empty", "-m", branch)
+        release = self.git(repository, "rev-parse", "release")
+        assert merge_base(repository, {}) == base
+        assert merge_base(repository, {"GITHUB_BASE_REF": "release"}) == release
+        with pytest.raises(NotInstallable, match="no branch gone") as caught:
+            merge_base(repository, {"GITHUB_BASE_REF": "gone"})
+        assert "git fetch --unshallow origin gone" in str(caught.value.hint)
+        assert set_up("merge-base", tmp_path, repository).label == f"merge-base ({base[:9]})"
 
     def test_outside_of_a_repository_there_are_no_commits(
         self, house: Path, tmp_path: Path

@@ -11,7 +11,7 @@ from personad.contract.options import Benchmark
 from .baseline_file import Accepted, Baseline, Environment, Workload
 from .metrics import METRICS, Metric, limits_of
 from .stored import by_count, by_floor, by_points, by_whole_interval
-from .verdicts import Change, Decision, Verdict, worst
+from .verdicts import Change, Decision, Limits, Verdict, worst
 
 SAME = ("cpu", "cores", "arch", "os")
 """What must be alike of two machines; the clock's speed, for one, need not be."""
@@ -31,6 +31,8 @@ class ComparedMetric(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     gates: bool
     """Whether the comparison's own verdict depends on it."""
+    threshold_percent: float | None = None
+    """The one that was crossed; None where none was."""
     note: str = ""
 
 
@@ -144,8 +146,20 @@ def _line(
         high_percent=high,
         verdict=verdict,
         gates=metric.gates,
+        threshold_percent=crossed(verdict, limits_of(metric, settings)),
         note=note,
     )
+
+
+def crossed(verdict: Verdict, limits: Limits) -> float | None:
+    """The threshold that a verdict says was crossed."""
+    match verdict:
+        case "warning":
+            return limits.warn_percent
+        case "failure":
+            return limits.fail_percent
+        case _:
+            return None
 
 
 def shown(change: Change | None) -> tuple[float | None, float | None, float | None]:

@@ -1,7 +1,7 @@
 """Two versions in turn: pairs of runs, until it is known whether the new one is slower."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import log
 from random import Random
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from personad.contract.options import Benchmark
 
-from .comparing import ComparedMetric, Comparison, shown
+from .comparing import ComparedMetric, Comparison, crossed, shown
 from .crew import simulation, task_of, worker
 from .metrics import METRICS, Metric, limits_of
 from .other_version import THIS, Installation
@@ -73,13 +73,14 @@ def interleave(
             Side(versions[1], second, task_of(spec, second, model)),
         )
         pairs = 0
+        decided: dict[str, ComparedMetric] = {}
         while True:
             pairs += some_pairs(sides, spec.warm_up, (old, new), rng)
             progress(pairs, LOOKS[-1])
-            if pairs in LOOKS:
-                found = _compared(spec.name, versions, old, new, settings)
-                if found is not None:
-                    return Interleaved(comparison=found, pairs=pairs, old=old, new=new)
+            if pairs in LOOKS and look(spec.name, old, new, settings, decided):
+                return Interleaved(
+                    comparison=_compared(versions, decided), pairs=pairs, old=old, new=new
+                )
 
 
 def pool(
@@ -151,37 +152,52 @@ def some_pairs(
     return PAIRS_A_PROCESS
 
 
-def _compared(
+def look(
     workload: str,
-    versions: Sequence[Installation],
     old: Samples,
     new: Samples,
     settings: Benchmark,
-) -> Comparison | None:
-    """All verdicts; None while one that gates is not decided."""
-    lines = []
+    decided: dict[str, ComparedMetric],
+) -> bool:
+    """Adds what can be decided by now; whether that is all.
+
+    What noise disturbs is decided once, at the first look that can tell: a metric that went on
+    being looked at because another one takes longer would have more chances to be wrong. Counts
+    are looked at anew each time.
+    """
+    is_all = True
     for metric in METRICS:
         was, now = metric.figure([old]), metric.figure([new])
         if was is None or now is None or not (metric.gates or metric.judge == "count"):
             continue
+        if metric.name in PAIRED and metric.name in decided:
+            continue
         decision = _decision(metric, old, new, settings)
         if decision is None:
-            return None
+            is_all = False
+            continue
         estimate, low, high = shown(decision.change)
-        lines.append(
-            ComparedMetric(
-                workload=workload,
-                metric=metric.name,
-                baseline=was,
-                current=now,
-                change_percent=estimate,
-                low_percent=low,
-                high_percent=high,
-                verdict=decision.verdict,
-                gates=metric.gates,
-                note=decision.note,
-            )
+        decided[metric.name] = ComparedMetric(
+            workload=workload,
+            metric=metric.name,
+            baseline=was,
+            current=now,
+            change_percent=estimate,
+            low_percent=low,
+            high_percent=high,
+            verdict=decision.verdict,
+            gates=metric.gates,
+            threshold_percent=crossed(decision.verdict, limits_of(metric, settings)),
+            note=decision.note,
         )
+    return is_all
+
+
+def _compared(
+    versions: Sequence[Installation], decided: Mapping[str, ComparedMetric]
+) -> Comparison:
+    """All verdicts, in the order of `METRICS`."""
+    lines = [decided[each.name] for each in METRICS if each.name in decided]
     return Comparison(
         baseline=versions[0].label,
         current=versions[1].label,

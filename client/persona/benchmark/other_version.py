@@ -12,6 +12,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,6 +20,8 @@ from msgspec import Struct
 from .environment import git
 
 MERGE_BASE = "merge-base"
+_INTO = "GITHUB_BASE_REF"
+"""GitHub names the branch in it that a pull request is to go into."""
 _MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 _PROBE = "import persona.benchmark.worker, personad.daemon"
 _INSTALL_WITHIN_S = 900.0
@@ -90,7 +93,7 @@ def _commit(reference: str, folder: Path, repository: Path) -> tuple[str, Path]:
             f"{reference} is neither a folder nor a wheel, and this is no git repository",
             "name a folder with the other version, or a wheel",
         )
-    wanted = _merge_base(repository) if reference == MERGE_BASE else reference
+    wanted = merge_base(repository, os.environ) if reference == MERGE_BASE else reference
     full = git(
         repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"
     )
@@ -102,17 +105,27 @@ def _commit(reference: str, folder: Path, repository: Path) -> tuple[str, Path]:
         raise NotInstallable(f"git can't give the files of {wanted}: {archive.stderr.decode()}")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
-    return f"{wanted} ({full[:9]})", folder
+    is_here = full == git(repository, "rev-parse", "HEAD")
+    return f"{reference} ({full[:9]}{', which is HEAD' if is_here else ''})", folder
 
 
-def _merge_base(repository: Path) -> str:
-    for branch in _MAIN_BRANCHES:
+def merge_base(repository: Path, environ: Mapping[str, str]) -> str:
+    """Where HEAD left the branch that it is to go into.
+
+    Raises:
+        NotInstallable: there is no such branch here.
+    """
+    into = environ.get(_INTO)
+    for branch in (f"origin/{into}", into) if into else _MAIN_BRANCHES:
         found = git(repository, "merge-base", "HEAD", branch)
         if found is not None:
             return found
+    name = into or "main"
     raise NotInstallable(
-        "there is no main branch to have a merge base with",
-        "fetch it (`git fetch origin main`), or name a commit",
+        f"there is no branch {name} to have a merge base with"
+        if into
+        else "there is no main branch to have a merge base with",
+        f"fetch it with its history (`git fetch --unshallow origin {name}`), or name a commit",
     )
 
 

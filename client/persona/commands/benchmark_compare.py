@@ -1,6 +1,7 @@
 """`persona benchmark compare` and `calibrate`: is this version slower?"""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -94,7 +95,26 @@ def compare(
             raise Stopped(str(error), code=3, where=error.source, hint=error.hint) from None
     whole = judged(found, Gate(ci=ci, fail_on_regression=fail_on_regression, strict=strict))
     _show(app, output, whole, is_loud=fail_on_regression)
+    if ci or fail_on_regression:
+        _tell_github(whole)
     return whole.exit_code
+
+
+def _tell_github(whole: "Comparisons") -> None:
+    """In a job of GitHub's: the job's summary, and an annotation for whatever crossed a threshold.
+
+    The annotations go to stderr, where GitHub finds them too, so that stdout stays the answer.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    from persona.benchmark.reports.as_github import annotations, of_comparisons
+
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(of_comparisons(whole.comparisons))
+    for each in whole.comparisons:
+        click.echo(annotations(each), nl=False, err=True)
 
 
 def _show(app: App, output: Output, whole: "Comparisons", *, is_loud: bool) -> None:

@@ -25,6 +25,9 @@ STYLES = {
     "not comparable": "magenta",
 }
 
+CROSSED = ("warning", "failure")
+"""Verdicts that say which threshold was crossed."""
+
 UNITS = {
     "generation_latency": "ms",
     "part": "ms",
@@ -204,15 +207,16 @@ def comparison(found: "Comparison") -> View:
 def summary(found: "Comparison") -> list[str]:
     """What the verdict is of, and what was noted."""
     against = f"{found.current} against {found.baseline}"
-    crossed = [row for row in found.metrics if row.gates and row.verdict in ("warning", "failure")]
-    lines = [
-        f"{row.metric} of {row.workload}: {percent(row.change_percent)}"
-        if row.change_percent is not None
-        else f"{row.metric} of {row.workload}: from nothing"
-        for row in crossed
-    ]
+    lines = [_crossing(row) for row in found.metrics if row.gates and row.verdict in CROSSED]
     notes = [f"{row.metric}: {row.note}" for row in found.metrics if row.note]
     return [f"{against}{': ' if lines else ''}{', '.join(lines)}", *notes]
+
+
+def _crossing(row: "ComparedMetric") -> str:
+    """Which threshold a metric crossed."""
+    change = "from nothing" if row.change_percent is None else percent(row.change_percent)
+    limit = f"{row.threshold_percent:g} %" if row.threshold_percent else "any increase"
+    return f"{row.metric} of {row.workload} {change} ({row.verdict} from {limit} on)"
 
 
 def _listed_columns() -> tuple[Column["Listed"], ...]:

@@ -1,6 +1,9 @@
 """For the summary of a GitHub job, with annotations; it takes no token."""
 
+from collections.abc import Sequence
+
 from persona.benchmark.comparing import Comparison
+from persona.render import benchmarks, markdown
 
 from . import as_markdown
 from .as_junit import said
@@ -12,6 +15,15 @@ _COMMANDS = {"failure": "error", "warning": "warning"}
 def render(material: Material) -> str:
     """Markdown, as a job's summary shows it."""
     return as_markdown.render(material)
+
+
+def of_comparisons(found: Sequence[Comparison]) -> str:
+    """The same, of comparisons alone."""
+    return "\n".join(
+        f"# {markdown.escape(f'{each.current} against {each.baseline}: {each.verdict}')}\n\n"
+        f"{markdown.render(benchmarks.comparison(each))}"
+        for each in found
+    )
 
 
 def annotations(found: Comparison | None) -> str:

@@ -20,7 +20,7 @@ from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
-from personad.projections import alerts, charts
+from personad.projections import alerts, charts, sketches
 from personad.projections.book import Book
 
 Migration = Callable[[apsw.Connection], None]
@@ -78,12 +78,22 @@ def _to_format_6(db: apsw.Connection) -> None:
     db.execute(log.KEPT_INDEX)
 
 
+def _to_format_7(db: apsw.Connection) -> None:
+    """Hours and days of all models together; those of which there are none yet are not read."""
+    db.execute(sketches.ALL_SCHEMA)
+    db.execute("""
+      INSERT OR IGNORE INTO stale SELECT DISTINCT 'day', bucket FROM sketch_day;
+      INSERT OR IGNORE INTO stale
+        SELECT DISTINCT 'hour', bucket / 24 - (bucket % 24 < 0) FROM sketch_hour""")
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
     _to_format_4,
     _to_format_5,
     _to_format_6,
+    _to_format_7,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

@@ -27,7 +27,13 @@ Between = Callable[[Callable[[Book], T]], T]
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
-DAY_TABLES = (*(f"{each.name}_day" for each in BUCKETS if "day" in each.tiers), "sketch_day")
+PARTS: dict[Tier, int] = {"hour": 6, "day": 1}
+"""In which the sketches of a day are merged; a day's hours are those of UTC."""
+DAY_TABLES = (
+    *(f"{each.name}_day" for each in BUCKETS if "day" in each.tiers),
+    "sketch_day",
+    "sketch_all_day",
+)
 
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
@@ -62,6 +68,8 @@ class Tidier:
             # In this thread: where the writer did it, an append would wait for a fifth of a second.
             importlib.import_module("personad.sketch_arrays")
             self._is_ready = True
+        for part in range(PARTS[tier]):
+            self._between(partial(_merge, tier=tier, day=day, part=part))
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
@@ -107,15 +115,21 @@ def _is_large(book: Book, tier: Tier, day: int) -> bool:
     return sketches.are_large(book.db, *quarters_of(tier, day, book.zone))
 
 
+def _merge(book: Book, tier: Tier, day: int, part: int) -> None:
+    first, end = quarters_of(tier, day, book.zone)
+    length = (end - first) // PARTS[tier]
+    with book.db:
+        # A sketch must not be worked on any more once the day's is made from it.
+        while sketches.work_in(book.db, SKETCH_ROWS):
+            pass
+        sketches.refold(book.db, tier, day, first + part * length, first + (part + 1) * length)
+
+
 def _finish(book: Book, tier: Tier, day: int) -> bool:
     """Whether the day may be read: not where something happened to it meanwhile."""
     if (tier, day) in book.touched:
         return False
     with book.db:
-        # A sketch must not be worked on any more once the day's is made from it.
-        while sketches.work_in(book.db, SKETCH_ROWS):
-            pass
-        sketches.refold(book.db, tier, day, *quarters_of(tier, day, book.zone))
         book.freshen(tier, day)
     return True
 

@@ -234,7 +234,11 @@ def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
             for each in BUCKETS:
                 each.refold(fresh.db, tier, day, book.zone)
             sketches.refold(fresh.db, tier, day, first, end)
-        for table in (*(each.name for each in BUCKETS if tier in each.tiers), "sketch"):
+        for table in (
+            *(each.name for each in BUCKETS if tier in each.tiers),
+            "sketch",
+            "sketch_all",
+        ):
             sql = f"SELECT * FROM {table}_{tier} WHERE bucket >= ? AND bucket < ?"  # noqa: S608
             rows, damage = _first_difference(
                 f"{table}_{tier}",

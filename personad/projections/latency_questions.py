@@ -54,7 +54,8 @@ def _rows(
     place = {"provider": 1, "model": 2}.get(by)
     groups = {key: (names[0], names[place] if place else "") for key, names in series.items()}
     slices = whole(asked) if by == "provider" or by == "model" else asked.slices(by)
-    wanted = Wanted(LATENCIES, groups, _QUANTILES, lambda group: group[0])
+    leaders = percentiles.leaders_of(db, "latency", groups)
+    wanted = Wanted(LATENCIES, groups, _QUANTILES, lambda group: group[0], leaders)
     parts, total = percentiles.of_slices(db, asked, slices, wanted)
     if place:
         names = sorted({name for _, name in parts[0]})

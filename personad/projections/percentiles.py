@@ -3,7 +3,7 @@
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -51,6 +51,8 @@ class Wanted(Generic[G, H]):
     quantiles: Sequence[float]
     metric: Callable[[G], H]
     """What a group is of: in all together, groups of one metric are one."""
+    leaders: Set[int] = frozenset()
+    """Where groups are whole classes, see `leaders_of`."""
 
 
 def series_of(db: apsw.Connection, asked: Asked, kind: str) -> dict[int, tuple[str, str, str, str]]:
@@ -61,6 +63,23 @@ def series_of(db: apsw.Connection, asked: Asked, kind: str) -> dict[int, tuple[s
         if (not asked.providers or provider in asked.providers)
         and (not asked.models or model in asked.models)
     }
+
+
+def leaders_of(db: apsw.Connection, kind: str, groups: Mapping[int, object]) -> Set[int]:
+    """The first series of each measure and scorer, where a group has all series of such a class or
+    none: hours and days of classes are kept merged, so that how many models there are slows nobody
+    down who asks about all of them. Else none."""
+    classes: dict[tuple[str, str], list[int]] = {}
+    for key, measure, _, _, scorer in db.execute(_SERIES, (kind,)):
+        classes.setdefault((measure, scorer), []).append(key)
+    found = set()
+    for keys in classes.values():
+        of = {groups.get(key) for key in keys}
+        if len(of) > 1:
+            return frozenset()
+        if None not in of:
+            found.add(min(keys))
+    return found
 
 
 def of_slices(
@@ -114,7 +133,7 @@ def _fill(
     columns = {series: rank[group] for series, group in wanted.groups.items()}
     rows: list[int] = []
     stored: list[bytes] = []
-    for place, series, data in _stored(db, asked, slices, columns):
+    for place, series, data in _stored(db, asked, slices, columns, wanted.leaders):
         rows.append(place * len(groups) + columns[series])
         stored.append(data)
     grid.merge(rows, stored)
@@ -133,16 +152,22 @@ def _fill(
 
 
 def _stored(
-    db: apsw.Connection, asked: Asked, slices: Sequence[Slice], wanted: Iterable[int]
+    db: apsw.Connection,
+    asked: Asked,
+    slices: Sequence[Slice],
+    wanted: Iterable[int],
+    leaders: Set[int],
 ) -> Iterator[tuple[int, int, bytes]]:
     """Slice, series and sketch of the wanted series."""
-    series_ = json.dumps(list(wanted))
+    each, all_ = (json.dumps(list(some)) for some in (wanted, leaders))
     for run in runs(asked, sketches.TIERS, slices):
+        are_merged = leaders and run.tier != "quarter"
+        table = f"sketch_all_{run.tier}" if are_merged else f"sketch_{run.tier}"
         rows = db.execute(
-            f"SELECT bucket, series, data FROM sketch_{run.tier} "  # noqa: S608 - a constant
+            f"SELECT bucket, series, data FROM {table} "  # noqa: S608 - a constant
             "WHERE bucket >= ? AND bucket < ? AND series IN (SELECT value FROM json_each(?)) "
             "ORDER BY bucket",
-            (run.low, run.high, series_),
+            (run.low, run.high, all_ if are_merged else each),
         )
         at = -1
         for bucket, series, data in rows:

@@ -12,7 +12,7 @@ from personad import civil
 from personad.contract import quality as q
 from personad.projections import summing
 from personad.projections.asked import Asked, Slice, no_such, resolve
-from personad.projections.percentiles import Wanted, of_slices, series_of
+from personad.projections.percentiles import Wanted, leaders_of, of_slices, series_of
 from personad.projections.quality import SCORE
 from personad.projections.summing import Columns
 from personad.sketch import SCORES
@@ -106,7 +106,8 @@ def trends(db: apsw.Connection, request: q.QualityTrends, now: datetime) -> q.Qu
 def _sketched(
     db: apsw.Connection, asked: Asked, slices: Sequence[Slice], groups: Mapping[int, Metric]
 ) -> tuple[list[dict[Metric, Day]], dict[Metric, Quantiles]]:
-    wanted = Wanted(SCORES, groups, _QUANTILES, lambda metric: metric)
+    leaders = leaders_of(db, "score", groups)
+    wanted = Wanted(SCORES, groups, _QUANTILES, lambda metric: metric, leaders)
     parts, total = of_slices(db, asked, slices, wanted)
     days = [
         {

@@ -27,6 +27,18 @@ from personad.sketch import update as updated
 
 TIERS: tuple[Tier, ...] = ("quarter", "hour", "day")
 TABLES: tuple[str, ...] = tuple(f"sketch_{tier}" for tier in TIERS)
+ALL_SCHEMA = "".join(
+    f"""
+-- Of all series of one kind, measure and scorer together; under the number of the first of them.
+CREATE TABLE sketch_all_{tier} (
+  bucket INTEGER NOT NULL,
+  series INTEGER NOT NULL REFERENCES series (key),
+  data BLOB NOT NULL,
+  PRIMARY KEY (bucket, series)
+) STRICT, WITHOUT ROWID;
+"""
+    for tier in ("hour", "day")
+)
 SCHEMA = (
     "".join(
         f"""
@@ -39,6 +51,7 @@ CREATE TABLE sketch_{tier} (
 """
         for tier in TIERS
     )
+    + ALL_SCHEMA
     + """
 -- Values that are not in their quarter-hour's sketch yet: 64-bit integers of this machine.
 CREATE TABLE sketch_fresh (
@@ -74,6 +87,7 @@ _OF_DAY = """
 SELECT bucket >> 2, series, kind, data FROM sketch_quarter JOIN series ON series.key = series
 WHERE bucket >= ? AND bucket < ?
 """
+_CLASSES = "SELECT key, kind, measure, scorer FROM series ORDER BY key"
 
 _LARGE = """
 SELECT 1 FROM sketch_quarter WHERE bucket >= ? AND bucket < ?
@@ -138,20 +152,40 @@ def are_large(db: apsw.Connection, first: int, end: int) -> bool:
 
 
 def refold(db: apsw.Connection, tier: Tier, day: int, first: int, end: int) -> None:
-    """Merges a stale day's sketches anew, or those of its hours."""
-    table = f"sketch_{tier}"
-    low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
-    db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
+    """Merges the sketches of these quarter-hours anew: a stale day's, or those of some hours."""
     found: dict[tuple[int, int, str], list[bytes]] = defaultdict(list)
     for hour, series, kind, data in db.execute(_OF_DAY, (first, end)):
         found[hour if tier == "hour" else day, series, kind].append(data)
-    db.executemany(
-        f"INSERT INTO {table} (bucket, series, data) VALUES (?, ?, ?)",  # noqa: S608
-        [
-            (bucket, series, encode(merge(SCALES[kind], some)))
-            for (bucket, series, kind), some in found.items()
-        ],
-    )
+    leaders = _leaders(db)
+    classes: dict[tuple[int, int], Sketch] = {}
+    merged: list[tuple[int, int, bytes]] = []
+    for (bucket, series, kind), some in found.items():
+        sketch = merge(SCALES[kind], some)
+        merged.append((bucket, series, encode(sketch)))
+        together = bucket, leaders[series]
+        known = classes.get(together)
+        classes[together] = sketch if known is None else _both(known, sketch)
+    low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
+    rows = [(*key, encode(sketch)) for key, sketch in classes.items()]
+    for table, some_rows in ((f"sketch_{tier}", merged), (f"sketch_all_{tier}", rows)):
+        db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
+        db.executemany(
+            f"INSERT INTO {table} (bucket, series, data) VALUES (?, ?, ?)",  # noqa: S608
+            some_rows,
+        )
+
+
+def _leaders(db: apsw.Connection) -> dict[int, int]:
+    """Of each series, the first of its kind, measure and scorer."""
+    first: dict[tuple[str, str, str], int] = {}
+    return {key: first.setdefault(tuple(what), key) for key, *what in db.execute(_CLASSES)}
+
+
+def _both(one: Sketch, other: Sketch) -> Sketch:
+    counts = dict(one.counts)
+    for at, count in other.counts.items():
+        counts[at] = counts.get(at, 0) + count
+    return Sketch(one.scale, counts, one.total + other.total)
 
 
 def within(

@@ -3,19 +3,26 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import apsw
 import pytest
 
 from personad import migrations
+from personad.contract.asking import Range
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
+from personad.contract.quality import QualityTrends
 from personad.migrations import FORMAT, MIGRATIONS, format_of
+from personad.projections.book import Book
+from personad.questions import ANSWERS
 from personad.store import open_for_writing
-from tests.ledgers import fill, is_sound, killed_at, rows
+from personad.tidy import all_at_once
+from tests.ledgers import damage_of, fill, is_sound, killed_at, rows
 from tests.test_files import files_no_larger_than
 
-from .conftest import Running
+from .conftest import Core, Running
+from .past import a_past, lived
 
 NEXT = FORMAT + 1
 Sqlite = Callable[[Path], apsw.Connection]
@@ -54,6 +61,22 @@ def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
     assert 1 + len(MIGRATIONS) == FORMAT
     with closing(open_for_writing(str(house / "new.db"))) as db:
         assert format_of(db) == FORMAT
+
+
+def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(core: Core) -> None:
+    lived(core, "UTC", a_past())
+    all_at_once(core.book)
+    whole = QualityTrends(range=Range(days=90))
+    before = ANSWERS[QualityTrends](core.db, whole, core.now)
+    core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day")
+    core.db.pragma("user_version", 6)
+    core.db.close()
+    with closing(open_for_writing(str(core.path))) as db:
+        assert ANSWERS[QualityTrends](db, whole, core.now) == before
+        all_at_once(Book(db, ZoneInfo("UTC")))
+        assert db.execute("SELECT count(*) FROM sketch_all_day").get > 0
+        assert ANSWERS[QualityTrends](db, whole, core.now) == before
+    assert damage_of(core.path) is None
 
 
 @pytest.mark.usefixtures("newer_release")

@@ -206,6 +206,21 @@ def test_no_answer_depends_on_what_was_worked_in_and_added_up(
     assert [ask(core, each) for each in questions] == before
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_who_asks_about_all_models_reads_what_is_kept_of_all_of_them_together(
+    core: Core, zone: str
+) -> None:
+    lived(core, "UTC", EVENTS)
+    tidy.all_at_once(core.book)
+    span = msgspec.structs.replace(WHOLE, timezone=zone)
+    questions: list[Any] = [QualityTrends(range=span), Latency(by="day", range=span)]
+    before = [ask(core, each) for each in questions]
+    by_model = ask(core, Latency(by="model", range=span))
+    core.db.execute("DELETE FROM sketch_day; DELETE FROM sketch_hour")
+    assert [ask(core, each) for each in questions] == before
+    assert ask(core, Latency(by="model", range=span)) != by_model
+
+
 def test_a_latency_that_no_longer_counts_is_taken_out(core: Core) -> None:
     core.append(
         started(), cost("one", output_tokens=1, duration_ms=9_000), cost("two", duration_ms=40)

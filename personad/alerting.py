@@ -36,6 +36,7 @@ _BUDGETS = """
 SELECT scope, limit_nanousd, action, thresholds, timezone, seq FROM budget
 WHERE ?1 IS NULL OR scope IN (SELECT value FROM json_each(?1))
 """
+_HAS_BUDGET = "SELECT 1 FROM budget LIMIT 1"
 _OF_BATCHES = """
 SELECT 'batch:' || batch, budget_nanousd, iif(stop_on_budget, 'stop', 'warn'), '[80,100]', 'UTC', 0
 FROM batch WHERE budget_nanousd > 0 AND batch IN (SELECT value FROM json_each(?))
@@ -102,6 +103,8 @@ def _of_budgets(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
     is_about_all = any(found[kind] for kind in (BudgetSet, AlertConfigured, CostCorrected))
     if not (bills or is_about_all or txn.refused):
         return
+    if not (is_about_all or txn.refused) and _are_off(txn):
+        return
     scopes = {f"experiment:{event.experiment}" for event in bills if event.experiment is not None}
     scopes |= {f"batch:{event.batch}" for event in bills if event.batch is not None}
     scopes |= {*budget_sums.PERIODS, *txn.refused}
@@ -118,6 +121,15 @@ def _of_budgets(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
         accounts = budget_sums.accounts(txn.book, microseconds(txn.now))
         for budget in budgets:
             yield from _passed(txn, budget, accounts)
+
+
+def _are_off(txn: Transaction) -> bool:
+    """Whether there is no budget, and batches' own are not told of: asked once, not each commit."""
+    book = txn.book
+    if book.cost_alerts_off is None:
+        has_budget = txn.db.execute(_HAS_BUDGET).fetchone() is not None
+        book.cost_alerts_off = not (has_budget or alert_rules.of_cost(txn.db).enabled)
+    return book.cost_alerts_off
 
 
 def _passed(

@@ -75,6 +75,7 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     for seq, at, event, _ in entries:
         match event:
             case AlertConfigured(kind=kind, metric=metric, threshold=threshold):
+                book.cost_alerts_off = None
                 threshold = None if threshold is None else float(threshold)
                 db.execute(_RULE, (kind, metric or "", int(event.enabled), threshold, seq))
             case AlertRaised():

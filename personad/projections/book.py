@@ -72,6 +72,8 @@ class Book:
         """Where scores stand, by the series' number."""
         self.prices: PriceBook | None = None
         """None: to be read anew."""
+        self.cost_alerts_off: bool | None = None
+        """Whether no budget is to be told of; None: to be asked anew."""
 
     def begin(self, since: int) -> None:
         """A fold of a transaction whose events come after `since`."""

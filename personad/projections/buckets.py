@@ -65,13 +65,15 @@ class Buckets:
 
     def add(self, book: Book, rows: Mapping[tuple[int, ...], Sequence[int]]) -> None:
         """Adds sums to the rows of these (bucket, keys…); negative ones take back out."""
-        book.db.executemany(
-            self._add,
-            [
+        if not rows:
+            return
+        values = [(*key, *sums) for key, sums in rows.items()]
+        if max(map(max, rows.values())) > SUM_MAX or min(map(min, rows.values())) < -SUM_MAX:
+            values = [
                 (*key, *(max(-SUM_MAX, min(each, SUM_MAX)) for each in sums))
                 for key, sums in rows.items()
-            ],
-        )
+            ]
+        book.db.executemany(self._add, values)
         gone = [key for key, sums in rows.items() if sums[0] <= 0]
         if gone:
             book.db.executemany(self._sweep, gone)

@@ -59,6 +59,7 @@ def check(event: BudgetSet | BudgetCleared, where: str) -> None:
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; all fit."""
+    book.cost_alerts_off = None
     for seq, at, event, _ in entries:
         if isinstance(event, BudgetSet):
             thresholds = msgspec.json.encode(event.thresholds).decode()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-RESAMPLES = 2_000
+RESAMPLES = 1_000
 LEAST_DAYS = 5
 """With fewer days of scores there are too few to draw days from."""
 _TWO_SIDED_95 = 1.959964
@@ -38,6 +38,14 @@ class Scores(NamedTuple):
         return math.sqrt(max(0, n * self.squares - total * total) / (n * n * (n - 1)))
 
 
+class Sample(NamedTuple):
+    """A model's scores, and means of as many days drawn with replacement."""
+
+    scores: Scores
+    means: npt.NDArray[np.float64] | None
+    """None: there are too few days to draw from."""
+
+
 class Difference(NamedTuple):
     """Of two means, with the ends of its 95 % interval."""
 
@@ -46,29 +54,26 @@ class Difference(NamedTuple):
     high: float
 
 
-def difference(scores: Scores, other: Scores, rng: np.random.Generator) -> Difference:
+def sampled(scores: Scores, rng: np.random.Generator) -> Sample:
+    """Ready to be compared with others, each of which is drawn once."""
+    days = [(n, total) for n, total in zip(scores.counts, scores.totals, strict=True) if n]
+    if len(days) < LEAST_DAYS:
+        return Sample(scores, None)
+    counts, totals = np.asarray(days, dtype=np.float64).T
+    places = rng.integers(0, len(days), (RESAMPLES, len(days)))
+    return Sample(scores, totals[places].sum(axis=1) / counts[places].sum(axis=1))
+
+
+def difference(one: Sample, other: Sample) -> Difference:
     """How much better the other one's scores are.
 
     A bootstrap that draws whole days, as scores of one day are of one source and alike; with few
     days, or where it comes out narrower, the interval of independent scores.
     """
-    found = other.mean - scores.mean
-    half = _TWO_SIDED_95 * math.hypot(scores.error, other.error)
+    found = other.scores.mean - one.scores.mean
+    half = _TWO_SIDED_95 * math.hypot(one.scores.error, other.scores.error)
     low, high = found - half, found + half
-    if min(_days(scores), _days(other)) >= LEAST_DAYS:
-        drawn = _drawn(other, rng) - _drawn(scores, rng)
-        ends = np.percentile(drawn, _ENDS)
+    if one.means is not None and other.means is not None:
+        ends = np.percentile(other.means - one.means, _ENDS)
         low, high = min(low, float(ends[0])), max(high, float(ends[1]))
     return Difference(found, low, high)
-
-
-def _days(scores: Scores) -> int:
-    return sum(1 for each in scores.counts if each)
-
-
-def _drawn(scores: Scores, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Means of as many days, drawn with replacement."""
-    days = [(n, total) for n, total in zip(scores.counts, scores.totals, strict=True) if n]
-    counts, totals = np.asarray(days, dtype=np.float64).T
-    places = rng.integers(0, len(days), (RESAMPLES, len(days)))
-    return np.asarray(totals[places].sum(axis=1) / counts[places].sum(axis=1))

@@ -36,7 +36,9 @@ Model = tuple[str, str]
 Kind = tuple[str, str, str, str]
 """Provider, model, operation, outcome."""
 
-SAMPLE_CALLS = 1_000
+IsKept = Callable[[CostRecorded], bool]
+
+SAMPLE_CALLS = 400
 SAMPLE_EVENTS = 20_000
 """Of the log, so many are looked through for them."""
 EXPERIMENTS_MOST = 5
@@ -103,7 +105,7 @@ def gathered(
     everything: Asked,
     book: PriceBook,
     *,
-    is_kept: Callable[[CostRecorded], bool],
+    is_kept: IsKept | None,
     least_share: float,
 ) -> Facts:
     """What is known.
@@ -113,7 +115,7 @@ def gathered(
         asked: the range, with its filter.
         everything: the same without.
         book: the prices that are known now.
-        is_kept: whether the filter leaves a call in.
+        is_kept: whether the filter leaves a call in; None: there is none.
         least_share: of the cost; no experiment of less is told.
     """
     slices = asked.slices("day")
@@ -255,7 +257,7 @@ def _scores(
 
 
 def newest(
-    db: apsw.Connection, asked: Asked, is_kept: Callable[[CostRecorded], bool], limit: int
+    db: apsw.Connection, asked: Asked, is_kept: IsKept | None, limit: int
 ) -> list[CostRecorded]:
     """The range's newest costs as they were recorded, the newest first; not all of them.
 
@@ -272,7 +274,7 @@ def newest(
         for event_id, at, body in db.execute(_NEWEST, places):
             event = event_of(_RECORDED, event_id, at, body, text)
             assert isinstance(event, CostRecorded)
-            if is_kept(event):
+            if is_kept is None or is_kept(event):
                 found.append(event)
     return found
 

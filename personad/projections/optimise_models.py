@@ -10,9 +10,7 @@ from personad.projections.optimise_facts import Facts, Model
 from personad.projections.optimise_ways import Candidate, by_model, named, told, used_models
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from personad.analytics.score_difference import Difference
+    from personad.analytics.score_difference import Difference, Sample
 
 LEAST_SCORES = 20
 LEAST_CALLS = 20
@@ -30,10 +28,7 @@ _SEED = 20_261
 def models(facts: Facts, notes: list[str], least_nanousd: int) -> Iterator[Candidate]:
     """Models that are cheaper by so much at least, and no worse here beyond chance; `notes`
     gets those of which too little is known."""
-    import numpy as np  # a daemon starts without it
-
-    totals = by_model(facts)
-    rng = np.random.default_rng(_SEED)
+    totals, samples = by_model(facts), _Samples(facts)
     for used in used_models(facts):
         untold = []
         for other in sorted(facts.scores):
@@ -42,7 +37,7 @@ def models(facts: Facts, notes: list[str], least_nanousd: int) -> Iterator[Candi
             changed = _to_model(used, other, totals)
             if changed is None or _saved(facts, changed) < least_nanousd:
                 continue
-            found = _compared(facts, used, other, rng)
+            found = samples.compared(used, other)
             if found is None:
                 untold.append(named(other))
                 continue
@@ -163,19 +158,34 @@ def _saved(facts: Facts, changed: Callable[[Bill], Terms | None]) -> int:
     return saved
 
 
-def _compared(
-    facts: Facts, used: Model, other: Model, rng: "np.random.Generator"
-) -> "tuple[str, Difference] | None":
-    """By the scorer of which there are most scores of both; None where these are too few."""
-    from personad.analytics.score_difference import Difference, difference
+class _Samples(dict[tuple[Model, str], "Sample"]):
+    """Each model's scores by a scorer, drawn once."""
 
-    ours, theirs = facts.scores.get(used, {}), facts.scores.get(other, {})
+    def __init__(self, facts: Facts) -> None:
+        import numpy as np  # a daemon starts without it
 
-    def scores(scorer: str) -> int:
-        return min(ours[scorer].n, theirs[scorer].n)
+        self._scores = facts.scores
+        self._rng = np.random.default_rng(_SEED)
 
-    scorer = max(ours.keys() & theirs.keys(), key=lambda each: (scores(each), each), default=None)
-    if scorer is None or scores(scorer) < LEAST_SCORES:
-        return None
-    found = difference(ours[scorer], theirs[scorer], rng)
-    return scorer, Difference(*(each / _UNIT for each in found))
+    def __missing__(self, key: tuple[Model, str]) -> "Sample":
+        from personad.analytics.score_difference import sampled
+
+        model, scorer = key
+        self[key] = found = sampled(self._scores[model][scorer], self._rng)
+        return found
+
+    def compared(self, used: Model, other: Model) -> "tuple[str, Difference] | None":
+        """By the scorer of which there are most scores of both; None where these are too few."""
+        from personad.analytics.score_difference import Difference, difference
+
+        ours, theirs = self._scores.get(used, {}), self._scores.get(other, {})
+
+        def scores(scorer: str) -> int:
+            return min(ours[scorer].n, theirs[scorer].n)
+
+        both = ours.keys() & theirs.keys()
+        scorer = max(both, key=lambda each: (scores(each), each), default=None)
+        if scorer is None or scores(scorer) < LEAST_SCORES:
+            return None
+        found = difference(self[used, scorer], self[other, scorer])
+        return scorer, Difference(*(each / _UNIT for each in found))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import apsw
 from msgspec.structs import replace
@@ -35,10 +36,9 @@ def optimise(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> o.C
     is_all = request.filter == Filter()
     everything = asked if is_all else resolve(db, request.range, Filter(), now)
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
-
-    def is_kept(call: CostRecorded) -> bool:
-        return call_questions.is_kept(call, request.filter, batches)
-
+    is_kept = None
+    if not is_all:
+        is_kept = partial(call_questions.is_kept, kept=request.filter, batches=batches)
     book = PriceBook(own_prices(db))
     facts = gathered(db, asked, everything, book, is_kept=is_kept, least_share=LEAST_SHARE)
     notes: list[str] = []

@@ -20,7 +20,7 @@ from personad.analytics.optimising import (
     moved,
     shortened,
 )
-from personad.analytics.score_difference import Scores, difference
+from personad.analytics.score_difference import Difference, Scores, difference, sampled
 
 DEAR, CHEAP, FREE = ("acme", "dear"), ("acme", "cheap"), ("local", "own")
 _PER_TOKEN = {DEAR: (10, 50), CHEAP: (1, 5), FREE: (0, 0)}
@@ -223,22 +223,25 @@ def drawn(mean: float, spread_of_days: float, seed: int, days: int = 20, each: i
     return scores(*found)
 
 
+def compared(ours: Scores, theirs: Scores, seed: int = 7) -> Difference:
+    rng = np.random.default_rng(seed)
+    return difference(sampled(ours, rng), sampled(theirs, rng))
+
+
 class TestDifference:
     def test_it_is_of_the_means(self) -> None:
-        found = difference(scores([0.8, 0.6]), scores([0.9, 0.9]), np.random.default_rng(1))
+        found = compared(scores([0.8, 0.6]), scores([0.9, 0.9]))
         assert found.mean == pytest.approx(2_000)
 
     def test_with_few_days_it_is_that_of_independent_scores(self) -> None:
         ours, theirs = scores([0.8, 0.6, 0.7, 0.9]), scores([0.7, 0.5, 0.9, 0.9])
         half = 1.959964 * math.hypot(ours.error, theirs.error)
-        found = difference(ours, theirs, np.random.default_rng(1))
+        found = compared(ours, theirs)
         assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
 
     def test_days_that_differ_widen_it(self) -> None:
         def width(spread_of_days: float) -> float:
-            found = difference(
-                drawn(0.8, spread_of_days, 1), drawn(0.8, spread_of_days, 2), rng=rng()
-            )
+            found = compared(drawn(0.8, spread_of_days, 1), drawn(0.8, spread_of_days, 2))
             return found.high - found.low
 
         assert width(0.08) > 3 * width(0.0)
@@ -246,14 +249,10 @@ class TestDifference:
     def test_it_holds_no_difference_nineteen_times_in_twenty_where_there_is_none(self) -> None:
         held = 0
         for seed in range(200):
-            found = difference(drawn(0.8, 0.04, 2 * seed), drawn(0.8, 0.04, 2 * seed + 1), rng())
+            found = compared(drawn(0.8, 0.04, 2 * seed), drawn(0.8, 0.04, 2 * seed + 1), seed)
             held += found.low <= 0 <= found.high
         assert 0.88 <= held / 200 <= 0.99
 
     def test_a_single_score_says_nothing(self) -> None:
-        found = difference(scores([0.8]), scores([0.9]), rng())
+        found = compared(scores([0.8]), scores([0.9]))
         assert (found.low, found.high) == (-math.inf, math.inf)
-
-
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)

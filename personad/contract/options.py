@@ -173,7 +173,7 @@ class CostExport(Struct, frozen=True, kw_only=True):
     format: Annotated[
         Literal["csv", "json", "jsonl", "parquet"], Meta(description="the format it writes")
     ] = "csv"
-    directory: Annotated[Words, Meta(description="the folder it writes into")] = "cost-reports"
+    directory: Annotated[Words, Meta(description="where to, beside the database")] = "cost-reports"
     every: Annotated[
         Literal["day", "week", "month"], Meta(description="how often, and how much at once")
     ] = "day"

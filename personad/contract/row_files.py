@@ -62,17 +62,25 @@ def write_json(found: Iterable[CostRow], stream: IO[bytes]) -> int:
 
 def write_csv(found: Iterable[CostRow], stream: IO[bytes]) -> int:
     """RFC 4180, with nothing that a spreadsheet takes for a formula."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_NAMES)
     count = 0
-    for row in found:
-        cells = zip(_FIELDS, _values_of(row), strict=True)
-        writer.writerow([_cell(name, value) for name, value in cells])
-        count += 1
-    text.flush()
-    text.detach()
+    for page in _pages(found):
+        for row in page:
+            cells = zip(_FIELDS, _values_of(row), strict=True)
+            writer.writerow([_cell(name, value) for name, value in cells])
+        count += len(page)
+        _pass_on(text, stream)
+    _pass_on(text, stream)
     return count
+
+
+def _pass_on(text: io.StringIO, stream: IO[bytes]) -> None:
+    """A wrapper of the stream would close it at its own end, and stdout stays open."""
+    stream.write(text.getvalue().encode())
+    text.seek(0)
+    text.truncate()
 
 
 def _cell(name: str, value: Any) -> str:

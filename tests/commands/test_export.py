@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -141,3 +143,14 @@ def test_corrections_are_in_it_and_it_sums_to_the_history(
     assert "at first, by unpriced" in told
     assert "reprice:" in told
     assert "price.set since" in told
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "jsonl", "parquet"])
+def test_who_reads_only_the_beginning_gets_no_traceback(spent: Ledger, name: str) -> None:
+    command = [sys.executable, "-m", "persona", "cost", "export", "--days", "30", "--format", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()

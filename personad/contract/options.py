@@ -243,7 +243,7 @@ class Thresholds(Struct, frozen=True, kw_only=True):
     throughput_personas_per_minute: Threshold = Threshold()
     memory_peak_mb: Threshold = Threshold(warn=20, fail=50)
     memory_average_mb: Threshold = Threshold(warn=20, fail=50)
-    api_calls_per_persona: Threshold = Threshold(warn=0, fail=0)
+    api_calls_per_persona: Threshold = Threshold(warn=0, fail=15)
     tokens_per_persona: Threshold = Threshold(warn=0, fail=15)
     cost_per_persona_usd: Threshold = Threshold()
     retry_rate: Threshold = Threshold(warn=1, fail=5)

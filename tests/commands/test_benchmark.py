@@ -9,12 +9,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from msgspec.structs import replace
+from persona.app import App
 from persona.benchmark.baseline_file import Judged, dump, load
 from persona.benchmark.recording import kept as as_baseline
 from persona.benchmark.recording import record, workload_of
 from persona.benchmark.running import Chosen, Ran
 from persona.benchmark.workloads import WORKLOADS
 from persona.client import Ledger
+from persona.identity import event_id, now
 from persona.program import run
 
 from personad.contract.benchmark import BenchmarkFinished
@@ -52,6 +54,7 @@ class TestRun:
         assert metrics["generation_latency"]["p95"] is None
         assert metrics["api_calls_per_persona"]["mean"] == 1
         assert metrics["memory_peak_mb"]["p50"] > 10
+        assert document["warm_up"] == 1
         (event,) = recorded(ledger)
         assert event.run == document["run"]
         assert [len(each["cpu_ms"]) for each in event.runs] == [2, 2]
@@ -60,6 +63,8 @@ class TestRun:
         assert run(["benchmark", "capture", *QUICK, "--name", "first"]) == 0
         assert run(["benchmark", "capture", *QUICK, "--name", "first"]) == 64
         assert "exists" in capsys.readouterr().err
+        assert run(["benchmark", "list", "-v"]) == 0
+        assert "quick 4 runs in 2 processes; no commit;" in capsys.readouterr().out
         assert run(["benchmark", "list", "--json"]) == 0
         (listed,) = told(capsys)["baselines"]
         assert (listed["name"], listed["workloads"]) == ("first", ["quick"])
@@ -78,11 +83,28 @@ class TestRun:
         report = capsys.readouterr().out
         assert "## Against first" in report
         assert "| generation\\_latency |" in report
+        assert run(["benchmark", "run", *QUICK, "--only", "generation_latency_p50"]) == 0
+        table, _, facts = capsys.readouterr().out.partition("\n\n")
+        assert [line.split()[0] for line in table.splitlines()] == ["Metric", "generation_latency"]
+        assert table.count("n/a") == 2
+        assert "1 run of each process dropped" in facts
         assert run(["benchmark", "trends", "--workload", "quick"]) == 0
-        assert "a change can be seen from 6 runs on; there are 3" in capsys.readouterr().out
+        assert "a change can be seen from 6 runs on; there are 4" in capsys.readouterr().out
+        p95 = ("--metric", "generation_latency_p95", "--json")
+        assert run(["benchmark", "trends", "--workload", "quick", *p95]) == 0
+        trend = told(capsys)
+        assert (trend["metric"], trend["percentile"]) == ("generation_latency", "p95")
+        # Too few samples for it in each run.
+        assert trend["points"] == []
+        assert run(["benchmark", "trends", "--workload", "quik"]) == 64
+        assert run(["benchmark", "providers", "--workload", "quik"]) == 64
+        assert run(["benchmark", "providers", "--provider", "simulatd"]) == 64
+        assert "there are simulated" in capsys.readouterr().err
         assert run(["benchmark", "providers", "--provider", "simulated", "--json"]) == 0
         (row,) = told(capsys)["rows"]
         assert (row["provider"], row["failures"]) == ("simulated", 0)
+        assert run(["benchmark", "clean", "--keep", "1"]) == 0
+        assert "nothing to delete: baselines holds 1 baseline" in capsys.readouterr().err
         assert run(["benchmark", "clean", "--name", "first"]) == 0
         assert not list(Path("baselines").iterdir())
 
@@ -130,6 +152,7 @@ class TestRun:
             (("--workload", "quik"), "did you mean quick?"),
             (("--iterations", "0"), "iterations"),
             (("--only", "nonsense"), "there is no metric nonsense"),
+            (("--only", "nonsense_p95"), "there is no metric nonsense_p95"),
             (("--provider", "nobody"), "nobody"),
         ],
     )
@@ -147,6 +170,7 @@ class TestRun:
         assert run(["benchmark", "run", *QUICK, *paid]) == 64
         err = capsys.readouterr().err
         assert "Estimate    $" in err
+        assert "All runs    $" in err
         assert "say what all 6 runs may cost with --budget USD" in err
         assert recorded(ledger) == []
 
@@ -340,6 +364,36 @@ class TestReports:
         assert said.startswith("::error title=Benchmark standard::cpu_floor_ms +")
         assert "%25" in said
         assert Path("summary.md").read_text().startswith("# Benchmark run-")
+
+    def test_without_a_baseline_the_metrics_of_a_suite_are_skipped_tests(
+        self, measured: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["benchmark", "report", "--format", "junit"]) == 0
+        suite = ET.fromstring(capsys.readouterr().out)
+        assert suite.get("tests") == suite.get("skipped") == str(len(suite.findall("testcase")))
+        assert "cpu_ms" in [case.get("name") for case in suite]
+
+    def test_a_page_goes_into_the_folder_for_reports_rather_than_into_a_terminal(
+        self,
+        measured: Ledger,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(App, "is_terminal", True)
+        assert run(["benchmark", "report", "--format", "html"]) == 0
+        out, err = capsys.readouterr()
+        (page,) = Path("benchmark-reports").iterdir()
+        assert (out, err) == ("", f"{page}\n")
+        assert page.read_text().startswith("<!doctype html>")
+
+    def test_a_run_recorded_by_somebody_else_who_says_little_is_reported_all_the_same(
+        self, measured: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first = recorded(measured)[0]
+        bare = replace(first, id=event_id(), run="bare", environment={"cores": "many"}, at=now())
+        measured.append([bare])
+        assert run(["benchmark", "report", "--run", "bare", "--baseline", "first"]) == 0
+        assert "not comparable" in capsys.readouterr().out
 
     def test_a_run_is_found_by_the_beginning_of_its_id(
         self, measured: Ledger, capsys: pytest.CaptureFixture[str]

@@ -84,6 +84,12 @@ def workload(name: str) -> WorkloadSpec:
     return _named(name, WORKLOADS, "workload")
 
 
+def known_workload(name: str) -> None:
+    """Raises Stopped where there is none of that name, and no part of the micro suite either."""
+    if name != "integration":
+        _named(name, {**WORKLOADS, **PARTS}, "workload")
+
+
 def _named(name: str, known: Mapping[str, WorkloadSpec], what: str) -> WorkloadSpec:
     found = known.get(name)
     if found is None:
@@ -100,6 +106,7 @@ def _tell_cost(app: App, found: Chosen) -> None:
     from persona.estimating import estimated
     from persona.generation.plan import Wanted, make_plan
     from persona.render.plan import estimate_lines
+    from persona.render.values import money, plural
 
     from . import corpus
     from .starting import started_of
@@ -121,9 +128,19 @@ def _tell_cost(app: App, found: Chosen) -> None:
         expected = estimated(app, plan, started)
     times = found.iterations + found.spec.warm_up * len(found.shares())
     if expected is not None:
-        app.note(f"{times} runs of {found.spec.personas} personas each; one run:")
+        app.note(f"{times} runs of {plural(found.spec.personas, 'persona')} each; one run:")
         for line in estimate_lines(expected):
             app.note(line)
+        low, likely, high = (
+            None if each is None else money(each * times)
+            for each in (
+                expected.low_nanousd,
+                expected.expected_nanousd,
+                expected.high_nanousd,
+            )
+        )
+        if likely is not None:
+            app.note(f"All runs    {likely} expected, {low} to {high}")
     if found.budget_nanousd is None:
         raise click.UsageError(
             f"`{found.spec.provider}` is paid: say what all {times} runs may cost with --budget USD"

@@ -91,11 +91,12 @@ def other_machine(old: Environment, new: Environment) -> str | None:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             return f"another machine: {name} was {was}, and is {now}"
-    was, now = (_minor(each.python_version) for each in (old, new))
+    was, now = (minor(each.python_version) for each in (old, new))
     return None if was == now else f"another Python: it was {was}, and is {now}"
 
 
-def _minor(version: str) -> str:
+def minor(version: str) -> str:
+    """`3.11` of 3.11.7."""
     return ".".join(version.split(".")[:2])
 
 

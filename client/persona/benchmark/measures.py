@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from msgspec import Struct
@@ -13,6 +14,7 @@ from .metrics import Samples, statistics
 from .stored import LEAST_PROCESSES, student_t
 
 Made = Callable[[Samples], list[float]]
+Percentile = Literal["p50", "p95", "p99"]
 
 
 class MeasuredMetric(Struct, frozen=True, kw_only=True):
@@ -42,6 +44,8 @@ class RunReport(Struct, frozen=True, kw_only=True):
     interrupted: str | None
     """Why it is only a part; it is never compared then."""
     took_s: float
+    warm_up: int
+    """Runs of each process that came first, and do not count."""
     metrics: list[MeasuredMetric]
 
 
@@ -80,6 +84,16 @@ MEASURES: dict[str, Made] = {
     "cli_startup": _as_it_is("cli_startup_ms"),
 }
 """Each metric's value in every iteration of a process; times are in milliseconds."""
+
+
+def metric_of(name: str) -> tuple[str, Percentile] | None:
+    """A metric of `MEASURES` and which percentile: `generation_latency_p95`; p50 if not said."""
+    base, _, percentile = name.rpartition("_")
+    match percentile:
+        case "p50" | "p95" | "p99" if base in MEASURES:
+            return base, percentile
+        case _:
+            return (name, "p50") if name in MEASURES else None
 
 
 def measures(runs: Sequence[Samples]) -> list[dict[str, list[float]]]:

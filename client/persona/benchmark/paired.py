@@ -21,6 +21,8 @@ LOOKS: tuple[int, ...] = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)
 """After so many pairs one looks whether it is decided."""
 Z_AT_ONCE = 3.29
 Z_NARROW = 2.326
+_LEAST_GAP = 0.001
+"""Where any worsening is to be found: no number of pairs tells less than this from nothing."""
 Z_SHOWN = 1.96
 """Of the interval that a table shows: 95 %."""
 
@@ -102,6 +104,6 @@ def _more(averages: npt.NDArray[np.float64], pairs: int, limits: Limits) -> int:
     """How many pairs more would make the interval narrow enough, as widths shrink by the root."""
     inner = _interval(averages, pairs, Z_NARROW)
     wanted = limits.warn_log / 2
-    gap = min(abs(inner.estimate - wanted), wanted) or wanted / 4
+    gap = min(abs(inner.estimate - wanted), wanted) or wanted / 4 or _LEAST_GAP
     width = min((inner.high - inner.low) / 2, float(np.ptp(averages)) / 2) + 1e-9
     return max(pairs // 4, math.ceil(pairs * (width / gap) ** 2) - pairs)

@@ -25,6 +25,12 @@ DIGEST = "input_digest"
 SEED = "seed"
 
 
+_NOWHERE = dict.fromkeys(Environment.__struct_fields__, "unknown") | {
+    "cores": "0",
+    "memory_gb": "0",
+}
+
+
 def run_id(moment_text: str, chance: SystemRandom) -> str:
     return f"run-{moment_text}-{chance.getrandbits(24):06x}"
 
@@ -82,7 +88,9 @@ def record_load(ledger: Ledger, loaded: Loaded) -> BenchmarkFinished:
     return event
 
 
-def report_of(event: BenchmarkFinished, ran: Ran, took_s: float, only: Sequence[str]) -> RunReport:
+def report_of(
+    event: BenchmarkFinished, chosen: Chosen, ran: Ran, took_s: float, only: Sequence[str]
+) -> RunReport:
     """What is told of a run that has just ended."""
     return RunReport(
         run=event.run,
@@ -94,13 +102,17 @@ def report_of(event: BenchmarkFinished, ran: Ran, took_s: float, only: Sequence[
         commit=event.commit,
         interrupted=ran.cut,
         took_s=round(took_s, 3),
+        warm_up=chosen.spec.warm_up,
         metrics=lines(ran.workload, only),
     )
 
 
 def environment_of(event: BenchmarkFinished) -> Environment:
-    """Where a recorded run was made; raises msgspec.ValidationError where it doesn't say."""
-    return msgspec.convert(event.environment, Environment, strict=False)
+    """Where a recorded run was made; `unknown` where whoever recorded it didn't say."""
+    try:
+        return msgspec.convert(_NOWHERE | event.environment, Environment, strict=False)
+    except msgspec.ValidationError:
+        return msgspec.convert(_NOWHERE, Environment, strict=False)
 
 
 def workload_of(event: BenchmarkFinished) -> Workload:
@@ -110,7 +122,7 @@ def workload_of(event: BenchmarkFinished) -> Workload:
         description=event.suite,
         provider=event.provider,
         model=event.model,
-        seed=int(told.get(SEED, "0")),
+        seed=int(seed) if (seed := told.get(SEED, "")).isdecimal() else 0,
         iterations=sum(len(run.get("cpu_ms", ())) for run in event.runs),
         input_digest=told.get(DIGEST, ""),
         runs=event.runs,

@@ -1,14 +1,18 @@
 """What recorded runs say together: a metric over time, and providers side by side."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from msgspec import Struct
 
+from persona.identity import now
 from personad.contract.benchmark import BenchmarkFinished, Statistics
 
 from .change_points import LEAST_SEGMENT, change_points
+from .comparing import SAME, minor
+from .measures import Percentile
 from .recording import INTERRUPTED
 
 
@@ -19,7 +23,7 @@ class TrendPoint(Struct, frozen=True, kw_only=True):
     run: str
     version: str
     commit: str | None
-    p50: float
+    value: float
     n: int
     change: bool
     """Whether a new level begins here."""
@@ -34,6 +38,7 @@ class Trend(Struct, frozen=True, kw_only=True):
 
     workload: str
     metric: str
+    percentile: Percentile
     days: int
     points: list[TrendPoint]
     note: str | None = None
@@ -63,22 +68,43 @@ class Providers(Struct, frozen=True, kw_only=True):
     rows: list[ProviderRow]
 
 
-def trend_of(runs: Sequence[BenchmarkFinished], workload: str, metric: str, days: int) -> Trend:
-    """Of complete runs of the newest one's machine, provider and input, the newest first."""
-    usable = [each for each in runs if metric in each.summary and _is_whole(each)]
-    if usable:
-        newest = usable[0]
-        since = newest.at - timedelta(days=days)
-        usable = [each for each in usable if _like(each) == _like(newest) and each.at >= since]
+def since_days(days: int, timezone: str) -> datetime:
+    """The beginning of the last so many civil days, today included."""
+    zone = None if timezone == "local" else ZoneInfo(timezone)
+    first = now().astimezone(zone).date() - timedelta(days=days - 1)
+    midnight = datetime.combine(first, time())
+    return midnight.astimezone() if zone is None else midnight.replace(tzinfo=zone)
+
+
+def trend_of(
+    runs: Sequence[BenchmarkFinished], workload: str, which: tuple[str, Percentile], days: int
+) -> Trend:
+    """Of complete runs of the newest one's machine, provider and input, the newest first.
+
+    Args:
+        days: which the runs are of, to be told.
+    """
+    metric, percentile = which
+    usable = [
+        each for each in runs if _is_whole(each) and _value(each, metric, percentile) is not None
+    ]
+    usable = [each for each in usable if _like(each) == _like(usable[0])]
     usable.reverse()
-    values = [each.summary[metric].p50 for each in usable]
+    values = [value for each in usable if (value := _value(each, metric, percentile)) is not None]
     return Trend(
         workload=workload,
         metric=metric,
+        percentile=percentile,
         days=days,
         points=_points(usable, values, metric),
         note=_note(values),
     )
+
+
+def _value(run: BenchmarkFinished, metric: str, percentile: Percentile) -> float | None:
+    found = run.summary.get(metric)
+    value: float | None = getattr(found, percentile, None)
+    return value
 
 
 def _note(values: Sequence[float]) -> str | None:
@@ -109,7 +135,7 @@ def _points(
                 run=run.run,
                 version=run.environment.get("persona_version", ""),
                 commit=run.commit,
-                p50=value,
+                value=value,
                 n=run.summary[metric].n,
                 change=index in begins,
                 change_percent=percent,
@@ -126,8 +152,9 @@ def _is_whole(run: BenchmarkFinished) -> bool:
 def _like(run: BenchmarkFinished) -> tuple[str, ...]:
     """What must be alike for runs to lie on one line."""
     told = run.environment
-    names = ("cpu", "cores", "arch", "os", "input_digest")
-    return (run.provider, run.model, *(told.get(name, "") for name in names))
+    names = (*SAME, "input_digest")
+    python = minor(told.get("python_version", ""))
+    return (run.provider, run.model, python, *(told.get(name, "") for name in names))
 
 
 def side_by_side(runs: Sequence[BenchmarkFinished], names: Sequence[str]) -> Providers:

@@ -15,6 +15,7 @@ from persona.usd import usd
 from personad.contract.base import VERSION
 
 from . import benchmark_compare, benchmark_report
+from .benchmark_report import metric_named
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -107,13 +108,11 @@ def run(
     that it could not be run.
     """
     from persona.benchmark.choosing import chosen
-    from persona.benchmark.measures import MEASURES, SuiteReport
+    from persona.benchmark.measures import SuiteReport
     from persona.benchmark.recording import record, report_of
     from persona.render import benchmarks as shown
 
-    unknown = [name for name in only if name not in MEASURES]
-    if unknown:
-        raise click.UsageError(f"there is no metric {unknown[0]}; there are {', '.join(MEASURES)}")
+    only = tuple(metric_named(name)[0] for name in only)
     if prove_overhead:
         return _prove(app, chosen(app, asked), output)
     if suite == "integration":
@@ -123,7 +122,7 @@ def run(
         began = time.monotonic()
         ran = _run(app, what)
         event = record(app.ledger, suite, what, ran)
-        runs.append(report_of(event, ran, time.monotonic() - began, only))
+        runs.append(report_of(event, what, ran, time.monotonic() - began, only))
         status = ran.exit_code
         if ran.cut is not None:
             break
@@ -232,7 +231,7 @@ def progress_bar(app: App, label: str, total: int) -> "AbstractContextManager[Pr
 @output_options
 @pass_app
 def list_(app: App, output: Output) -> None:
-    """Show the baselines there are, the newest first."""
+    """Show the baselines there are, the newest first; with -v, what they were made of and on."""
     from persona.benchmark.listing import Listing, listed, newest_first
     from persona.render.benchmarks import listing
 
@@ -241,7 +240,8 @@ def list_(app: App, output: Output) -> None:
     for error in bad:
         app.note(f"{error.source}: {error}")
     found = Listing(baselines=[listed(path, each) for path, each in good])
-    app.emit(output, found, lambda: listing(found.baselines, str(folder)))
+    full = [each for _, each in good] if app.flags.verbose else []
+    app.emit(output, found, lambda: listing(found.baselines, str(folder), full))
 
 
 @command.command("clean")
@@ -251,6 +251,7 @@ def list_(app: App, output: Output) -> None:
 def clean(app: App, keep: int | None, name: str | None) -> None:
     """Delete baselines: all but the newest, or one by its name."""
     from persona.benchmark.listing import newest_first
+    from persona.render.values import plural
 
     if (keep is None) == (name is None):
         raise click.UsageError("say which: --keep N or --name NAME")
@@ -260,6 +261,8 @@ def clean(app: App, keep: int | None, name: str | None) -> None:
     if name is not None and not gone:
         known = ", ".join(each.name for _, each in good) or "none"
         raise Stopped(f"there is no baseline {name} in {folder}; there is {known}", code=64)
+    if not gone:
+        app.note(f"nothing to delete: {folder} holds {plural(len(good), 'baseline')}")
     for path, _ in gone:
         path.unlink()
         app.note(f"deleted {path}")

@@ -11,6 +11,7 @@ from persona.app import App, Output, Stopped, output_options, pass_app
 from persona.usd import usd
 
 if TYPE_CHECKING:
+    from persona.benchmark.measures import Percentile
     from personad.contract.benchmark import BenchmarkFinished
 
 FORMATS = ("markdown", "json", "html", "junit", "github", "bmf", "openmetrics")
@@ -52,6 +53,16 @@ def recorded_run(app: App, run: str | None) -> "BenchmarkFinished":
     return (exact or found)[0]
 
 
+def metric_named(name: str) -> "tuple[str, Percentile]":
+    """Raises click.UsageError where there is none of that name."""
+    from persona.benchmark.measures import MEASURES, metric_of
+
+    found = metric_of(name)
+    if found is None:
+        raise click.UsageError(f"there is no metric {name}; there are {', '.join(MEASURES)}")
+    return found
+
+
 @click.command("trends")
 @click.option(
     "--metric", metavar="M", default="generation_latency", show_default=True, help="Of what."
@@ -60,10 +71,10 @@ def recorded_run(app: App, run: str | None) -> "BenchmarkFinished":
 @click.option(
     "--days",
     type=click.IntRange(1, 10_000),
-    default=90,
+    default=30,
     show_default=True,
     metavar="N",
-    help="How far back.",
+    help="The last N days, today included.",
 )
 @click.option("--no-plot", is_flag=True, help="Only the table.")
 @output_options
@@ -72,14 +83,17 @@ def trends(
     app: App, metric: str, workload: str | None, days: int, no_plot: bool, output: Output
 ) -> None:
     """Show how a metric went from run to run, and where it changed for good."""
-    from persona.benchmark.measures import MEASURES
-    from persona.benchmark.trending import trend_of
+    from persona.benchmark.choosing import known_workload
+    from persona.benchmark.trending import since_days, trend_of
     from persona.render import benchmark_trends as shown
 
-    if metric not in MEASURES:
-        raise click.UsageError(f"there is no metric {metric}; there are {', '.join(MEASURES)}")
+    which = metric_named(metric)
     name = workload or app.settings.benchmark.default_workload
-    found = trend_of(list(recorded_runs(app, workload=name)), name, metric, days)
+    runs = list(recorded_runs(app, workload=name))
+    if not runs:
+        known_workload(name)
+    since = since_days(days, app.settings.daemon.timezone)
+    found = trend_of([each for each in runs if each.at >= since], name, which, days)
     app.emit(output, found, lambda: shown.trend(found, plots=not no_plot))
 
 
@@ -104,19 +118,39 @@ def providers(
     output: Output,
 ) -> None:
     """Show providers side by side, by the newest run of each; with --iterations, by new ones."""
+    from persona.benchmark.choosing import known_workload
     from persona.benchmark.trending import side_by_side
     from persona.render import benchmark_trends as shown
 
+    if workload is not None:
+        known_workload(workload)
     if iterations is not None:
         if not names:
             raise click.UsageError("say which to run: --provider NAME, repeatable")
         workload = workload or "provider"
         _run_each(app, names, workload, iterations, budget)
-    found = side_by_side(list(recorded_runs(app, workload=workload)), names)
+    runs = list(recorded_runs(app, workload=workload))
+    _known_providers(names, {each.provider for each in runs})
+    found = side_by_side(runs, names)
     missing = [name for name in names if name not in {row.provider for row in found.rows}]
     for name in missing:
         app.note(f"no run of {name}: `persona benchmark run --provider {name}` makes one")
     app.emit(output, found, lambda: shown.providers(found))
+
+
+def _known_providers(names: tuple[str, ...], recorded: set[str]) -> None:
+    """Raises Stopped, with the nearest ones, where nobody has heard of one of them."""
+    from difflib import get_close_matches
+
+    from persona.generation.providers import names as all_names
+
+    known = sorted({*all_names(), *recorded})
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 3) or known
+            raise Stopped(
+                f"there is no provider `{name}`", code=64, hint=f"there are {', '.join(near)}"
+            )
 
 
 def _run_each(
@@ -165,7 +199,10 @@ def report(
     compare_history: int | None,
     path: str | None,
 ) -> None:
-    """Write a report of a run, for people, for CI or for a dashboard."""
+    """Write a report of a run, for people, for CI or for a dashboard.
+
+    A page of HTML is no text for a terminal: there it goes into the folder for reports.
+    """
     import os
     import sys
 
@@ -197,7 +234,13 @@ def report(
                 stream.write(data)
             sys.stdout.write(annotations(found))
             return
-    if path is None:
+    if path is None and format_name == "html" and app.is_terminal:
+        folder = Path(settings.reports_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = str(folder / f"{event.run}.html")
+        app.note(path)
+    if path in (None, "-"):
         sys.stdout.buffer.write(data)
     else:
+        assert path is not None
         write_whole(Path(path), data)

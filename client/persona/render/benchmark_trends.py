@@ -16,13 +16,13 @@ def _mark(row: "TrendPoint") -> str | None:
     return f"{row.change_percent:+.1f} % from here{sure}"
 
 
-def _columns(metric: str) -> tuple[Column["TrendPoint"], ...]:
-    named = f"P50 {unit(metric)}".rstrip()
+def _columns(found: "Trend") -> tuple[Column["TrendPoint"], ...]:
+    named = f"{found.percentile.upper()} {unit(found.metric)}".rstrip()
     return (
         Column("When", lambda row: row.at, WHEN),
         Column("Version", lambda row: row.version),
         Column("Commit", lambda row: row.commit),
-        Column(named, lambda row: row.p50, AMOUNT),
+        Column(named, lambda row: row.value, AMOUNT),
         Column("n", lambda row: row.n, COUNT),
         Column("Change", _mark, style=lambda _: "yellow"),
     )
@@ -34,7 +34,7 @@ def trend(found: "Trend", *, plots: bool) -> View:
     blocks: list[Chart | Table[TrendPoint] | Facts] = []
     if plots and len(found.points) > 1:
         blocks.append(_chart(found))
-    blocks.append(Table(_columns(found.metric), found.points, empty))
+    blocks.append(Table(_columns(found), found.points, empty))
     if found.note and found.points:
         blocks.append(Facts([Fact("note", found.note)]))
     return blocks
@@ -43,8 +43,9 @@ def trend(found: "Trend", *, plots: bool) -> View:
 def _chart(found: "Trend") -> Chart:
     points = found.points
     return Chart(
-        title=f"{found.metric} of {found.workload}, P50 of each run; ^ marks a change",
-        values=[point.p50 for point in points],
+        title=f"{found.metric} of {found.workload}, {found.percentile.upper()} of each run; "
+        "^ marks a change",
+        values=[point.value for point in points],
         first=f"{points[0].at:%F}",
         last=f"{points[-1].at:%F}",
         amount=amount,

@@ -9,6 +9,7 @@ from . import values
 from .tables import COUNT, TEXT, WHEN, Column, Fact, Facts, Kind, Table, View
 
 if TYPE_CHECKING:
+    from persona.benchmark.baseline_file import Baseline
     from persona.benchmark.calibrating import Calibration
     from persona.benchmark.comparing import ComparedMetric, Comparison
     from persona.benchmark.integration import LoadReport, Requests
@@ -66,17 +67,17 @@ PERCENT = Kind(percent, repr)
 
 
 class _Cell(Struct, frozen=True):
-    """A metric's value with its unit."""
+    """A metric's value with its unit; None where it takes more samples to tell it."""
 
-    value: float
+    value: float | None
     metric: str
 
 
 def _with_unit(cell: _Cell) -> str:
-    return f"{amount(cell.value)} {unit(cell.metric)}".rstrip()
+    return "n/a" if cell.value is None else f"{amount(cell.value)} {unit(cell.metric)}".rstrip()
 
 
-MEASURED_VALUE = Kind(_with_unit, lambda cell: repr(cell.value))
+MEASURED_VALUE = Kind(_with_unit, lambda cell: "" if cell.value is None else repr(cell.value))
 
 
 def _cell(value: float | None, metric: str) -> _Cell | None:
@@ -88,8 +89,8 @@ def measured_columns() -> tuple[Column["MeasuredMetric"], ...]:
     return (
         Column("Metric", lambda row: row.metric),
         Column("P50", lambda row: _cell(row.p50, row.metric), MEASURED_VALUE),
-        Column("P95", lambda row: _cell(row.p95, row.metric), MEASURED_VALUE),
-        Column("P99", lambda row: _cell(row.p99, row.metric), MEASURED_VALUE),
+        Column("P95", lambda row: _Cell(row.p95, row.metric), MEASURED_VALUE),
+        Column("P99", lambda row: _Cell(row.p99, row.metric), MEASURED_VALUE),
         Column("±", lambda row: _cell(row.plus_minus, row.metric), MEASURED_VALUE),
     )
 
@@ -103,10 +104,17 @@ def run(report: "RunReport") -> View:
         Fact("machine", f"{environment.cpu}, {values.plural(environment.cores, 'core')}"),
         Fact("python", f"{environment.python_version}, persona {environment.persona_version}"),
         Fact("took", values.duration(round(report.took_s * 1_000))),
+        Fact("warm-up", f"{_dropped(report)}; percentiles of too few runs are n/a"),
     ]
+    if environment.os != "Linux":
+        facts.append(Fact("memory", "the most a process ever held: only Linux tells each run's"))
     if report.interrupted:
         facts.append(Fact("cut short", report.interrupted, "yellow"))
     return (Table(measured_columns(), report.metrics), Facts(facts))
+
+
+def _dropped(report: "RunReport") -> str:
+    return f"{values.plural(report.warm_up, 'run')} of each process dropped"
 
 
 class _Part(Struct, frozen=True):
@@ -127,13 +135,18 @@ def suite(report: "SuiteReport") -> View:
     columns: tuple[Column[_Part], ...] = (
         Column("Part", lambda row: row.name),
         Column("P50", lambda row: _cell(row.part.p50, "part"), MEASURED_VALUE),
-        Column("P95", lambda row: _cell(row.part.p95, "part"), MEASURED_VALUE),
-        Column("P99", lambda row: _cell(row.part.p99, "part"), MEASURED_VALUE),
+        Column("P95", lambda row: _Cell(row.part.p95, "part"), MEASURED_VALUE),
+        Column("P99", lambda row: _Cell(row.part.p99, "part"), MEASURED_VALUE),
         Column("±", lambda row: _cell(row.part.plus_minus, "part"), MEASURED_VALUE),
         Column("On a core", lambda row: _cell(row.cpu.p50, "cpu_ms"), MEASURED_VALUE),
         Column("n", lambda row: row.part.n, COUNT),
     )
-    return (Table(columns, rows),)
+    took_s = sum(each.took_s for each in report.runs)
+    facts = [Fact("took", values.duration(round(took_s * 1_000)))]
+    if report.runs:
+        facts.append(Fact("warm-up", _dropped(report.runs[0])))
+    facts += [Fact("cut short", each.interrupted) for each in report.runs if each.interrupted]
+    return (Table(columns, rows), Facts(facts))
 
 
 def load(report: "LoadReport") -> View:
@@ -172,10 +185,17 @@ def overhead(found: "Overhead") -> View:
     )
 
 
-def _interval(row: "ComparedMetric") -> str | None:
+def _interval(row: "ComparedMetric") -> tuple[float, float] | None:
     if row.low_percent is None or row.high_percent is None:
         return None
-    return f"{row.low_percent:+.1f} to {row.high_percent:+.1f} %"
+    return row.low_percent, row.high_percent
+
+
+INTERVAL = Kind(
+    lambda ends: f"{ends[0]:+.1f} to {ends[1]:+.1f} %",
+    lambda ends: f"{ends[0]!r} to {ends[1]!r}",
+    right=False,
+)
 
 
 def _verdict(row: "ComparedMetric") -> str:
@@ -190,7 +210,7 @@ def compared_columns(*, several: bool) -> tuple[Column["ComparedMetric"], ...]:
         Column("Baseline", lambda row: _cell(row.baseline, row.metric), MEASURED_VALUE),
         Column("Current", lambda row: _cell(row.current, row.metric), MEASURED_VALUE),
         Column("Change", lambda row: row.change_percent, PERCENT),
-        Column("95 % interval", _interval),
+        Column("95 % interval", _interval, INTERVAL),
         Column("Verdict", _verdict, TEXT, style=lambda row: STYLES[row.verdict]),
     )
 
@@ -229,9 +249,29 @@ def _listed_columns() -> tuple[Column["Listed"], ...]:
     )
 
 
-def listing(rows: Sequence["Listed"], folder: str) -> View:
+def listing(rows: Sequence["Listed"], folder: str, full: Sequence["Baseline"]) -> View:
+    """A row a baseline; of those in `full` also what they were made of, and on which machine."""
     empty = f"no baselines in {folder}; `persona benchmark capture` makes one"
-    return (Table(_listed_columns(), rows, empty),)
+    made = [_made(each) for each in full]
+    return (Table(_listed_columns(), rows, empty), *([Facts(made)] if made else []))
+
+
+def _made(baseline: "Baseline") -> Fact:
+    machine = baseline.environment
+    runs = [
+        f"{name} {values.plural(each.iterations, 'run')} in "
+        f"{values.plural(len(each.runs), 'process').replace('processs', 'processes')}"
+        for name, each in baseline.workloads.items()
+    ]
+    accepted = [f"{each.metric} accepted: {each.reason}" for each in baseline.accepted]
+    parts = [
+        *runs,
+        f"commit {baseline.commit}" if baseline.commit else "no commit",
+        f"{machine.cpu}, {values.plural(machine.cores, 'core')}",
+        f"Python {machine.python_version}",
+        *accepted,
+    ]
+    return Fact(baseline.name, "; ".join(parts))
 
 
 def calibration(found: "Calibration") -> View:

@@ -8,23 +8,31 @@ from .material import Material
 
 
 def render(material: Material) -> str:
-    """One suite; a failure fails, a warning is told, what could not be compared is skipped."""
+    """One suite; a failure fails, a warning is told, what could not be compared is skipped.
+
+    Without a comparison each metric is a test that was skipped, as nothing says what it should be.
+    """
     found = material.comparison
     rows = [row for row in found.metrics if row.gates] if found is not None else []
     failed = sum(row.verdict == "failure" for row in rows)
     skipped = sum(row.verdict in ("inconclusive", "not comparable") for row in rows)
     is_apart = found is not None and not found.comparable
+    alone = material.metrics if found is None else []
     suite = ET.Element(
         "testsuite",
         name=f"persona benchmark {material.run.workload}",
-        tests=str(len(rows) + is_apart),
+        tests=str(len(rows) + len(alone) + is_apart),
         failures=str(failed),
         errors="0",
-        skipped=str(skipped + is_apart),
+        skipped=str(skipped + len(alone) + is_apart),
         timestamp=f"{material.run.at:%Y-%m-%dT%H:%M:%S}",
     )
     for row in rows:
         _case(suite, row)
+    for measured in alone:
+        place = f"benchmark.{material.run.workload}"
+        case = ET.SubElement(suite, "testcase", name=measured.metric, classname=place)
+        ET.SubElement(case, "skipped", message=f"p50 {measured.p50:g}; compared with nothing")
     if found is not None and is_apart:
         case = ET.SubElement(suite, "testcase", name="comparison", classname=found.baseline)
         ET.SubElement(case, "skipped", message=f"not comparable: {found.reason}")

@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from personad import alerting, news
 from personad.changes import CHANGES, Context
@@ -198,6 +201,33 @@ class TestBudgets:
         assert core.costs == before
         assert damage_of(core.path) is None
 
+    @settings(
+        max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(st.lists(st.integers(0, 40), max_size=12), st.sets(st.integers(0, 12)))
+    def test_what_is_told_depends_on_what_was_spent_and_not_on_how_it_came(
+        self, open_watched: Callable[[], Watched], bills: list[int], cuts: set[int]
+    ) -> None:
+        core = open_watched()
+        core.append(budget(), budget("monthly", 200, thresholds=[25, 80]))
+        events = [cost(f"c{n}", each, batch=None, persona=None) for n, each in enumerate(bills)]
+        places = [0, *sorted(cuts & set(range(len(events)))), len(events)]
+        for first, end in pairwise(places):
+            core.append(*events[first:end])
+            core.append(*events[:end])
+        spent = sum(bills)
+        assert sorted(core.costs) == sorted(
+            (scope, percent, level)
+            for scope, limit, percent, level in (
+                ("daily", 100, 50, "log"),
+                ("daily", 100, 80, "warn"),
+                ("daily", 100, 100, "stop"),
+                ("monthly", 200, 25, "log"),
+                ("monthly", 200, 80, "warn"),
+            )
+            if spent * 100 >= limit * percent
+        )
+
     def test_a_higher_limit_is_news_and_a_lower_one_that_was_passed_is_none(
         self, core: Watched
     ) -> None:
@@ -252,11 +282,11 @@ class TestSwitches:
         assert core.costs == []
 
     def test_the_configuration_holds_until_a_command_says_otherwise(self, core: Watched) -> None:
-        settings = Settings(
+        said = Settings(
             cost=CostSettings(alerts=CostAlerts(enabled=True)),
             quality=QualitySettings(alerts=QualityAlerts(enabled=True, composite=0.9)),
         )
-        news.configure(core.db, settings)
+        news.configure(core.db, said)
         told = alert_questions.of_cost(core.db, a.CostAlerts(), NOON)
         assert (told.enabled, told.enabled_by) == (True, "configuration")
         core.append(switched("cost", False), switched("quality", metric="composite", threshold=0.6))

@@ -20,7 +20,7 @@ from personad.contract.base import Request
 from personad.contract.batch import BatchList
 from personad.contract.cost import CostBreakdown, CostHistory, Dimension
 from personad.contract.latency import Latency
-from personad.contract.quality import QualityTrends
+from personad.contract.quality import QualityGoals, QualityProviders, QualityTrends
 
 from .figure import Figure
 from .house import daemon
@@ -96,6 +96,8 @@ QUESTIONS: tuple[Question, ...] = (
         "quality-trends of an experiment",
         lambda window: QualityTrends(range=_days(window), filter=_ONE),
     ),
+    Question("quality-providers", lambda window: QualityProviders(range=_days(window))),
+    Question("quality-goals", lambda window: QualityGoals(timezone=window.timezone)),
     Question("latency by model", lambda window: Latency(range=_days(window))),
     Question("latency by day", lambda window: Latency(range=_days(window), by="day")),
 )

@@ -39,7 +39,7 @@ WHERE batch.started_at < :end AND coalesce(batch.finished_at, :end) >= :first
   AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
 ORDER BY batch.started_at DESC LIMIT :limit
 """
-_BATCHES_MAX = 400
+_BATCHES_MAX = 200
 """Providers are compared over so many batches, the newest."""
 _UNIT = 10_000
 

@@ -24,6 +24,7 @@ chaos: $(VENV)/installed-dev
 
 capture: $(VENV)/installed
 	$(BIN)/python docs/capture_live.py
+	$(BIN)/python docs/capture_screens.py
 
 clean:
 	rm -rf $(DEMO) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

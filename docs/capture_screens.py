@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
-ROWS, COLUMNS = 60, 108
+ROWS = 60
 SCREENS = {
-    "cost": "cost",
-    "forecast": "cost forecast --days 14 --budget 12",
-    "optimise": "cost optimise",
-    "trends": "quality trends --days 60 --metric composite",
-    "providers": "quality providers --by model --days 90",
+    "cost": (80, "cost"),
+    "forecast": (80, "cost forecast --days 14 --budget 12"),
+    "optimise": (108, "cost optimise"),
+    "trends": (96, "quality trends --days 60 --metric composite"),
+    "providers": (144, "quality providers --by model --days 90"),
 }
-"""Each picture's name, and the command that it shows."""
+"""Each picture's name, the columns of its terminal, and the command that it shows."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,9 +49,11 @@ def main(arguments: list[str]) -> int:
             stdout=subprocess.DEVNULL,
         )
         try:
-            for name, command in SCREENS.items():
-                said = screen([*_program("persona"), *command.split()], environ)
-                (target / f"{name}.svg").write_text(drawn(said, f"persona {command}"), "utf-8")
+            for name, (columns, command) in SCREENS.items():
+                said = screen([*_program("persona"), *command.split()], environ, columns)
+                (target / f"{name}.svg").write_text(
+                    drawn(said, f"persona {command}", columns), "utf-8"
+                )
                 sys.stdout.write(f"{target / name}.svg\n")
         finally:
             subprocess.run([*_program("personad"), "stop"], env=environ, stdout=subprocess.DEVNULL)
@@ -62,13 +64,13 @@ def _program(name: str) -> list[str]:
     return [sys.executable, "-m", name]
 
 
-def screen(command: list[str], environ: dict[str, str]) -> str:
+def screen(command: list[str], environ: dict[str, str], columns: int) -> str:
     """All that a command writes to a terminal, with its colours.
 
     Raises subprocess.CalledProcessError where it fails.
     """
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (ROWS, COLUMNS))
+    termios.tcsetwinsize(theirs, (ROWS, columns))
     process = subprocess.Popen(
         command, env=environ, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL
     )
@@ -85,10 +87,10 @@ def screen(command: list[str], environ: dict[str, str]) -> str:
     return said.decode().replace("\r\n", "\n")
 
 
-def drawn(said: str, title: str) -> str:
+def drawn(said: str, title: str, columns: int) -> str:
     """It as SVG."""
     console = Console(
-        width=COLUMNS,
+        width=columns,
         file=io.StringIO(),
         record=True,
         force_terminal=True,

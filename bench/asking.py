@@ -20,6 +20,7 @@ from personad.contract.base import Request
 from personad.contract.batch import BatchList
 from personad.contract.cost import CostBreakdown, CostHistory, Dimension
 from personad.contract.latency import Latency
+from personad.contract.optimise import CostOptimise
 from personad.contract.quality import QualityGoals, QualityProviders, QualityTrends
 
 from .figure import Figure
@@ -52,7 +53,7 @@ class Question(NamedTuple):
     name: str
     ask: Callable[[Window], Request[Any]]
     by_experiment: bool = False
-    """Whether its answer has a row for each of the ledger's experiments."""
+    """Whether it looks at each of the ledger's experiments."""
 
 
 def _days(window: Window) -> Range:
@@ -87,6 +88,11 @@ QUESTIONS: tuple[Question, ...] = (
     Question("cost-breakdown by operation", _breakdown("operation")),
     Question("cost-breakdown by day", _breakdown("day")),
     Question("cost-breakdown by experiment", _breakdown("experiment"), by_experiment=True),
+    Question(
+        "cost-optimise",
+        lambda window: CostOptimise(range=_days(window)),
+        by_experiment=True,
+    ),
     Question("quality-trends", lambda window: QualityTrends(range=_days(window))),
     Question(
         "quality-trends of the composite",

@@ -71,7 +71,10 @@ _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # n
 _LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
-_BOUNDS = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event"
+# Each by itself: of two in one query SQLite finds neither at an end of the table.
+_BOUNDS = """
+SELECT coalesce((SELECT min(seq) FROM event), 1), coalesce((SELECT max(seq) FROM event), 0)
+"""
 _RECORDED_AT = "SELECT seq, at + delay FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 _RECORDED_BEFORE = "SELECT at + delay FROM event WHERE seq < ? ORDER BY seq DESC LIMIT 1"
 _AHEAD_US = 86_400_000_000

@@ -283,17 +283,24 @@ def _wasted(db: apsw.Connection, asked: Asked, least_nanousd: float) -> list[Was
     """Experiments that have cost so much in the range, and came to nothing in it or before."""
     if asked.batches is not None:
         return []
-    spent = summing.by_key(db, asked, _SPENT, "experiment")
-    made = summing.by_key(db, asked, _MADE, "experiment")
+    # There may be ten thousand of them: nearly all have cost too little to be looked at any closer.
+    dear = {
+        key: cost
+        for key, (cost, _) in summing.by_key(db, asked, _SPENT, "experiment").items()
+        if cost >= least_nanousd
+    }
+    if not dear:
+        return []
+    made = summing.by_key(db, replace(asked, experiments=tuple(dear)), _MADE, "experiment")
     found: list[Wasted] = []
-    for key, (cost, _) in sorted(spent.items(), key=lambda each: -each[1][0]):
+    for key in sorted(dear, key=lambda each: -dear[each]):
         completed, accepted, failed = made.get(key, (0, 0, 0))
         # One of which nothing has ended yet may still come to something.
-        if cost < least_nanousd or len(found) == EXPERIMENTS_MOST:
-            break
         if accepted or not (completed or failed):
             continue
         name = str(db.execute(_EXPERIMENT, (key,)).get)
         if db.execute(_EVER_ACCEPTED, (name,)).fetchone() is None:
             found.append(Wasted(key, name, completed, failed))
+        if len(found) == EXPERIMENTS_MOST:
+            break
     return found

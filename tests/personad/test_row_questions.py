@@ -191,3 +191,11 @@ def test_every_format_holds_the_same_money(home: Core) -> None:
     for table in tables.values():
         assert sum(Decimal(row["cost_usd"] or 0) for row in table) == expected
         assert list(table[0]) == list(tables["csv"][0])
+
+
+def test_a_log_s_ends_are_found_without_reading_it(core: Core) -> None:
+    plan = [str(row[-1]) for row in core.db.execute(f"EXPLAIN QUERY PLAN {log._BOUNDS}")]
+    assert [each for each in plan if "SEARCH event" in each]
+    assert not [each for each in plan if "SCAN event" in each]
+    core.append(cost("one", batch=None), cost("two", batch=None))
+    assert core.db.execute(log._BOUNDS).fetchone() == (1, 2)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 WRONG_USAGE, NO_DAEMON, A_BUG, TRY_LATER, INTERRUPTED = 64, 69, 70, 75, 130
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 _BAD_PATH = frozenset(
     {
         errno.EACCES,

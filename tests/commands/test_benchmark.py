@@ -1,6 +1,7 @@
 """`persona benchmark` against a real daemon, with real workers."""
 
 import json
+import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -394,6 +395,22 @@ class TestReports:
         measured.append([bare])
         assert run(["benchmark", "report", "--run", "bare", "--baseline", "first"]) == 0
         assert "not comparable" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("format_name", ["markdown", "html", "json"])
+    def test_a_report_that_has_no_room_is_told_and_leaves_nothing(
+        self, measured: Ledger, capsys: pytest.CaptureFixture[str], format_name: str
+    ) -> None:
+        arguments = ["benchmark", "report", "--format", format_name, "-o", "report"]
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+        try:
+            status = run(arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert status == 75
+        assert "make room and try again" in capsys.readouterr().err
+        assert [path.name for path in Path().iterdir()] == ["baselines"]
+        assert run([*arguments[:-1], "/dev/full"]) == 75
 
     def test_a_run_is_found_by_the_beginning_of_its_id(
         self, measured: Ledger, capsys: pytest.CaptureFixture[str]

@@ -158,10 +158,14 @@ def _like(run: BenchmarkFinished) -> tuple[str, ...]:
 
 
 def side_by_side(runs: Sequence[BenchmarkFinished], names: Sequence[str]) -> Providers:
-    """The newest whole run of each provider and model; `runs` have the newest first."""
+    """The newest whole run of a workload by each provider and model.
+
+    Args:
+        runs: the newest first.
+    """
     newest: dict[tuple[str, str], BenchmarkFinished] = {}
     for run in runs:
-        if _is_whole(run) and (not names or run.provider in names):
+        if run.suite == "generation" and _is_whole(run) and (not names or run.provider in names):
             newest.setdefault((run.provider, run.model), run)
     rows = [_row(each) for each in newest.values()]
     rows.sort(key=lambda row: (row.p50_ms is None, row.p50_ms or 0.0))

@@ -278,6 +278,7 @@ def _in_turn(app: App, against: str, workload: str | None, settings: "Benchmark"
     from persona.benchmark.interleaving import interleave
     from persona.benchmark.other_version import THIS, set_up
     from persona.benchmark.paired import LOOKS
+    from persona.render.values import plural
 
     from .benchmark import progress_bar
 
@@ -285,8 +286,24 @@ def _in_turn(app: App, against: str, workload: str | None, settings: "Benchmark"
     with TemporaryDirectory(prefix="persona-benchmark-") as folder:
         app.note(f"setting up {against} …")
         other = set_up(against, Path(folder), Path.cwd())
+        pairs = 0
+
+        def tell(done: int, most: int) -> None:
+            nonlocal pairs
+            pairs = done
+            told(done, most)
+
         with progress_bar(app, f"{what.spec.name}: {other.label}", LOOKS[-1]) as told:
-            found = interleave((other, THIS), what.spec, what.model, settings, SystemRandom(), told)
+            try:
+                found = interleave(
+                    (other, THIS), what.spec, what.model, settings, SystemRandom(), tell
+                )
+            except KeyboardInterrupt:
+                raise Stopped(
+                    f"interrupted after {plural(pairs, 'pair')} of runs: nothing was decided, and "
+                    "nothing of them is kept",
+                    code=130,
+                ) from None
     app.note(f"{found.pairs} pairs of runs")
     return found.comparison
 

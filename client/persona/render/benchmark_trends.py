@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .benchmarks import AMOUNT, amount, unit
+from .benchmarks import AMOUNT, PERCENTILE, amount, unit
 from .tables import COUNT, SHARE, WHEN, Chart, Column, Fact, Facts, Table, View
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _provider_columns() -> tuple[Column["ProviderRow"], ...]:
         Column("Provider", lambda row: f"{row.provider}/{row.model}"),
         Column("Workload", lambda row: row.workload),
         Column("P50 ms", lambda row: row.p50_ms, AMOUNT),
-        Column("P95 ms", lambda row: row.p95_ms, AMOUNT),
+        Column("P95 ms", lambda row: (row.p95_ms,), PERCENTILE),
         Column("TTFT ms", lambda row: row.ttft_ms, AMOUNT),
         Column("Tokens/s", lambda row: row.tokens_per_s, AMOUNT),
         Column("Cost/persona", lambda row: row.cost_per_persona_usd, AMOUNT),

@@ -63,6 +63,11 @@ def percent(value: float) -> str:
 
 
 AMOUNT = Kind(amount, repr)
+PERCENTILE = Kind(
+    lambda found: "n/a" if found[0] is None else amount(found[0]),
+    lambda found: "" if found[0] is None else repr(found[0]),
+)
+"""Of one value in brackets, or of None in brackets: there are too few samples to tell."""
 PERCENT = Kind(percent, repr)
 
 
@@ -154,8 +159,8 @@ def load(report: "LoadReport") -> View:
     columns: tuple[Column[Requests], ...] = (
         Column("Request", lambda row: row.name),
         Column("P50 ms", lambda row: row.p50_ms, AMOUNT),
-        Column("P95 ms", lambda row: row.p95_ms, AMOUNT),
-        Column("P99 ms", lambda row: row.p99_ms, AMOUNT),
+        Column("P95 ms", lambda row: (row.p95_ms,), PERCENTILE),
+        Column("P99 ms", lambda row: (row.p99_ms,), PERCENTILE),
         Column("Answered", lambda row: row.n, COUNT),
         Column("Failed", lambda row: row.failed, COUNT, style=lambda row: "red" * bool(row.failed)),
     )

@@ -28,7 +28,7 @@ MOST_DAYS = 400
 WEEK = 7
 
 _LAGS = 182
-_PROFILE_WEEKS, _PROFILE_HALF_WEEKS, _SHRINKAGE = 10, 6.0, 3.0
+_PROFILE_WEEKS, _PROFILE_HALF_WEEKS, _SHRINKAGE = 20, 10.0, 1.0
 _WINDOWS = (7, 14, 28, 56, 112)
 _HALF_LIVES = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0)
 _MEDIANS = (14, 28)
@@ -83,24 +83,24 @@ class Spread(NamedTuple):
 
 
 FITTED = Spread(
-    base=-0.182,
-    u=0.435,
-    v=-0.978,
-    vv=1.488,
-    n=-0.016,
-    nv=0.088,
-    daily=0.988,
-    daily_u=-0.238,
-    daily_un=0.152,
-    wander=-0.033,
-    wander_v=1.122,
-    wander_n=0.088,
-    empty=0.372,
-    empty_u=-0.302,
-    empty_v=-0.939,
-    freedom=1.193,
-    freedom_v=-1.361,
-    freedom_n=-0.658,
+    base=-0.247,
+    u=0.346,
+    v=-0.875,
+    vv=1.528,
+    n=-0.053,
+    nv=0.107,
+    daily=0.997,
+    daily_u=-0.268,
+    daily_un=0.181,
+    wander=0.111,
+    wander_v=1.297,
+    wander_n=0.201,
+    empty=0.58,
+    empty_u=-0.412,
+    empty_v=-1.003,
+    freedom=0.757,
+    freedom_v=-0.894,
+    freedom_n=-0.809,
 )
 
 

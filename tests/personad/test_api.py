@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from personad.api import READERS, Answers, Api, Own
+from personad.api import READERS, Answers, Api, Keeps, Own
 from personad.contract import batch as b
 from personad.contract.admin import Hello, Status, Stop
 from personad.contract.base import MAX_MESSAGE_BYTES, Done, Request
@@ -17,6 +17,7 @@ from personad.contract.cost import StartCall
 from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
 from personad.contract.nng import Replier, Requester
+from personad.contract.progress import Progress
 from personad.contract.spool import SUFFIX
 from personad.intake import Intake
 from personad.store import open_for_writing
@@ -24,13 +25,14 @@ from personad.writer import Writer
 
 from .facts import planned
 
+PROGRESS = Progress(batch="b", fence=1, tokens={})
 CALL = StartCall(call="c", provider="local", model="m", max_input_tokens=1, max_output_tokens=1)
 
 
 class Counter:
     """A request socket over a ledger in this process, whose answers a test gives."""
 
-    def __init__(self, house: Path, *, own: Own, answers: Answers) -> None:
+    def __init__(self, house: Path, *, own: Own, answers: Answers, keeps: Keeps) -> None:
         self.socket = house / "api.sock"
         self.db = open_for_writing(str(house / "l.db"))
         self.writer = Writer(self.db, zone=ZoneInfo("UTC"), publish=lambda *_: lambda: None)
@@ -41,6 +43,7 @@ class Counter:
             str(house / "l.db"),
             own=own,
             answers=answers,
+            keeps=keeps,
             later={},
             before_call=self.intake.first,
         )
@@ -72,9 +75,13 @@ def opened(house: Path) -> Iterator[Open]:
     made: list[Counter] = []
 
     def open_one(
-        *, own: Own | None = None, answers: Answers | None = None, idle: bool = False
+        *,
+        own: Own | None = None,
+        answers: Answers | None = None,
+        keeps: Keeps | None = None,
+        idle: bool = False,
     ) -> Counter:
-        made.append(Counter(house, own=own or {}, answers=answers or {}))
+        made.append(Counter(house, own=own or {}, answers=answers or {}, keeps=keeps or {}))
         if not idle:
             made[-1].writer.start()
         return made[-1]
@@ -111,6 +118,26 @@ def test_an_answer_too_large_for_a_message_is_said_to_be(opened: Open) -> None:
     large = Failure(code="invalid", message="x" * (MAX_MESSAGE_BYTES + 1))
     counter = opened(answers={Status: lambda *_: large})
     assert counter.ask(Status()).code == "too-large"
+
+
+def test_what_of_an_answer_is_to_be_kept_is_written_before_it_leaves(opened: Open) -> None:
+    event = planned()[0]
+    counter = opened(answers={Progress: lambda *_: Done()}, keeps={Progress: lambda *_: [event]})
+    for _ in range(2):
+        assert isinstance(counter.ask(PROGRESS), Done)
+        assert counter.writer.last_seq == 1
+
+
+def test_an_answer_comes_though_nothing_of_it_can_be_kept(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = opened(answers={Progress: lambda *_: Done()}, keeps={Progress: lambda *_: planned()})
+    full = Failure(code="unavailable", message="the disk is full")
+    monkeypatch.setattr(counter.writer.health, "refuses", lambda request: full)
+    assert isinstance(counter.ask(PROGRESS), Done)
+    counter.writer.drain()
+    assert isinstance(counter.ask(PROGRESS), Done)
+    assert counter.writer.last_seq == 0
 
 
 def test_a_question_that_comes_while_it_closes_is_refused(opened: Open) -> None:

@@ -231,3 +231,6 @@ def test_a_batch_goes_on_beside_broken_metrics_and_says_what_is_left_out(
     assert told["nan", "it answered nan, which is not from 0 to 1"] == 3
     assert told["ends", "its process ended with 3"] == 2
     assert told["ends", "its process ended with 3; it is not asked again"] == 1
+    index = (Path(started.output) / "index.md").read_text()
+    assert "- 3 personas have no raises: ZeroDivisionError: no peers" in index
+    assert "- 1 persona has no distinctiveness: there is no other persona before it" in index

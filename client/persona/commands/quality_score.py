@@ -61,7 +61,8 @@ def score(
         )
         app.ledger.append(recorded)
         found = found.with_recorded(len(recorded))
-        app.note(f"recorded {len(recorded)} as {provider}/{model}, by {found.scorer}")
+        if recorded:
+            app.note(f"recorded {len(recorded)} as {provider}/{model}, by {found.scorer}")
         if ours:
             app.note(
                 f"{len(ours)} were made by this program, which recorded their scores when it made "

@@ -178,15 +178,20 @@ def written_personas(folder: Path, *, total: int) -> list[tuple[int, Persona]]:
 
 
 def write_index(
-    folder: Path, personas: Sequence[tuple[int, Persona]], *, batch: str, total: int
+    folder: Path,
+    personas: Sequence[tuple[int, Persona]],
+    *,
+    batch: str,
+    total: int,
+    notes: Sequence[str] = (),
 ) -> Path:
-    """Write `index.md` over (index, persona) pairs. Raises OSError."""
+    """Write `index.md` over (index, persona) pairs, with `notes` below. Raises OSError."""
     rows = [
         (index, persona, f"{index:0{_width(total)}d}-{slug(persona.name)}")
         for index, persona in sorted(personas, key=lambda pair: pair[0])
     ]
     path = folder / "index.md"
-    write_whole(path, index_markdown(rows, batch=batch, total=total).encode())
+    write_whole(path, index_markdown(rows, batch=batch, total=total, notes=notes).encode())
     return path
 
 

@@ -56,8 +56,14 @@ def persona_markdown(persona: Persona) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def index_markdown(personas: Sequence[tuple[int, Persona, str]], *, batch: str, total: int) -> str:
-    """The table of a batch: name, share, first goal, composite quality, links.
+def index_markdown(
+    personas: Sequence[tuple[int, Persona, str]],
+    *,
+    batch: str,
+    total: int,
+    notes: Sequence[str] = (),
+) -> str:
+    """The table of a batch: name, share, first goal, composite quality, links; then `notes`.
 
     `personas` are (index in the batch, persona, name of its files without ending); the ones out of
     `total` that are missing did not come about.
@@ -75,7 +81,8 @@ def index_markdown(personas: Sequence[tuple[int, Persona, str]], *, batch: str, 
         share = _percent(persona.segment.share)
         rows.append(f"| {index} | {page} | {share} | {goal} | {quality} | {data} |")
     made = f"{len(personas)} of {total} personas" if total != 1 else f"{len(personas)} of 1 persona"
-    return "\n".join([f"# Personas of {_line(batch)}", "", f"{made}.", "", *rows]) + "\n"
+    said = ["", *(f"- {_line(note)}" for note in notes)] if notes else []
+    return "\n".join([f"# Personas of {_line(batch)}", "", f"{made}.", "", *rows, *said]) + "\n"
 
 
 def _facts(persona: Persona) -> list[str]:

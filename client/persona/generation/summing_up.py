@@ -23,11 +23,16 @@ def sum_up(shop: Shop, state: BatchState) -> None:
     """Writes `index.md` and `batch.json` of the batch as it now is. Raises OSError."""
     started = shop.started
     folder = Path(started.output)
+    left_out = [
+        LeftOut(metric=metric, reason=reason, personas=personas)
+        for (metric, reason), personas in sorted(Counter(shop.left_out).items())
+    ]
     write_index(
         folder,
         written_personas(folder, total=started.total),
         batch=started.batch,
         total=started.total,
+        notes=[_told(each) for each in left_out],
     )
     write_batch(
         folder,
@@ -49,12 +54,14 @@ def sum_up(shop: Shop, state: BatchState) -> None:
                 cache_read_tokens=state.usage.cache_read_tokens,
                 cache_write_tokens=state.usage.cache_write_tokens,
             ),
-            left_out=[
-                LeftOut(metric=metric, reason=reason, personas=personas)
-                for (metric, reason), personas in sorted(Counter(shop.left_out).items())
-            ],
+            left_out=left_out,
         ),
     )
+
+
+def _told(left_out: LeftOut) -> str:
+    personas = "1 persona has" if left_out.personas == 1 else f"{left_out.personas} personas have"
+    return f"{personas} no {left_out.metric}: {left_out.reason}"
 
 
 def _settings(shop: Shop) -> BatchSettings:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from persona.generation.language import UNSURE
 from persona.generation.model import Segment
 from persona.generation.quality.metric import Scored, told
-from persona.generation.quality.passages import Passages, passages_of
+from persona.generation.quality.passages import MOST_RECORDS, Passages, passages_of
 from persona.generation.quality.stems import language_of, said
 from persona.generation.text import normal, stem, words
 
@@ -35,7 +35,10 @@ class Claim(Struct, frozen=True):
 
 
 def borne_out(persona: Scored, segment: Segment) -> tuple[list[Claim], str]:
-    """Each different claim; or none and why, where persona and source are in two languages."""
+    """Each different claim, and what is to be said of all.
+
+    There are none where persona and source are in two languages.
+    """
     passages = passages_of(segment)
     stated = [
         (f"{field}[{at}]", text)
@@ -50,7 +53,13 @@ def borne_out(persona: Scored, segment: Segment) -> tuple[list[Claim], str]:
             f"`{passages.language}`, so that only quotes and evidence were held against it"
         )
     different = {text: field for field, text in reversed(stated)}
-    return [_judged(field, text, passages) for text, field in reversed(different.items())], ""
+    note = ""
+    if len(segment.records) > MOST_RECORDS:
+        note = (
+            f"faithfulness: claims were compared with the first {MOST_RECORDS:,} of "
+            f"{len(segment.records):,} records"
+        )
+    return [_judged(field, text, passages) for text, field in reversed(different.items())], note
 
 
 def _judged(field: str, text: str, passages: Passages) -> Claim:

@@ -256,7 +256,8 @@ def _errors(facts: Sequence[Told]) -> list[str]:
             if is_kept:
                 cells.append(_of_peer(part))
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    whole = of_naive(facts, lambda each: each.missed)
+    return [*lines, "", f"All series together, kept or not: {whole:.3f}."]
 
 
 def _of_peer(facts: Sequence[Told]) -> str:

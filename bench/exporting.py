@@ -1,5 +1,6 @@
 """How fast costs are exported to JSON lines, and how much memory that takes, whatever the size."""
 
+import os
 import time
 from itertools import islice
 from statistics import median
@@ -9,7 +10,7 @@ import apsw
 
 from personad.contract.asking import Range
 from personad.contract.cost_rows import CostRows
-from personad.contract.row_files import as_json
+from personad.contract.row_files import write_jsonl
 
 from .events import costs
 from .figure import Figure, beside
@@ -86,10 +87,10 @@ def _bare(here: House) -> float:
     with here.ledger() as ledger:
         rows = ledger.ask(CostRows(range=Range(days=DAYS))).rows
     db = apsw.Connection(str(here.paths.database), flags=apsw.SQLITE_OPEN_READONLY)
-    began, count = time.perf_counter(), 0
-    for _ in db.execute("SELECT seq, at, cost, price, body FROM event"):
-        as_json(rows[count % len(rows)])
-        count += 1
+    began = time.perf_counter()
+    read = db.execute("SELECT seq, at, cost, price, body FROM event")
+    with open(os.devnull, "wb") as nowhere:
+        count = write_jsonl((rows[place % len(rows)] for place, _ in enumerate(read)), nowhere)
     took_s = time.perf_counter() - began
     db.close()
     return count / took_s

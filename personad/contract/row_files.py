@@ -21,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _FIELDS = CostRow.__struct_fields__
 _MONEY = tuple(place for place, name in enumerate(_FIELDS) if name.endswith("_nanousd"))
 _NAMES = [name.replace("_nanousd", "_usd") for name in _FIELDS]
-_encode = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
 _values_of = msgspec.structs.astuple
 
 
@@ -31,21 +31,25 @@ def usd(nanousd: int) -> str:
     return f"{whole}.{part:09d}".rstrip("0") if part else str(whole)
 
 
-def as_json(row: CostRow) -> bytes:
-    """One object, with money in dollars, written from the exact integers."""
+_Shown = msgspec.defstruct("_Shown", [(name, object) for name in _NAMES], gc=False)
+"""A row with its documents' names; encoded in half the time that a dict takes."""
+
+
+def _shown(row: CostRow) -> msgspec.Struct:
+    """Money in dollars, written from the exact integers."""
     values = list(_values_of(row))
     for place in _MONEY:
         if (nanousd := values[place]) is not None:
             values[place] = msgspec.Raw(usd(nanousd).encode())
-    return _encode(dict(zip(_NAMES, values, strict=True)))
+    return _Shown(*values)
 
 
 def write_jsonl(found: Iterable[CostRow], stream: IO[bytes]) -> int:
     """A line a row; how many."""
     count = 0
-    for row in found:
-        stream.write(as_json(row) + b"\n")
-        count += 1
+    for page in _pages(found):
+        stream.write(_ENCODER.encode_lines([_shown(row) for row in page]))
+        count += len(page)
     return count
 
 
@@ -53,9 +57,10 @@ def write_json(found: Iterable[CostRow], stream: IO[bytes]) -> int:
     """One array."""
     count = 0
     stream.write(b"[")
-    for row in found:
-        stream.write((b",\n" if count else b"\n") + as_json(row))
-        count += 1
+    for page in _pages(found):
+        stream.write(b",\n" if count else b"\n")
+        stream.write(b",\n".join(_ENCODER.encode(_shown(row)) for row in page))
+        count += len(page)
     stream.write(b"\n]\n")
     return count
 

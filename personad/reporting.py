@@ -16,6 +16,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import apsw
+import msgspec
 
 from personad import civil
 from personad.contract.asking import Range
@@ -35,6 +36,18 @@ GRACE = timedelta(minutes=10)
 """So long after its end a day is waited for, as its last events may still be under way."""
 PERIODS_MOST = 400
 """So many are made up for."""
+
+_DAMAGE = (
+    apsw.Error,
+    msgspec.MsgspecError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a damaged event may come to, or a format's library."""
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +132,12 @@ class Reports:
                 self.write(datetime.now(UTC))
             except Stopping:
                 return
-            except (OSError, ImportError, LedgerError, apsw.Error, ValueError) as error:
+            except (OSError, ImportError, LedgerError) as error:
                 logger.error("the costs could not be written into %s: %s", self._folder, error)
+                wait_s = AGAIN_S
+            except _DAMAGE:
+                # A daemon must not end for it, again at each start: everything else goes on.
+                logger.exception("the costs could not be written into %s", self._folder)
                 wait_s = AGAIN_S
 
     def write(self, now: datetime) -> list[Path]:

@@ -19,6 +19,7 @@ from personad import reporting
 from personad.contract.asking import Range
 from personad.contract.cost import CostHistory
 from personad.contract.options import CostExport
+from personad.kinds import microseconds
 from personad.questions import ANSWERS
 from personad.reporting import Reports, Span, Stopping, pending
 
@@ -176,6 +177,23 @@ def test_a_folder_that_can_t_be_written_is_said_and_tried_again(
         wait_until(lambda: "could not be written" in caplog.text)
     finally:
         at_work.close()
+
+
+def test_a_damaged_event_ends_no_daemon(filled: Core, caplog: pytest.LogCaptureFixture) -> None:
+    with filled.db:
+        filled.db.execute("UPDATE event SET body = x'c1', at = ?", (microseconds(yesterday()),))
+    at_work = reports(filled)
+    at_work.start()
+    try:
+        wait_until(lambda: "could not be written" in caplog.text)
+        assert at_work._thread.is_alive()
+    finally:
+        at_work.close()
+    assert list((filled.path.parent / "cost-reports").iterdir()) == []
+
+
+def yesterday() -> datetime:
+    return datetime.now(UTC) - DAY - reporting.GRACE
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -30,10 +30,11 @@ def read(app: App, names: Sequence[str]) -> tuple[list[Compared], str | None]:
     if len({state.batch for state in states}) < len(states):
         raise Stopped("a batch is named twice; name two different ones", code=64)
     _refuse_other_sources(app, states)
-    scores = [_scores(app, state.batch) for state in states]
+    newest: dict[str, int] = {}
+    scores = [_scores(app, state.batch, newest) for state in states]
     common = set(scores[0]).intersection(*scores[1:])
-    # The newest of those that all have: versions ascend by name.
-    scorer = max(common, default=None)
+    # Of those that all have, the one that scored last.
+    scorer = max(common, key=newest.__getitem__, default=None)
     if scorer is None:
         app.note("the batches were not scored by one scorer: their quality is not compared")
     return [
@@ -57,8 +58,9 @@ def _refuse_other_sources(app: App, states: Sequence[BatchState]) -> None:
         )
 
 
-def _scores(app: App, batch: str) -> Scores:
-    """Of several scores of a persona by one scorer, the newest."""
+def _scores(app: App, batch: str, newest: dict[str, int]) -> Scores:
+    """Of several scores of a persona by one scorer, the newest; `newest` is told the seq of each
+    scorer's last one."""
     found: Scores = {}
     after = 0
     while True:
@@ -70,6 +72,7 @@ def _scores(app: App, batch: str) -> Scores:
             assert isinstance(event, QualityScored)
             told = {**event.scores, "composite": event.composite}
             found.setdefault(event.scorer, {})[event.persona] = told
+            newest[event.scorer] = max(newest.get(event.scorer, 0), recorded.seq)
         if not reply.more:
             return found
         after = reply.next_seq

@@ -260,6 +260,27 @@ def test_an_experiment_s_quality_day_by_day(zone: str, ask: Ask, oracle: Oracle)
             assert float(found) == pytest.approx(mean(scores), abs=1e-12)
 
 
+def test_providers_side_by_side(ask: Ask, oracle: Oracle) -> None:
+    zone = "Australia/Lord_Howe"
+    asked = (*SPAN, "--timezone", zone, "--experiment", "tone", "--by", "model")
+    reply = ask("quality", "providers", *asked)
+    scored = kept(between(oracle.scored, zone, FIRST, LAST), experiment=["tone"])
+    facts = oracle.within(zone).of(experiment=["tone"])
+    by_model = grouped(scored, lambda each: (each["provider"], each["model"]))
+    assert {(row["provider"], row["model"]) for row in reply["rows"] if row["n"]} == set(by_model)
+    for row in reply["rows"]:
+        some = by_model[row["provider"], row["model"]]
+        of_model = facts.of(provider=[row["provider"]], model=[row["model"]]).sums()
+        assert row["n"] == len(some)
+        assert (row["personas"], row["accepted"]) == (of_model["personas"], of_model["accepted"])
+        assert row["cost_usd"] == of_model["cost_usd"]
+        each = shared(of_model["cost_usd"], of_model["accepted"])
+        assert row["cost_per_accepted_persona_usd"] == each
+        for (metric, _), scores in scores_of(some).items():
+            middle = mean([score for _, score in scores])
+            assert float(row["metrics"][metric]["mean"]) == pytest.approx(middle, abs=1e-12)
+
+
 @pytest.mark.parametrize("zone", ZONES)
 def test_what_a_forecast_of_a_past_day_begins_with(zone: str, ask: Ask, oracle: Oracle) -> None:
     day = date(2025, 10, 26)

@@ -4,6 +4,7 @@ Nothing in here asks the network; `persona cost prices update` does, when it is 
 """
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from genai_prices.types import Provider
 
 FILE = "prices.json"
+_PATTERNS = frozenset({"regex", "api_pattern"})
+_AMOUNTS = ("_mtok", "_kcount", "base", "price")
+"""Endings of what holds dollars."""
+_DEAREST, _DECIMALS = 1_000_000, 15
+"""Dollars a million tokens, or a thousand calls, and their decimals: anything else is a mistake."""
 _PLACES = 5
 """Of mistakes in a list, so many parts of the place are told."""
 
@@ -55,7 +61,39 @@ def parsed(text: str) -> "Sequence[Provider]":
         raise BadList(f"{type(error).__name__}: {error}") from None
     if not any(each.models for each in providers):
         raise BadList("there is no model in it")
+    for number, each in enumerate(raw):
+        _look_through(each, str(number), is_price=False)
     return providers
+
+
+def _look_through(value: Any, place: str, *, is_price: bool) -> None:
+    """What the package would only find when it prices a call, which is too late. Raises BadList."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            inside = f"{place}.{key}"
+            if key in _PATTERNS and isinstance(each, str):
+                _compiled(each, inside)
+            if is_price and key.endswith(_AMOUNTS) and not isinstance(each, dict | None):
+                _is_amount(each, inside)
+            _look_through(each, inside, is_price=is_price or key == "prices")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _look_through(each, f"{place}.{index}", is_price=is_price)
+
+
+def _compiled(pattern: str, place: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise BadList(f"{place}: {error}") from None
+
+
+def _is_amount(value: object, place: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise BadList(f"{place}: {value!r} is no number")
+    exponent = Decimal(value).as_tuple().exponent
+    if not 0 <= value <= _DEAREST or not isinstance(exponent, int) or exponent < -_DECIMALS:
+        raise BadList(f"{place}: {value} is no price")
 
 
 def keep(path: Path, text: str, on: date) -> Fetched:

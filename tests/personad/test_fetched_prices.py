@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from genai_prices import data
 
 from personad import fetched_prices, price_data
 from personad.contract.cost import CostRecorded
@@ -84,3 +86,46 @@ def test_what_is_no_list_leaves_the_kept_one(path: Path) -> None:
     assert found is not None
     assert found.gathered_on == date(2126, 1, 1)
     assert [each.name for each in path.parent.iterdir()] == [fetched_prices.FILE]
+
+
+@pytest.mark.parametrize(
+    ("was", "wrong"),
+    [
+        ('{"equals": "m"}', '{"regex": "("}'),
+        ('{"equals": "m"}', '{"or": [{"equals": "m"}, {"regex": "["}]}'),
+        ('"api_pattern": "x"', '"api_pattern": "("'),
+        ("0.1", "-0.1"),
+        ("0.1", "1e300"),
+        ("0.1", "1e-40"),
+        ("0.1", '"1"'),
+        ("0.1", "true"),
+        ("0.1", '{"base": 1, "tiers": [{"start": 10, "price": -2}]}'),
+    ],
+)
+def test_what_would_fail_only_when_a_call_is_priced_is_no_list(was: str, wrong: str) -> None:
+    assert was in LIST
+    with pytest.raises(fetched_prices.BadList):
+        fetched_prices.parsed(LIST.replace(was, wrong))
+
+
+def test_prices_such_as_the_installed_ones_are_taken() -> None:
+    tiered = LIST.replace("0.1", '{"base": 1.25, "tiers": [{"start": 200000, "price": 2.5}]}')
+    (provider,) = fetched_prices.parsed(tiered)
+    assert provider.models[0].id == "m"
+    dearest = max(
+        _amounts(price)
+        for each in data.providers
+        for model in each.models
+        for price in [model.get_prices(NOW)]
+    )
+    assert 0 < dearest < fetched_prices._DEAREST
+
+
+def _amounts(prices: object) -> Decimal:
+    found = [Decimal(0)]
+    for value in vars(prices).values():
+        if isinstance(value, Decimal):
+            found.append(value)
+        elif hasattr(value, "tiers"):
+            found += [value.base, *(tier.price for tier in value.tiers)]
+    return max(found)

@@ -14,7 +14,7 @@ from personad.projections.buckets import Tier
 from personad.refold import horizon_us, is_kept
 from personad.tidy import mark_stale
 
-_QUARTER_US = 900_000_000
+QUARTER_US = 900_000_000
 _ROOTS = "SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0"
 _TREES = "SELECT name FROM sqlite_schema WHERE tbl_name = ? AND rootpage > 0 ORDER BY rowid"
 _FITS = """
@@ -27,11 +27,21 @@ _FITS_NOT = "INSERT OR IGNORE INTO anomaly (seq, reason) SELECT seq, reason FROM
 def exchange(
     book: Book,
     tables: Sequence[str],
+    summed: Sequence[str],
     late: CatchUp,
     dropped: int,
     stale: Iterable[tuple[Tier, int]],
 ) -> int:
-    """One transaction: the new tables are the tables, and hold every event there is."""
+    """One transaction: the new tables are the tables, and hold every event there is.
+
+    Args:
+        book: of the ledger.
+        tables: those that hold what follows from the log.
+        summed: hours and days, added up from them.
+        late: how far the new ones have come.
+        dropped: how many events retention had dropped when they were begun.
+        stale: days of which the new sums are not right.
+    """
     db = book.db
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -46,7 +56,7 @@ def exchange(
             db.execute(_FITS_NOT)
         mark_stale(db, stale)
         mark_stale(db, late.days())
-        _swap(db, tables)
+        _swap(db, [*tables, *summed])
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -107,7 +117,7 @@ def _keep_old(db: apsw.Connection, tables: Collection[str], late: CatchUp) -> No
         for table, where in (("batch", among), ("persona", among), ("persona_cost", keyed)):
             if table in tables:
                 _take_back(db, table, where, told)
-    quarters = [each for each in late.book.quarters if each * _QUARTER_US < horizon]
+    quarters = [each for each in late.book.quarters if each * QUARTER_US < horizon]
     if quarters:
         told = msgspec.json.encode(quarters).decode()
         for table in tables:

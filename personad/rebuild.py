@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from personad.catching_up import NEW, CatchUp, WithBook
 from personad.contract.errors import LedgerError
-from personad.exchange import exchange
+from personad.exchange import QUARTER_US, exchange
 from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
 from personad.projections.book import Book
-from personad.projections.buckets import Tier
+from personad.projections.buckets import Tier, quarters_of
 from personad.refold import horizon_us, is_kept
 from personad.store import open_for_reading
 from personad.tidy import SKETCH_ROWS, TIERS, days_of
@@ -37,8 +37,7 @@ _INDEXES = """
 SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''
 ORDER BY rowid
 """
-_QUARTERS = frozenset(f"{each.name}_quarter" for each in BUCKETS if "quarter" in each.tiers)
-_REACHED = "SELECT seq, dropped FROM fresh.reached"
+_REACHED = "SELECT seq, dropped, zone FROM fresh.reached"
 
 
 class Adopted(Struct, frozen=True):
@@ -79,24 +78,43 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
     tables = tables_of(projections)
+    summed = _summed(tables)
     made = [*tables, "sketch_fresh"] if "sketch_quarter" in tables else tables
     with_book(lambda book: book.db.execute("ATTACH ? AS fresh", (str(path),)))
     try:
         clear(with_book)
-        with_book(lambda book: _create(book.db, made))
+        with_book(lambda book: _create(book.db, [*made, *summed]))
         # What is kept of the sketches must not lack what waits to be worked in.
         while with_book(lambda book: _work_in(book.db)) == SKETCH_ROWS:
             pass
         rows = sum(_fill(with_book, table) for table in tables)
-        late, dropped = with_book(lambda book: _late(book, made, projections))
+        late, dropped, zone = with_book(lambda book: _late(book, made, projections))
+        is_home = with_book(lambda book: book.zone.key == zone)
+        # Days of another zone may be some of which this one has nothing.
+        right = [table for table in summed if is_home or not table.endswith("_day")]
+        rows += sum(_copy(with_book, "fresh", table, "", ()) for table in right)
         late.nearly(with_book)
-        stale = _days(with_book, tables)
+        stale = _stale(with_book, is_home=is_home)
         late.nearly(with_book)
-        last_seq = with_book(lambda book: exchange(book, made, late, dropped, stale))
+        last_seq = with_book(lambda book: exchange(book, made, summed, late, dropped, stale))
     finally:
         with_book(lambda book: book.db.execute("DETACH fresh"))
         clear(with_book)
     return Adopted(rows=rows, last_seq=last_seq)
+
+
+def _summed(tables: Collection[str]) -> list[str]:
+    """The hours and days that are added up from these tables."""
+    found = [
+        f"{each.name}_{tier}"
+        for each in BUCKETS
+        if f"{each.source or each.name}_quarter" in tables
+        for tier in each.tiers
+        if tier != "quarter"
+    ]
+    if "sketch_quarter" in tables:
+        found += [f"{name}_{tier}" for name in ("sketch", "sketch_all") for tier in TIERS]
+    return found
 
 
 def _work_in(db: apsw.Connection) -> int:
@@ -107,17 +125,25 @@ def _work_in(db: apsw.Connection) -> int:
 
 def _late(
     book: Book, made: Sequence[str], projections: Collection[Projection]
-) -> tuple[CatchUp, int]:
-    seq, dropped = map(int, book.db.execute(_REACHED).fetchone() or ())
-    return CatchUp(book, made, projections, seq), dropped
+) -> tuple[CatchUp, int, str]:
+    seq, dropped, zone = book.db.execute(_REACHED).fetchone() or (0, 0, "")
+    return CatchUp(book, made, projections, int(seq)), int(dropped), str(zone)
 
 
-def _days(with_book: WithBook, tables: Iterable[str]) -> list[tuple[Tier, int]]:
-    """All days that anything lies of; read beside the writer, as they may be thousands."""
+def _stale(with_book: WithBook, *, is_home: bool) -> list[tuple[Tier, int]]:
+    """Days whose sums were not made of what will be there: those in which rows are kept, and all,
+    where the ledger has another zone now. Read beside the writer, as they may be thousands."""
     file, zone = with_book(lambda book: (book.db.filename, book.zone))
-    more = [f"{table}{NEW}" for table in tables if table in _QUARTERS]
     with closing(open_for_reading(file)) as db:
-        return [(tier, day) for tier in TIERS for day in sorted(days_of(db, tier, zone, more))]
+        horizon = horizon_us(db)
+        return [
+            (tier, day)
+            for tier in TIERS
+            if horizon is not None or (tier == "day" and not is_home)
+            for day in sorted(days_of(db, tier, zone))
+            if (tier == "day" and not is_home)
+            or quarters_of(tier, day, zone)[0] * QUARTER_US < (horizon or 0)
+        ]
 
 
 def clear(with_book: WithBook) -> None:

@@ -23,6 +23,7 @@ from personad.projections import charts, fold, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
 from personad.store import AHEAD_MAX, FOLDED
+from personad.tidy import TIERS, add_up, days_of
 
 CHUNK_EVENTS = 5_000
 GRACE = timedelta(days=1)
@@ -34,7 +35,7 @@ SELECT seq, at, kind, id, cost, body, delay, reason
 FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?
 """
 _REACHED_SCHEMA = """
-CREATE TABLE reached (seq INTEGER, dropped INTEGER) STRICT;
+CREATE TABLE reached (seq INTEGER, dropped INTEGER, zone TEXT) STRICT;
 CREATE TABLE misfit (seq INTEGER PRIMARY KEY, reason TEXT) STRICT;
 """
 _KNOWN_CALLS = """
@@ -74,11 +75,16 @@ class Refold:
 
     def finish(self) -> None:
         """Makes the file one that can be put in the ledger's place."""
+        zone = self.book.zone
         with self.db:
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
+            for tier in TIERS:
+                for day in sorted(days_of(self.db, tier, zone)):
+                    add_up(self.db, tier, day, zone)
             self.db.execute(_REACHED_SCHEMA)
-            self.db.execute("INSERT INTO reached VALUES (?, ?)", (self.seq, self.dropped))
+            reached = (self.seq, self.dropped, zone.key)
+            self.db.execute("INSERT INTO reached VALUES (?, ?, ?)", reached)
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
         self.close()
 

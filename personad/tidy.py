@@ -80,10 +80,15 @@ def all_at_once(book: Book) -> None:
             pass
         for tier in TIERS:
             for day in sorted(book.stale[tier]):
-                for each in BUCKETS:
-                    each.refold(book.db, tier, day, book.zone)
-                sketches.refold(book.db, tier, day, *quarters_of(tier, day, book.zone))
+                add_up(book.db, tier, day, book.zone)
                 book.freshen(tier, day)
+
+
+def add_up(db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
+    """A day, or its hours, anew out of its quarter-hours."""
+    for each in BUCKETS:
+        each.refold(db, tier, day, zone)
+    sketches.refold(db, tier, day, *quarters_of(tier, day, zone))
 
 
 def _work_in(book: Book) -> int:

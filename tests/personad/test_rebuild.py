@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import apsw
 import pytest
@@ -20,11 +21,12 @@ from personad.contract.errors import LedgerError
 from personad.exchange import exchange
 from personad.kinds import microseconds
 from personad.projections import PROJECTIONS
+from personad.projections.book import Book
 from personad.questions import ANSWERS
 from personad.rebuild import adopt, chosen
 from personad.refold import refold, to_the_end
 from personad.store import open_for_reading
-from personad.tidy import Tidier, all_at_once
+from personad.tidy import Tidier, all_at_once, rezone
 from tests.chaos.vitals import retried
 from tests.ledgers import UTC, damage_of
 
@@ -165,9 +167,9 @@ def test_much_that_came_meanwhile_is_folded_in_before_the_exchange(
             super().some(most)
             slices.append(self.seq - before)
 
-    def exchanged(book: Any, tables: Any, late: Any, *more: Any) -> int:
+    def exchanged(book: Any, tables: Any, summed: Any, late: Any, *more: Any) -> int:
         left.append(late.left)
-        return exchange(book, tables, late, *more)
+        return exchange(book, tables, summed, late, *more)
 
     def going_on(work: Any) -> Any:
         """A writer who has something to write between any two slices."""
@@ -201,6 +203,30 @@ def test_marks_of_what_fits_nowhere_are_mended(core: Core, spoil: str) -> None:
     assert damage_of(core.path) is None
     assert core.named("anomaly")[: len(told)] == told
     assert len(core.named("anomaly")) == 2
+
+
+def test_days_are_as_fresh_afterwards_as_before(core: Core) -> None:
+    fill(core, EVENTS[:2_000])
+    all_at_once(core.book)
+    core.db.execute("UPDATE cost_quarter SET calls = 1; UPDATE cost_day SET calls = 2")
+    rebuilt(core, meanwhile=[cost("meanwhile", at=NOON - timedelta(days=1))])
+    assert len(core.book.stale["day"]) == len(core.book.stale["hour"]) == 1
+    assert damage_of(core.path) is None
+
+
+def test_days_of_a_zone_that_is_the_ledgers_no_more_are_not_read(core: Core) -> None:
+    fill(core, EVENTS[:500])
+    all_at_once(core.book)
+
+    def move() -> None:
+        rezone(core.db, ZoneInfo("Asia/Kathmandu"))
+        core.book = Book(core.db, ZoneInfo("Asia/Kathmandu"))
+
+    rebuilt(core, then=move)
+    assert not core.book.stale["hour"]
+    assert damage_of(core.path) is None
+    all_at_once(core.book)
+    assert damage_of(core.path) is None
 
 
 def test_what_is_asked_by_batch_is_answered_afterwards_too(core: Core) -> None:

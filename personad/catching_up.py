@@ -119,7 +119,8 @@ class CatchUp:
 
     def nearly(self, with_book: WithBook) -> None:
         """Folds in slices until little is left."""
-        count, slice_s, before = FIRST_EVENTS, SLICE_S, self.left
+        # Only the writer's thread may ask its connection, also how much that is.
+        count, slice_s, before = FIRST_EVENTS, SLICE_S, with_book(lambda _: self.left)
         while before > REMAINDER:
             took_s, left = with_book(lambda book, n=count: self._slice(book.db, n))
             if left >= before:

@@ -3,8 +3,10 @@
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -203,6 +205,40 @@ def test_marks_of_what_fits_nowhere_are_mended(core: Core, spoil: str) -> None:
     assert damage_of(core.path) is None
     assert core.named("anomaly")[: len(told)] == told
     assert len(core.named("anomaly")) == 2
+
+
+def test_only_the_writers_thread_ever_uses_its_connection(core: Core) -> None:
+    fill(core, EVENTS[:500])
+    waiting: SimpleQueue[tuple[Any, Future[Any]]] = SimpleQueue()
+    taken: list[tuple[Any, Future[Any]]] = []
+    # While it has nothing to do the connection is busy, so that apsw refuses every other thread.
+    core.db.create_scalar_function("idle", lambda: taken.append(waiting.get()), 0)
+
+    def write() -> None:
+        while True:
+            core.db.execute("SELECT idle()").fetchall()
+            work, future = taken.pop()
+            if work is None:
+                return
+            try:
+                future.set_result(work(core.book))
+            except Exception as error:  # noqa: BLE001 - told to whoever asked
+                future.set_exception(error)
+
+    def with_book(work: Any) -> Any:
+        future: Future[Any] = Future()
+        waiting.put((work, future))
+        return future.result(60)
+
+    def meanwhile() -> None:
+        fill(core, EVENTS[500:1_500])
+        writer.start()
+
+    writer = threading.Thread(target=write)
+    rebuilt(core, then=meanwhile, with_book=with_book)
+    waiting.put((None, Future()))
+    writer.join()
+    assert damage_of(core.path) is None
 
 
 def test_days_are_as_fresh_afterwards_as_before(core: Core) -> None:

@@ -170,6 +170,14 @@ class TestOtherVersions:
         with pytest.raises(NotInstallable, match=said):
             set_up(reference, tmp_path, repository)
 
+    def test_a_version_from_before_benchmarks_is_refused_at_once(
+        self, repository: Path, tmp_path: Path
+    ) -> None:
+        (repository / "client/persona/benchmark/worker.py").unlink()
+        with pytest.raises(NotInstallable, match=r"No module named 'persona\.benchmark\.worker'"):
+            set_up(str(repository), tmp_path, repository)
+        assert not (tmp_path / "environment").exists()
+
     def test_the_merge_base_is_with_the_branch_that_a_pull_request_goes_into(
         self, repository: Path, tmp_path: Path
     ) -> None:

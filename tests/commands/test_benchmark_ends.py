@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from persona.benchmark.baseline_file import dump
+from persona.benchmark.environment import environment
 from persona.benchmark.private import private_ledger
 from persona.benchmark.running import Chosen, Progress, run
 from persona.benchmark.workloads import WORKLOADS
 from persona.program import run as persona
+
+from tests.benchmark.kept import kept
 
 from ..provider_server import KEY, ProviderServer  # noqa: TID252
 
@@ -89,6 +93,38 @@ class TestAPaidProvider:
         assert persona(self.arguments(server, "--budget", "0.000001")) == 75
         assert "budget" in capsys.readouterr().err
         assert len(server.asked) == called
+
+    @pytest.mark.usefixtures("quick", "ledger")
+    def test_of_a_price_that_nobody_knows_is_not_called_and_of_one_s_own_price_is(
+        self, server: ProviderServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def arguments(budget: str) -> list[str]:
+            given = self.arguments(server, "--budget", budget)
+            return ["house-model" if each == "gpt-4o-mini" else each for each in given]
+
+        assert persona(arguments("1")) == 64
+        assert "nobody knows what openai/house-model costs" in capsys.readouterr().err
+        assert server.requests == 0
+        price = ("--input", "1", "--output", "4", "--from", "2026-01-01")
+        assert persona(["cost", "prices", "set", "openai/house-model", *price]) == 0
+        assert persona(arguments("0.000001")) == 75
+        assert server.requests == 0
+        assert persona(arguments("1")) == 0
+        assert len(server.asked) == 4
+
+    @pytest.mark.usefixtures("quick", "ledger")
+    def test_is_called_for_no_proof_of_overhead_and_no_comparison(
+        self, server: ProviderServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert persona(self.arguments(server, "--budget", "1", "--prove-overhead")) == 64
+        baseline = kept("paid", environment=environment())
+        workload = replace(baseline.workloads["standard"], provider="openai", model="gpt-4o-mini")
+        Path("baselines").mkdir()
+        paid = replace(baseline, workloads={"quick": workload})
+        Path("baselines/paid.yaml").write_bytes(dump(paid))
+        assert persona(["benchmark", "compare"]) == 3
+        assert "--budget USD` makes one" in capsys.readouterr().err
+        assert server.requests == 0
 
 
 def test_a_provider_that_does_not_answer_is_said_in_its_own_words(

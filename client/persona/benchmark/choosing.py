@@ -12,12 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from persona.app import App, Stopped
+from personad.contract.budget import PriceSet
 from personad.contract.options import Workload
 
 from .running import Chosen
-from .workloads import PARTS, WORKLOADS, WorkloadSpec
+from .workloads import FREE, PARTS, WORKLOADS, WorkloadSpec
 
-FREE = frozenset({"simulated", "local", "ollama"})
 DEFAULT_PROCESSES = 5
 
 
@@ -74,9 +74,16 @@ def _chosen(app: App, asked: Asked, spec: WorkloadSpec) -> Chosen:
         base_url=asked.base_url,
         budget_nanousd=asked.budget,
     )
-    if name not in FREE:
-        _tell_cost(app, found)
-    return found
+    if name in FREE:
+        return found
+    _tell_cost(app, found)
+    return replace(found, prices=_prices(app, name))
+
+
+def _prices(app: App, provider: str) -> list[PriceSet]:
+    """The user's own."""
+    events = [each.event for each in app.ledger.read_all(types=("price.set",))]
+    return [each for each in events if isinstance(each, PriceSet) and each.provider == provider]
 
 
 def workload(name: str) -> WorkloadSpec:
@@ -102,7 +109,11 @@ def _named(name: str, known: Mapping[str, WorkloadSpec], what: str) -> WorkloadS
 
 
 def _tell_cost(app: App, found: Chosen) -> None:
-    """Says what the run may cost; raises click.UsageError where nobody has said what it may."""
+    """Says what the run may cost.
+
+    Raises:
+        click.UsageError: nobody has said what it may, or nobody knows what it does.
+    """
     from persona.estimating import estimated
     from persona.generation.plan import Wanted, make_plan
     from persona.render.plan import estimate_lines
@@ -141,6 +152,11 @@ def _tell_cost(app: App, found: Chosen) -> None:
         )
         if likely is not None:
             app.note(f"All runs    {likely} expected, {low} to {high}")
+    if expected is not None and expected.expected_nanousd is None:
+        raise click.UsageError(
+            f"nobody knows what {found.spec.provider}/{found.model} costs, so that no budget could "
+            "stop it: `persona cost prices set` tells"
+        )
     if found.budget_nanousd is None:
         raise click.UsageError(
             f"`{found.spec.provider}` is paid: say what all {times} runs may cost with --budget USD"

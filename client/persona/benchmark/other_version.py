@@ -7,6 +7,7 @@ its own into an environment that is thrown away.
 
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ _INTO = "GITHUB_BASE_REF"
 """GitHub names the branch in it that a pull request is to go into."""
 _MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 _PROBE = "import persona.benchmark.worker, personad.daemon"
+_LACKS_OURS = re.compile(r"No module named '(persona|personad)\b")
 _INSTALL_WITHIN_S = 900.0
 
 
@@ -72,8 +74,12 @@ def set_up(against: str, folder: Path, repository: Path) -> Installation:
         raise NotInstallable(f"{label} holds no version of this program")
     search = os.pathsep.join(str(each) for each in dict.fromkeys([*paths, root]))
     found = Installation(label=label, python=sys.executable, environment={"PYTHONPATH": search})
-    if _fails(found) is None:
+    trouble = _fails(found)
+    if trouble is None:
         return found
+    if _LACKS_OURS.search(trouble):
+        # No library mends that.
+        raise _too_old(label, trouble)
     return _installed(label, root, folder / "environment")
 
 
@@ -158,14 +164,24 @@ def _installed(label: str, root: Path, folder: Path) -> Installation:
             check=False,
             timeout=_INSTALL_WITHIN_S,
         )
-        said = done.stderr.strip().splitlines() if done.returncode else []
+        said = _errors(done.stderr) if done.returncode else []
     except subprocess.TimeoutExpired:
         said = [f"pip took longer than {_INSTALL_WITHIN_S:g} s"]
     found = Installation(label=label, python=python, environment={"PYTHONPATH": ""})
     trouble = said[-1] if said else _fails(found)
     if trouble is not None:
-        raise NotInstallable(
-            f"{label} does not run here: {trouble}",
-            "versions from before `persona benchmark` can't be run in turn with this one",
-        )
+        raise _too_old(label, trouble)
     return found
+
+
+def _errors(said: str) -> list[str]:
+    """Pip's errors, without the advice that it ends with."""
+    lines = said.strip().splitlines()
+    return [line for line in lines if line.lower().startswith("error")] or lines or ["no word"]
+
+
+def _too_old(label: str, trouble: str) -> NotInstallable:
+    return NotInstallable(
+        f"{label} does not run here: {trouble}",
+        "versions from before `persona benchmark` can't be run in turn with this one",
+    )

@@ -4,18 +4,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from persona.identity import event_id, now
-from personad.contract.budget import BudgetSet
+from personad.contract.budget import BudgetSet, PriceSet
+from personad.contract.cost import Estimate
 
 from .baseline_file import Workload, figures
 from .crew import WorkerFailed, simulation, task_of, worker
 from .private import Private, ledger_of, private_ledger
-from .workloads import WorkloadSpec, digest
+from .workloads import FREE, WorkloadSpec, digest
 
 Progress = Callable[[int, int], None]
 """Told after each iteration how many are done, and how many there will be."""
@@ -35,6 +36,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     budget_nanousd: int | None = None
     """Of all iterations together; a stop."""
+    prices: Sequence[PriceSet] = ()
+    """The user's own of this provider, without which the stop would not know what a call costs."""
 
     def shares(self) -> list[int]:
         """How many iterations each process makes; the first ones one more where it doesn't fit."""
@@ -73,7 +76,7 @@ def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.mo
     exit_code = 0
     until = None if chosen.limit_s is None else clock() + chosen.limit_s
     with private_ledger(environ=dict(os.environ) | simulation(spec)) as private:
-        _limit(private, chosen.budget_nanousd)
+        _limit(private, chosen)
         try:
             for share in chosen.shares():
                 samples: dict[str, list[float]] = {}
@@ -145,13 +148,19 @@ def _start_up_ms() -> float:
     return (time.perf_counter_ns() - began_ns) / 1e6
 
 
-def _limit(private: Private, budget_nanousd: int | None) -> None:
-    """Has the private ledger refuse calls that would cost more, all iterations together."""
+def _limit(private: Private, chosen: Chosen) -> None:
+    """Has the private ledger refuse calls that would cost more, all iterations together.
+
+    Raises:
+        WorkerFailed: it doesn't know what they cost.
+    """
+    budget_nanousd = chosen.budget_nanousd
     if budget_nanousd is None:
         return
     with ledger_of(private) as ledger:
         ledger.append(
             [
+                *chosen.prices,
                 BudgetSet(
                     id=event_id(),
                     at=now(),
@@ -160,6 +169,15 @@ def _limit(private: Private, budget_nanousd: int | None) -> None:
                     action="stop",
                     thresholds=[100],
                     timezone="UTC",
-                )
+                ),
             ]
         )
+        provider, model = chosen.spec.provider, chosen.model
+        asked = Estimate(
+            provider=provider, model=model, input_tokens=[1_000], max_output_tokens=1_000
+        )
+        if provider not in FREE and ledger.ask(asked).expected_nanousd is None:
+            raise WorkerFailed(
+                f"nobody knows what {provider}/{model} costs, so that no budget could stop it: "
+                "`persona cost prices set` tells"
+            )

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from .corpus import interviews
 
+FREE = frozenset({"simulated", "local", "ollama"})
+"""Providers that nobody is paid for."""
+
 Suite = Literal["generation", "micro", "integration"]
 
 

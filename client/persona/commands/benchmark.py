@@ -107,14 +107,13 @@ def run(
     What Ctrl-C (130), time or money (75) cut short is recorded, marked, and never compared; 3 says
     that it could not be run.
     """
-    from persona.benchmark.choosing import chosen
     from persona.benchmark.measures import SuiteReport
     from persona.benchmark.recording import record, report_of
     from persona.render import benchmarks as shown
 
     only = tuple(metric_named(name)[0] for name in only)
     if prove_overhead:
-        return _prove(app, chosen(app, asked), output)
+        return _prove(app, asked, output)
     if suite == "integration":
         return _load(app, users, spawn_rate, duration, output)
     runs, status = [], 0
@@ -153,11 +152,20 @@ def _load(app: App, users: int, spawn_rate: float, duration: float, output: Outp
     return 1 if found.report.failed else 0
 
 
-def _prove(app: App, what: "Chosen", output: Output) -> int:
+def _prove(app: App, asked: "Asked", output: Output) -> int:
     """Ends with 1 where it is not shown that measuring takes less than 5 %."""
+    from persona.benchmark.choosing import chosen, workload
     from persona.benchmark.overhead import PAIRS, prove
+    from persona.benchmark.workloads import FREE
     from persona.render.benchmarks import overhead
 
+    name = asked.workload or app.settings.benchmark.default_workload
+    provider = asked.provider or workload(name).provider
+    if provider not in FREE or asked.base_url is not None:
+        raise click.UsageError(
+            "what measuring takes is the same whoever answers: leave --provider and --base-url out"
+        )
+    what = chosen(app, asked)
     with progress_bar(app, f"{what.spec.name}, measured or not", PAIRS) as told:
         found = prove(what.spec, what.model, told)
     app.emit(output, found, lambda: overhead(found))

@@ -215,7 +215,7 @@ def _run_of_now(app: App, name: str, then: "Workload") -> "Baseline":
     from persona.benchmark.choosing import Asked, chosen, parts
     from persona.benchmark.recording import kept, record
     from persona.benchmark.running import run as run_workload
-    from persona.benchmark.workloads import PARTS
+    from persona.benchmark.workloads import FREE, PARTS
 
     from .benchmark import progress_bar
 
@@ -223,6 +223,14 @@ def _run_of_now(app: App, name: str, then: "Workload") -> "Baseline":
     if recorded is not None:
         app.note(f"with the recorded run {recorded.name} of this commit")
         return recorded
+    if then.provider not in FREE:
+        raise Stopped(
+            f"the baseline's {name} is by {then.provider}, which is paid, and there is no recorded "
+            "run of this commit",
+            code=3,
+            hint=f"`persona benchmark run --workload {name} --provider {then.provider} --model "
+            f"{then.model} --budget USD` makes one",
+        )
     asked = Asked(
         workload=name,
         provider=then.provider,

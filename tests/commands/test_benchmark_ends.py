@@ -1,5 +1,6 @@
 """How runs end that don't end well: cut short by somebody, by time or by money, or killed."""
 
+import json
 import os
 import select
 import shutil
@@ -17,8 +18,10 @@ from persona.benchmark.environment import environment
 from persona.benchmark.private import private_ledger
 from persona.benchmark.running import Chosen, Progress, run
 from persona.benchmark.workloads import WORKLOADS
+from persona.client import Ledger
 from persona.program import run as persona
 
+from personad.contract.cost import CostRecorded
 from tests.benchmark.kept import kept
 
 from ..provider_server import KEY, ProviderServer  # noqa: TID252
@@ -82,6 +85,22 @@ class TestAPaidProvider:
         assert persona(self.arguments(server)) == 64
         assert "--budget USD" in capsys.readouterr().err
         assert server.requests == 0
+
+    @pytest.mark.usefixtures("quick")
+    def test_is_in_the_ledger_of_who_pays(
+        self, server: ProviderServer, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert persona(self.arguments(server, "--budget", "1")) == 0
+        costs = [each.event for each in ledger.read_all(types=("cost.recorded",))]
+        assert len(costs) == len(server.asked) == 4
+        for cost in costs:
+            assert isinstance(cost, CostRecorded)
+            assert (cost.operation, cost.batch, cost.persona) == ("benchmark", None, None)
+        capsys.readouterr()
+        assert persona(["cost", "breakdown", "--by", "operation", "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["rows"]
+        assert (row["key"], row["calls"]) == ("benchmark", 4)
+        assert row["cost_usd"] > 0
 
     @pytest.mark.usefixtures("quick", "ledger")
     def test_is_called_within_its_budget_and_not_beyond(

@@ -10,6 +10,7 @@ from persona.client import Ledger
 from persona.identity import event_id, now
 from personad.contract.base import VERSION
 from personad.contract.benchmark import BenchmarkFinished
+from personad.contract.cost import CostRecorded
 from personad.contract.options import DEFAULTS, Benchmark
 
 from .baseline_file import Baseline, Environment, Workload, thresholds_of
@@ -17,7 +18,7 @@ from .environment import commit, environment
 from .integration import SAMPLES_KEPT, Loaded
 from .measures import RunReport, lines, summary
 from .metrics import statistics
-from .running import Chosen, Ran
+from .running import Chosen, Ran, Spent
 
 INTERRUPTED = "interrupted"
 """The environment's entry that says why a recorded run is only a part."""
@@ -29,6 +30,10 @@ _NOWHERE = dict.fromkeys(Environment.__struct_fields__, "unknown") | {
     "cores": "0",
     "memory_gb": "0",
 }
+
+
+_AT_ONCE = 500
+"""Events an append."""
 
 
 def run_id(moment_text: str, chance: SystemRandom) -> str:
@@ -59,6 +64,16 @@ def record(ledger: Ledger, suite: str, chosen: Chosen, ran: Ran) -> BenchmarkFin
     )
     ledger.append([event])
     return event
+
+
+def record_spent(ledger: Ledger) -> Spent:
+    """What appends the costs of a paid run, so that `persona cost` has them. Raises LedgerError."""
+
+    def spent(costs: list[CostRecorded]) -> None:
+        for start in range(0, len(costs), _AT_ONCE):
+            ledger.append(costs[start : start + _AT_ONCE])
+
+    return spent
 
 
 def record_load(ledger: Ledger, loaded: Loaded) -> BenchmarkFinished:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from persona.identity import event_id, now
 from personad.contract.budget import BudgetSet, PriceSet
-from personad.contract.cost import Estimate
+from personad.contract.cost import CostRecorded, Estimate
 
 from .baseline_file import Workload, figures
 from .crew import WorkerFailed, simulation, task_of, worker
@@ -20,6 +20,8 @@ from .workloads import FREE, WorkloadSpec, digest
 
 Progress = Callable[[int, int], None]
 """Told after each iteration how many are done, and how many there will be."""
+
+Spent = Callable[[list[CostRecorded]], None]
 
 STARTS = 3
 """How often each process's part begins with a look at how long the program takes to start."""
@@ -62,8 +64,16 @@ class _Cut(Exception):
     EXIT_CODE = 75
 
 
-def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.monotonic) -> Ran:
+def run(
+    chosen: Chosen,
+    progress: Progress,
+    clock: Callable[[], float] = time.monotonic,
+    spent: Spent = lambda costs: None,
+) -> Ran:
     """The samples of all processes. What Ctrl-C, money or time cut short is kept, and marked.
+
+    Args:
+        spent: told what calls of a paid provider cost, however the run ends.
 
     Raises:
         WorkerFailed, PrivateFailed: it can't be run at all.
@@ -92,9 +102,23 @@ def run(chosen: Chosen, progress: Progress, clock: Callable[[], float] = time.mo
             if not any("cpu_ms" in each for each in runs):
                 raise
             cut, exit_code = _why(reason)
+        finally:
+            if spec.provider not in FREE:
+                spent(_costs(private))
     return Ran(
         workload=_workload(chosen, runs, is_cut=cut is not None), cut=cut, exit_code=exit_code
     )
+
+
+def _costs(private: Private) -> list[CostRecorded]:
+    """What was paid, as facts for the ledger of who pays."""
+    with ledger_of(private) as ledger:
+        events = [each.event for each in ledger.read_all(types=("cost.recorded",))]
+    return [
+        replace(each, operation="benchmark", batch=None, persona=None)
+        for each in events
+        if isinstance(each, CostRecorded)
+    ]
 
 
 def _why(reason: BaseException) -> tuple[str, int]:

@@ -217,10 +217,11 @@ def capture(
 
 def _run(app: App, what: "Chosen") -> "Ran":
     """With a bar on stderr, where somebody sees it."""
+    from persona.benchmark.recording import record_spent
     from persona.benchmark.running import run as run_workload
 
     with progress_bar(app, what.spec.name, what.iterations) as told:
-        ran = run_workload(what, told)
+        ran = run_workload(what, told, spent=record_spent(app.ledger))
     if ran.cut is not None:
         app.note(f"cut short after {ran.workload.iterations} of {what.iterations} runs: {ran.cut}")
     return ran

@@ -158,7 +158,7 @@ def _run_each(
 ) -> None:
     """All of them are looked at before the first is run."""
     from persona.benchmark.choosing import Asked, chosen
-    from persona.benchmark.recording import record
+    from persona.benchmark.recording import record, record_spent
     from persona.benchmark.running import run as run_workload
 
     from .benchmark import progress_bar
@@ -169,7 +169,7 @@ def _run_each(
     ]
     for what in each:
         with progress_bar(app, what.spec.provider, what.iterations) as told:
-            ran = run_workload(what, told)
+            ran = run_workload(what, told, spent=record_spent(app.ledger))
         record(app.ledger, "generation", what, ran)
         if ran.cut is not None:
             app.note(f"{what.spec.provider} was cut short: {ran.cut}")

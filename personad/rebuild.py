@@ -9,19 +9,22 @@ import re
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import apsw
 from msgspec import Struct
 
-from personad.catching_up import NEW, CatchUp, WithBook
+from personad.catching_up import NEW, CatchUp, R, WithBook, Work
 from personad.contract.errors import LedgerError
+from personad.dropping import checkpoint
 from personad.exchange import QUARTER_US, exchange
 from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import Tier, quarters_of
 from personad.refold import horizon_us, is_kept
+from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
 from personad.tidy import SKETCH_ROWS, TIERS, days_of
 
@@ -77,6 +80,26 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
         LedgerError: retention has dropped events since the fold began.
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
+    file = with_book(lambda book: book.db.filename)
+    with closing(open_beside(file)) as beside:
+        return _adopt(_carrying(with_book, beside), path, projections)
+
+
+def _carrying(with_book: WithBook, beside: apsw.Connection) -> WithBook:
+    """The same, with the write-ahead log carried over now and then: where the writer had to do all
+    of it at once, an append would wait."""
+    slices = count(1)
+
+    def done(work: Work[R]) -> R:
+        result = with_book(work)
+        if next(slices) % CHECKPOINT_EVERY == 0:
+            checkpoint(beside)
+        return result
+
+    return done
+
+
+def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) -> Adopted:
     tables = tables_of(projections)
     summed = _summed(tables)
     made = [*tables, "sketch_fresh"] if "sketch_quarter" in tables else tables

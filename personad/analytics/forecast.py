@@ -84,10 +84,10 @@ class Spread(NamedTuple):
 
 FITTED = Spread(
     base=-0.247,
-    u=0.346,
+    u=0.345,
     v=-0.875,
     vv=1.528,
-    n=-0.053,
+    n=-0.052,
     nv=0.107,
     daily=0.997,
     daily_u=-0.268,

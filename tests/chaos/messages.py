@@ -30,9 +30,12 @@ from personad.contract.batch import BatchList
 from personad.contract.codec import codec, encode, reply_codec
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Read
+from personad.contract.forecast import CostForecast
 from personad.contract.nng import NngError, Requester
+from personad.contract.optimise import CostOptimise
 from personad.contract.paths import Paths
-from personad.contract.quality import GoalCleared
+from personad.contract.prices import PriceList
+from personad.contract.quality import GoalCleared, QualityTrends
 from personad.contract.schema import EVENTS, REQUESTS, AnyRequest, tag
 from personad.kinds import moment_of
 from tests.chaos import shapes
@@ -44,6 +47,8 @@ STRANGE = 0.05
 GROWTH_MIB = 32.0
 """What memory may grow by over all messages: the caches of four connections to the database, of
 8 MiB each, fill up as the ledger grows, and nothing else does."""
+FIRST = (QualityTrends(), PriceList(), CostForecast(), CostOptimise())
+"""They load libraries (numpy, the price list) into the daemon: what is loaded once is no leak."""
 ANSWER_S = 60.0
 HELD = 24
 QUESTIONS: tuple[Request[Any], ...] = (Hello(), Status(), BatchList(limit=5), Read(limit=5))
@@ -245,6 +250,8 @@ def storm(data_dir: Path, messages: int, seed: int) -> Outcome:
     with ledger(data_dir) as (paths, pid):
         idle = vitals(pid)
         acknowledged = _send(paths, messages // 10, f"{seed}-first", outcome)
+        for request in FIRST:
+            launch.ask(paths, request, timeout_s=30)
         outcome.before = settled(pid, idle.descriptors)
         acknowledged |= _send(paths, messages - messages // 10, f"{seed}-then", outcome)
         outcome.after = settled(pid, outcome.before.descriptors)

@@ -67,17 +67,18 @@ def table(block: Table[Any], width: int) -> RenderableType:
 
 
 def _shared(least: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
-    """Widths between those two that make the most of the room: what is left over is shared out
-    evenly among those that lack some."""
-    widths = list(least)
-    left = room - sum(widths)
-    while left > 0 and (lacking := [n for n, cells in enumerate(widths) if cells < whole[n]]):
-        share = max(1, left // len(lacking))
-        for place in lacking:
-            more = min(share, whole[place] - widths[place], left)
-            widths[place] += more
-            left -= more
-    return widths
+    """Widths between those two that make the most of the room: what is left over is shared out by
+    what each of them lacks."""
+    lacks = [max(0, most - cells) for cells, most in zip(least, whole, strict=True)]
+    left = min(room - sum(least), sum(lacks))
+    if left <= 0:
+        return list(least)
+    shares = [left * lack // sum(lacks) for lack in lacks]
+    # What rounding down leaves goes to those that lack most.
+    most = sorted(range(len(lacks)), key=lambda place: shares[place] - lacks[place])
+    for place in most[: left - sum(shares)]:
+        shares[place] += 1
+    return [cells + share for cells, share in zip(least, shares, strict=True)]
 
 
 def facts(block: Facts) -> RenderableType:

@@ -14,7 +14,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term --cov-fail-under=85
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench

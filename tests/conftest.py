@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Simulations and laws take four times as long while every line is counted; other tests run the same
+# lines, so those are marked `no_cover`.
+
 # A busy machine is no reason to fail.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]

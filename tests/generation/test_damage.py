@@ -42,6 +42,7 @@ def changes(case: Case, damage: Damage) -> dict[str, float]:
     return {metric: before[metric] - after[metric] for metric in METRICS}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damage_lowers_its_own_metric_and_leaves_the_others_alone(damage: Damage) -> None:
     own = DAMAGES[damage]

@@ -59,6 +59,7 @@ def test_the_queue_is_in_the_order_of_the_segments(maker: Studio) -> None:
     assert len({each.id for each in queue} | {each.persona for each in queue}) == 8
 
 
+@pytest.mark.no_cover
 def test_a_huge_segment_still_fits_into_an_event(house: Path, maker: Studio) -> None:
     rows = "".join(f"P{n},I want the thing number {n} to work for me.\n" for n in range(20_000))
     (house / "big.csv").write_text("who,what do you want\n" + rows)

@@ -157,6 +157,7 @@ def test_any_texts_are_shared_out_completely(texts: list[str], count: int) -> No
     assert len(found) <= count
 
 
+@pytest.mark.no_cover
 def test_a_large_survey_gives_as_many_segments_as_asked() -> None:
     chance = random.Random(4)
     vocabulary = [f"word{chr(97 + at // 26)}{chr(97 + at % 26)}" for at in range(600)]

@@ -151,6 +151,7 @@ def test_names_what_it_cannot_decode(
     )
 
 
+@pytest.mark.no_cover
 def test_refuses_a_file_beyond_the_limit_of_its_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

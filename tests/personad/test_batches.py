@@ -84,6 +84,7 @@ def test_however_a_history_is_cut_into_commits_the_rows_are_the_same(
     assert parts.rows() == whole.rows()
 
 
+@pytest.mark.no_cover
 @given(events=histories(), again=st.data())
 @LAW
 def test_what_is_sent_again_changes_nothing(
@@ -96,6 +97,7 @@ def test_what_is_sent_again_changes_nothing(
     assert repeated.rows() == once.rows()
 
 
+@pytest.mark.no_cover
 @given(events=histories())
 @LAW
 def test_the_rows_are_a_fold_of_the_log_and_of_nothing_else(

@@ -225,6 +225,7 @@ class Caller:
     in_flight: bool = False
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(1, 50), st.integers(0, 100)), min_size=1, max_size=6),

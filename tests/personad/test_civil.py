@@ -174,6 +174,7 @@ class TestDays:
 
 
 class TestPartitions:
+    @pytest.mark.no_cover
     @pytest.mark.parametrize("way", WAYS)
     @untimed
     @given(zones, dates, st.integers(0, 96), st.integers(1, 96 * 70))

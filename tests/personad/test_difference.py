@@ -63,6 +63,7 @@ def test_the_interval_of_a_mean() -> None:
     assert mean(some([7_000])) is None
 
 
+@pytest.mark.no_cover
 def test_chance_alone_is_taken_for_a_difference_in_five_percent() -> None:
     rng = np.random.default_rng(7)
     false = told = 0

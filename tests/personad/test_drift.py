@@ -32,6 +32,7 @@ def skewed(rng: random.Random, n: int, drop_sd: float = 0) -> list[int]:
     return [round(MEAN + SD * ((rng.betavariate(8, 2) - mean) / sd - drop_sd)) for _ in range(n)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("draw", [even, skewed])
 def test_in_control_there_is_at_most_one_false_alarm_in_300_points(draw: object) -> None:
     assert callable(draw)
@@ -44,6 +45,7 @@ def test_in_control_there_is_at_most_one_false_alarm_in_300_points(draw: object)
     assert early <= STREAMS * FULL / 300
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("draw", [even, skewed])
 @pytest.mark.parametrize("before", [FULL, 200])
 def test_a_drop_of_one_standard_deviation_is_found_within_12_points_at_the_median(

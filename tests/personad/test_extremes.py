@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def extremes(draw: st.DrawFn) -> Any:
     return event
 
 
+@pytest.mark.no_cover
 @given(st.lists(extremes(), max_size=12), st.integers(1, 5))
 @settings(
     max_examples=100,

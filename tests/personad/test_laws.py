@@ -67,6 +67,7 @@ def sums(core: Core) -> dict[str, Any]:
     return found | {name: list(core.db.execute(sql)) for name, sql in BY_EVENT.items()}
 
 
+@pytest.mark.no_cover
 @given(data=st.data(), streams=producers())
 @LAW
 def test_any_order_batching_splitting_and_repetition_gives_the_same_sums(
@@ -168,6 +169,7 @@ FOLDED_INTO = (
 )
 
 
+@pytest.mark.no_cover
 @given(data=st.data(), streams=producers())
 @LAW
 def test_a_transaction_that_fails_midway_leaves_nothing_behind_on_disk_or_in_memory(

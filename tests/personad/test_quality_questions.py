@@ -89,6 +89,7 @@ def test_scores_of_a_range_and_of_each_of_its_days(home: Core, zone: str, asked:
         assert told.current == pytest.approx(mean(of_newest))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("asked", WITH_SKETCHES, ids=repr)
 def test_percentiles_of_scores_are_within_their_error(home: Core, zone: str, asked: Filter) -> None:
@@ -151,6 +152,7 @@ def test_only_the_wanted_metrics_are_told(home: Core) -> None:
     assert "coherence" in (refused.value.hint or "")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("by", ["provider", "model", "hour", "day", "week", "month"])
 @pytest.mark.parametrize("asked", WITH_SKETCHES, ids=repr)
@@ -188,6 +190,7 @@ def assert_told(told: Latencies, calls: Sequence[Any], measure: str) -> None:
         assert getattr(told, name) == pytest.approx(quantile(values, q), rel=LATENCY_ERROR)
 
 
+@pytest.mark.no_cover
 def test_no_answer_depends_on_what_was_worked_in_and_added_up(
     open_core: Callable[[], Core], monkeypatch: pytest.MonkeyPatch
 ) -> None:

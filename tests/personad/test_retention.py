@@ -128,6 +128,7 @@ def test_every_kind_of_event_is_in_one_tier() -> None:
     assert limited == RAW_KINDS
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("is_tidy", [False, True])
 def test_no_answer_is_changed_by_it(core: Core, is_tidy: bool) -> None:
     filled(core)
@@ -521,6 +522,7 @@ def totals(core: Core) -> dict[str, list[tuple[Any, ...]]]:
     return found | {"sketch": core.named("sketch_quarter")}
 
 
+@pytest.mark.no_cover
 @given(steps=_STEPS)
 @settings(
     max_examples=40,

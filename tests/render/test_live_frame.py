@@ -55,6 +55,7 @@ statuses = st.sampled_from(get_args(PersonaStatus))
 names = st.none() | st.text(max_size=60)
 
 
+@pytest.mark.no_cover
 @given(
     rows=st.lists(st.tuples(statuses, names), max_size=60),
     status=st.sampled_from(get_args(BatchStatus)),

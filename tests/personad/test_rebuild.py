@@ -368,9 +368,9 @@ class TestDaemon:
             assert refused.value.code == "invalid"
 
     def test_killed_at_any_moment_it_leaves_a_sound_ledger(self, daemon: Running) -> None:
-        daemon.append(*EVENTS[:1_500])
+        daemon.append(*EVENTS[:1_000])
         rng = random.Random(1)
-        for _ in range(3):
+        for _ in range(2):
             killer = threading.Timer(rng.uniform(0.3, 0.9), daemon.kill)
             killer.start()
             daemon.command("rebuild")

@@ -525,7 +525,7 @@ def totals(core: Core) -> dict[str, list[tuple[Any, ...]]]:
 @pytest.mark.no_cover
 @given(steps=_STEPS)
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -102,13 +102,13 @@ def whole_batch(number: int, total: int) -> list[AnyEvent]:
 
 
 def costs(count: int, seed: int) -> Iterator[CostRecorded]:
-    """What calls cost, spread over fifty batches and a month."""
+    """What calls cost, spread over fifty batches and three weeks, none of them to come."""
     rng = random.Random(seed)
     for n in range(count):
         batch = batch_name(rng.randrange(50))
         yield CostRecorded(
             id=event_id(),
-            at=_BEGAN + timedelta(seconds=n * 20 % 2_400_000),
+            at=_BEGAN + timedelta(seconds=n * 20 % 2_000_000),
             call=f"call-{seed:04x}{n:016x}",
             provider=PROVIDER,
             model=MODEL,

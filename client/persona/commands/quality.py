@@ -6,6 +6,7 @@ import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
 from persona.asking import filter_options, range_options
+from persona.score import score
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
 
@@ -125,17 +126,6 @@ def check(
 @command.group("goals", cls=Group)
 def goals() -> None:
     """Say what personas are to be worth, and see how far that is."""
-
-
-def score(text: str) -> float:
-    """The type of an option that takes a score above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1:
-        raise click.BadParameter(f"{text!r} is no score above 0, up to 1")
-    return value
 
 
 @goals.command("set")

@@ -1,10 +1,9 @@
 """`persona quality alerts`: when it is told that personas become worse, and when it was."""
 
-import math
-
 import click
 
 from persona.app import App, Group, Output, Stopped, limit_option, output_options, pass_app
+from persona.score import score
 
 LOOKED_BACK_DAYS = 400
 
@@ -38,20 +37,9 @@ def disable(app: App, metric: str | None, output: Output) -> None:
     _switch(app, output, metric, enabled=False)
 
 
-def threshold(text: str) -> float:
-    """The type of `--threshold`: a score that something can be below."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1:
-        raise click.BadParameter(f"{text!r} is no score above 0, up to 1")
-    return value
-
-
 @command.command("set")
 @click.option("--metric", required=True, metavar="M", help="Which; composite, or a metric's name.")
-@click.option("--threshold", "least", type=threshold, required=True, metavar="X", help="Below it.")
+@click.option("--threshold", "least", type=score, required=True, metavar="X", help="Below it.")
 @output_options
 @pass_app
 def set_rule(app: App, metric: str, least: float, output: Output) -> None:

@@ -23,7 +23,7 @@ def measure() -> list[Figure]:
     return [*_in_turn(), *_kept(), *_trends(), _one_token()]
 
 
-def _figure(
+def figure_of(
     name: str, share: float, limit: float, detail: str, *, at_least: bool, peer: str = ""
 ) -> Figure:
     return Figure(
@@ -51,10 +51,10 @@ def _in_turn() -> list[Figure]:
 
     told = f"{TIMES} comparisons of up to {LOOKS[-1]} pairs"
     return [
-        _figure("in turn: false alarms", share(0, *ALARMS), 1, told, at_least=False, peer=PEER),
-        _figure("in turn: 0 % called failure", share(0, "failure"), 0, told, at_least=False),
-        _figure("in turn: +10 % found", share(0.1, *ALARMS), 95, told, at_least=True),
-        _figure("in turn: +25 % a failure", share(0.25, "failure"), 95, told, at_least=True),
+        figure_of("in turn: false alarms", share(0, *ALARMS), 1, told, at_least=False, peer=PEER),
+        figure_of("in turn: 0 % called failure", share(0, "failure"), 0, told, at_least=False),
+        figure_of("in turn: +10 % found", share(0.1, *ALARMS), 95, told, at_least=True),
+        figure_of("in turn: +25 % a failure", share(0.25, "failure"), 95, told, at_least=True),
         Figure(
             name="in turn: pairs where nothing changed",
             value=float(np.median([look for _, look in found[0.0]])),
@@ -92,9 +92,9 @@ def _kept() -> list[Figure]:
         return alarms / TIMES
 
     return [
-        _figure("kept: false alarms", share(2), 2, told, at_least=False, peer=PEER),
-        _figure("kept: +10 % on a core found", share(3, cpu=1.1), 95, told, at_least=True),
-        _figure("kept: a wait of 40 % found", share(4, wall=1.4), 95, told, at_least=True),
+        figure_of("kept: false alarms", share(2), 2, told, at_least=False, peer=PEER),
+        figure_of("kept: +10 % on a core found", share(3, cpu=1.1), 95, told, at_least=True),
+        figure_of("kept: a wait of 40 % found", share(4, wall=1.4), 95, told, at_least=True),
     ]
 
 
@@ -109,8 +109,8 @@ def _trends() -> list[Figure]:
     found = sum(each == [8] for each in steps) / TIMES
     told = f"{TIMES} series of 13 runs, 3 % apart"
     return [
-        _figure("trends: false changes", false, 1, told, at_least=False),
-        _figure("trends: +25 % found in 5 runs", found, 95, told, at_least=True),
+        figure_of("trends: false changes", false, 1, told, at_least=False),
+        figure_of("trends: +25 % found in 5 runs", found, 95, told, at_least=True),
     ]
 
 
@@ -122,7 +122,7 @@ def _one_token() -> Figure:
         place = int(rng.integers(100))
         more = [count + (index == place) for index, count in enumerate(tokens)]
         found += by_count(tokens, more, TOKENS).verdict == "warning"
-    return _figure(
+    return figure_of(
         "one token more in one of 100 runs found",
         found / TIMES,
         100,

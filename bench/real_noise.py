@@ -16,9 +16,10 @@ from persona.benchmark.interleaving import Samples, Side, some_pairs
 from persona.benchmark.other_version import THIS
 from persona.benchmark.paired import LOOKS, decide
 from persona.benchmark.private import Private, private_ledger
-from persona.benchmark.verdicts import Decision, Limits
+from persona.benchmark.verdicts import Decision
 from persona.benchmark.workloads import PARTS
 
+from .deciding import ALARMS, LIMITS, PEER, figure_of
 from .figure import Figure
 
 PART, TIMES = "answers", 40
@@ -27,9 +28,6 @@ BLOCKS = {0: 300, 10: 100, 25: 60}
 """Of five pairs, by how many percent more the new one does."""
 Block = list[float]
 """ln(new / old) of pairs that the same two processes ran."""
-LIMITS = Limits(warn_percent=10, fail_percent=25)
-ALARMS = ("warning", "failure")
-PEER = "a mean 10 % over the baseline: 42 % false alarms on a shared machine"
 
 
 def measure() -> list[Figure]:
@@ -44,46 +42,17 @@ def measure() -> list[Figure]:
 
     def share(percent: int, *verdicts: str) -> float:
         some = found[percent]
-        return sum(each.verdict in verdicts for each, _ in some) / len(some) * 100
+        return sum(each.verdict in verdicts for each, _ in some) / len(some)
 
     load = f"load average {os.getloadavg()[2]:.1f}; all took {took_s / 60:.0f} minutes"
     told = f"{COMPARISONS:,} comparisons, drawn from {BLOCKS[0] * 5:,} pairs; {load}"
     changed = f"{COMPARISONS:,} comparisons, drawn from {BLOCKS[10] * 5} and {BLOCKS[25] * 5} pairs"
+    here = "on this machine:"
     return [
-        Figure(
-            name="on this machine: false alarms",
-            value=share(0, *ALARMS),
-            limit=1,
-            unit="%",
-            peer=PEER,
-            detail=told,
-        ),
-        Figure(
-            name="on this machine: 0 % called failure",
-            value=share(0, "failure"),
-            limit=0,
-            unit="%",
-            peer="",
-            detail=told,
-        ),
-        Figure(
-            name="on this machine: +10 % found",
-            value=share(10, *ALARMS),
-            limit=95,
-            unit="%",
-            peer="",
-            detail=changed,
-            at_least=True,
-        ),
-        Figure(
-            name="on this machine: +25 % a failure",
-            value=share(25, "failure"),
-            limit=95,
-            unit="%",
-            peer="",
-            detail=changed,
-            at_least=True,
-        ),
+        figure_of(f"{here} false alarms", share(0, *ALARMS), 1, told, at_least=False, peer=PEER),
+        figure_of(f"{here} 0 % called failure", share(0, "failure"), 0, told, at_least=False),
+        figure_of(f"{here} +10 % found", share(10, *ALARMS), 95, changed, at_least=True),
+        figure_of(f"{here} +25 % a failure", share(25, "failure"), 95, changed, at_least=True),
         Figure(
             name="on this machine: pairs where nothing changed",
             value=pairs[len(pairs) // 2],

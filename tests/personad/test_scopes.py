@@ -67,3 +67,13 @@ def test_what_it_says_itself_stands(granted: Core) -> None:
 def test_a_call_that_was_never_granted_stays_without(core: Core) -> None:
     core.append(cost("b", 70, batch=None, **BARE))
     assert by(core, "experiment") == {None: 70}
+
+
+def test_so_does_each_of_many_that_come_together(granted: Core) -> None:
+    first = [cost(f"call-{n}", 7, batch="batch-a", **BARE | {"experiment": "b"}) for n in range(99)]
+    granted.append(cost("a", 70, batch=None, output_tokens=1, **BARE), *first)
+    again = [cost(f"call-{n}", 9, batch=None, output_tokens=9, **BARE) for n in range(99)]
+    unknown = [cost(f"new-{n}", 1, batch=None, output_tokens=9, **BARE) for n in range(99)]
+    granted.append(*unknown, cost("a", 90, batch=None, output_tokens=9, **BARE), *again)
+    assert by(granted, "experiment") == {"tone": 90, "b": 99 * 9, None: 99}
+    assert by(granted, "batch") == {"batch-a": 90 + 99 * 9, None: 99}

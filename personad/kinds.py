@@ -135,6 +135,21 @@ def _layout(kind: type[Event]) -> _Layout:
     )
 
 
+def part_of(kind: type[Event], *names: str) -> Callable[[bytes], Any]:
+    """Reads only these fields of a body, in a tenth of the time that the event takes; a text that
+    repeats is its number there. What it gives has the others, too, but unread."""
+    fields = msgspec.structs.fields(kind)[_COLUMNS:]
+    last = max(place for place, each in enumerate(fields) if each.name in names)
+    given: list[Any] = []
+    for each in fields[: last + 1]:
+        of_type: Any = msgspec.Raw
+        if each.name in names:
+            of_type = int | None if each.name in WORDS else each.type
+        given.append((each.name, of_type, msgspec.field(default=None)))
+    twin = msgspec.defstruct(f"{kind.__name__}Part", given, array_like=True, gc=False)
+    return msgspec.msgpack.Decoder(twin).decode
+
+
 RAW_EVENTS: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if tag(kind) in RAW_KINDS)
 CODE_OF: dict[type[Event], int] = {kind: KINDS[tag(kind)] for kind in EVENTS}
 _LAYOUTS = {kind: _layout(kind) for kind in EVENTS}

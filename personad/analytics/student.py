@@ -3,6 +3,9 @@
 import functools
 import math
 
+_STEPS_MAX = 200
+_PRECISION = 1e-13
+
 
 def student_t_share(value: float, freedom: float) -> float:
     """The share of Student's t below a value (Abramowitz and Stegun 26.7.1, 26.5.8)."""
@@ -12,19 +15,24 @@ def student_t_share(value: float, freedom: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def student_t(probability: float, freedom: float) -> float:
-    """The quantile that `student_t_share` takes back."""
+    """The quantile that `student_t_share` takes back, of a probability within 0 and 1."""
     if probability < 0.5:
         return -student_t(1 - probability, freedom)
-    low, high = 0.0, 1.0
-    while student_t_share(high, freedom) < probability:
-        low, high = high, high * 2
-    for _ in range(50):
-        middle = (low + high) / 2
-        if student_t_share(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    found = 0.0
+    # Newton's way, which from the left never goes too far: the density falls from the middle on.
+    for _ in range(_STEPS_MAX):
+        lacking = probability - student_t_share(found, freedom)
+        step = lacking / _density(found, freedom)
+        found += max(0.0, step)
+        if step <= found * _PRECISION:
+            break
+    return found
+
+
+def _density(value: float, freedom: float) -> float:
+    log_front = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    log_front -= math.log(freedom * math.pi) / 2
+    return math.exp(log_front - (freedom + 1) / 2 * math.log1p(value * value / freedom))
 
 
 def _beta_share(a: float, b: float, x: float) -> float:

@@ -5,8 +5,9 @@ from datetime import date, datetime, timedelta
 import apsw
 
 from personad.contract import quality as q
-from personad.contract.asking import Range
+from personad.contract.asking import Filter, Range
 from personad.projections import quality_questions
+from personad.projections.asked import resolve
 
 _GOALS = "SELECT metric, target FROM goal ORDER BY metric"
 _UNIT = 10_000
@@ -21,18 +22,19 @@ def goals(db: apsw.Connection, request: q.QualityGoals, now: datetime) -> q.Qual
     Raises:
         LedgerError: `invalid`, a zone that doesn't exist.
     """
-    asked = q.QualityTrends(range=Range(days=DAYS, timezone=request.timezone))
-    reply = quality_questions.trends(db, asked, now)
+    asked = resolve(db, Range(days=DAYS, timezone=request.timezone), Filter(), now)
+    targets: dict[str, int] = dict(db.execute(_GOALS))
     newest: dict[str, q.QualityTrend] = {}
-    for row in reply.metrics:
+    # Where there is no goal, nothing need be known of any metric.
+    for row in quality_questions.of_metrics(db, asked, targets) if targets else ():
         known = newest.get(row.metric)
         if row.n and (known is None or _last_day(row) >= _last_day(known)):
             newest[row.metric] = row
-    today = reply.range.last_day
+    today = asked.period.last_day
     return q.QualityGoalsReply(
         goals=[
-            _goal(str(metric), target / _UNIT, newest.get(metric), today)
-            for metric, target in db.execute(_GOALS)
+            _goal(metric, target / _UNIT, newest.get(metric), today)
+            for metric, target in targets.items()
         ]
     )
 

@@ -5,13 +5,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import apsw
 
-from personad import civil, log
+from personad import civil
 from personad.contract import quality as q
 from personad.contract.batch import BatchStarted
+from personad.kinds import CODE_OF, part_of
 from personad.projections import summing
 from personad.projections.asked import Asked, no_such, resolve
 from personad.projections.cost_sums import COST
@@ -31,14 +32,19 @@ _NEWEST = """
 SELECT max(bucket) FROM score_quarter
 WHERE series IN (SELECT value FROM json_each(?)) AND bucket < ?
 """
-_BATCHES = """
-SELECT batch_key.key, batch_key.first_seq
-FROM batch JOIN batch_key USING (batch) LEFT JOIN experiment USING (experiment)
-WHERE batch.started_at < :end AND coalesce(batch.finished_at, :end) >= :first
-  AND (:batches IS NULL OR batch_key.key IN (SELECT value FROM json_each(:batches)))
-  AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
-ORDER BY batch.started_at DESC LIMIT :limit
-"""
+_BATCHES = f"""
+WITH newest AS (
+  SELECT batch_key.key, batch_key.first_seq
+  FROM batch JOIN batch_key USING (batch) LEFT JOIN experiment USING (experiment)
+  WHERE batch.started_at < :end AND coalesce(batch.finished_at, :end) >= :first
+    AND (:batches IS NULL OR batch_key.key IN (SELECT value FROM json_each(:batches)))
+    AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
+  ORDER BY batch.started_at DESC LIMIT :limit
+)
+SELECT newest.key, event.body FROM newest CROSS JOIN event ON event.seq = newest.first_seq
+WHERE event.kind = {CODE_OF[BatchStarted]}
+"""  # noqa: S608 - a number of ours
+_started = part_of(BatchStarted, "source")
 _BATCHES_MAX = 200
 """Providers are compared over so many batches, the newest."""
 _UNIT = 10_000
@@ -51,7 +57,7 @@ class Strata(NamedTuple):
     """The scores of one metric, by group and by source."""
 
     whole: dict[Group, "Some"]
-    by_source: dict[str, dict[Group, "Some"]]
+    by_source: dict[Group, dict[str, "Some"]]
 
 
 def providers(
@@ -121,23 +127,35 @@ def _stratified(
 ) -> dict[str, Strata]:
     from personad.analytics.difference import Some  # numpy, by way of it: a daemon starts without
 
-    found: dict[str, Strata] = defaultdict(lambda: Strata({}, defaultdict(dict)))
-
-    def add(into: dict[Group, Some], group: Group, some: Sequence[int]) -> None:
-        into[group] = Some(*map(sum, zip(into.get(group, Some()), some, strict=True)))
-
+    whole: dict[tuple[str, Group], list[int]] = {}
+    within: dict[tuple[str, Group, str], list[int]] = {}
     for key, some in sums.items():
         if key in wanted:
-            metric, group = wanted[key]
-            add(found[metric].whole, group, some)
-    if len({group for _, group in wanted.values()}) > 1:
+            _add(whole, wanted[key], some)
+    if len({group for _, group in whole}) > 1:
         sources = _sources(db, asked)
-        within = replace(asked, experiments=None, batches=tuple(sources))
-        for (batch, key), some in summing.by_batch_and_key(db, within, _SCORES).items():
+        of_batches = replace(asked, experiments=None, batches=tuple(sources))
+        for (batch, key), some in summing.by_batch_and_key(db, of_batches, _SCORES).items():
             if key in wanted:
-                metric, group = wanted[key]
-                add(found[metric].by_source[sources[batch]], group, some)
+                _add(within, (*wanted[key], sources[batch]), some)
+    found: dict[str, Strata] = defaultdict(lambda: Strata({}, defaultdict(dict)))
+    for (metric, group), some in whole.items():
+        found[metric].whole[group] = Some(*some)
+    for (metric, group, source), some in within.items():
+        found[metric].by_source[group][source] = Some(*some)
     return dict(found)
+
+
+K = TypeVar("K")
+
+
+def _add(into: dict[K, list[int]], key: K, some: Sequence[int]) -> None:
+    known = into.get(key)
+    if known is None:
+        into[key] = [*some]
+    else:
+        for place, value in enumerate(some):
+            known[place] += value
 
 
 def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
@@ -153,12 +171,7 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
             "limit": _BATCHES_MAX,
         },
     ).fetchall()
-    found: dict[int, str] = {}
-    for key, first_seq in rows:
-        entry = log.entry(db, int(first_seq))  # type: ignore[arg-type]
-        if entry is not None and isinstance(entry[2], BatchStarted):
-            found[int(key)] = entry[2].source.digest  # type: ignore[arg-type]
-    return found
+    return {key: _started(body).source.digest for key, body in rows}  # type: ignore[arg-type, misc]
 
 
 def _compared(
@@ -195,14 +208,12 @@ def _differences(strata: Strata, group: Group) -> list[tuple[Group, int, "Interv
     from personad.analytics.difference import difference
 
     found = []
+    mine = strata.by_source.get(group, {})
     for other in strata.whole:
         if other == group:
             continue
-        pairs = [
-            (some[group], some[other])
-            for some in strata.by_source.values()
-            if group in some and other in some
-        ]
+        theirs = strata.by_source.get(other, {})
+        pairs = [(some, theirs[source]) for source, some in mine.items() if source in theirs]
         interval = difference(pairs)
         if interval is not None:
             found.append((other, len(pairs), interval))
@@ -260,8 +271,7 @@ def _worth(row: q.QualityOfProvider) -> tuple[float, str, str]:
 def _by_group(sums: summing.Sums, groups: Mapping[int, Group]) -> dict[Group, list[int]]:
     found: dict[Group, list[int]] = {}
     for key, some in sums.items():
-        known = found.get(groups[key])
-        found[groups[key]] = [a + b for a, b in zip(known, some, strict=True)] if known else [*some]
+        _add(found, groups[key], some)
     return found
 
 

@@ -1,7 +1,7 @@
 """What personas were worth, answered from sums and sketches of their scores."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -75,32 +75,36 @@ def trends(db: apsw.Connection, request: q.QualityTrends, now: datetime) -> q.Qu
     for place, name in enumerate(request.metrics):
         if name not in known:
             raise no_such("metric", name, known, f"$.metrics[{place}]")
+    return q.QualityTrendsReply(
+        range=asked.period, metrics=of_metrics(db, asked, request.metrics or known)
+    )
+
+
+def of_metrics(db: apsw.Connection, asked: Asked, wanted: Container[str]) -> list[q.QualityTrend]:
+    """What the scores of these metrics were, each by each scorer."""
     groups = {
         key: (measure, scorer)
         for key, (measure, _, _, scorer) in series_of(db, asked, "score").items()
-        if not request.metrics or measure in request.metrics
+        if measure in wanted
     }
     slices = asked.slices("day")
     has_sketches = asked.experiments is None and asked.batches is None
     days, overall = (_sketched if has_sketches else _summed)(db, asked, slices, groups)
     whole = _sums(db, asked, groups)
     windows = [_sums(db, _window(asked, days), groups) for days in _WINDOWS]
-    return q.QualityTrendsReply(
-        range=asked.period,
-        metrics=[
-            _trend(
-                metric,
-                whole[metric],
-                overall.get(metric, _UNTOLD),
-                [
-                    (part.label, each.get(metric, _NO_DAY))
-                    for part, each in zip(slices, days, strict=True)
-                ],
-                [each.get(metric, Sums()).mean for each in windows],
-            )
-            for metric in sorted(whole)
-        ],
-    )
+    return [
+        _trend(
+            metric,
+            whole[metric],
+            overall.get(metric, _UNTOLD),
+            [
+                (part.label, each.get(metric, _NO_DAY))
+                for part, each in zip(slices, days, strict=True)
+            ],
+            [each.get(metric, Sums()).mean for each in windows],
+        )
+        for metric in sorted(whole)
+    ]
 
 
 def _sketched(

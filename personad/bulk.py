@@ -3,12 +3,12 @@ often meanwhile."""
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 
 import apsw
 
-TOGETHER = 32
-"""Rows of one statement; more make it no quicker."""
+Value = int | str | bytes | None
+TOGETHER = (32, 8, 1)
+"""Rows of one statement; more than the first make it no quicker."""
 
 
 @cache
@@ -17,19 +17,16 @@ def _statement(head: str, width: int, tail: str, rows: int) -> str:
     return f"{head} VALUES {', '.join([row] * rows)} {tail}"
 
 
-def insert(
-    db: apsw.Connection, head: str, width: int, tail: str, rows: Sequence[Sequence[object]]
-) -> None:
-    """`head VALUES (…) tail` for each row of `width` values; no two rows may meet in a conflict
-    that `tail` would have them both update."""
-    whole = len(rows) - len(rows) % TOGETHER
-    if whole:
-        db.executemany(
-            _statement(head, width, tail, TOGETHER),
-            (
-                tuple(chain.from_iterable(rows[start : start + TOGETHER]))
-                for start in range(0, whole, TOGETHER)
-            ),
-        )
-    if whole < len(rows):
-        db.executemany(_statement(head, width, tail, 1), rows[whole:])
+def insert(db: apsw.Connection, head: str, width: int, tail: str, values: Sequence[Value]) -> None:
+    """`head VALUES (…) tail` for rows of `width` values, that lie one after the other in `values`;
+    no two rows may meet in a conflict that `tail` would have them both update."""
+    start = 0
+    for together in TOGETHER:
+        step = together * width
+        end = len(values) - (len(values) - start) % step
+        if start < end:
+            db.executemany(
+                _statement(head, width, tail, together),
+                [values[place : place + step] for place in range(start, end, step)],
+            )
+            start = end

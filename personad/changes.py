@@ -32,6 +32,8 @@ from personad.store import Transaction
 
 Answer = Callable[[], Reply]
 _BUDGETS = (BudgetSet, BudgetCleared)
+_TOLD_APART = frozenset((PriceSet, *_BUDGETS))
+"""Kinds with rules that their types don't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,13 @@ class Context:
 
 
 def append(txn: Transaction, request: Append, context: Context) -> Answer:
-    for index, event in enumerate(request.events):
-        if event.DAEMON_ONLY:
-            raise LedgerError(
-                "invalid",
-                f"only the daemon writes {tag(type(event))}",
-                field=f"$.events[{index}].type",
-            )
+    index = next((n for n, event in enumerate(request.events) if event.DAEMON_ONLY), None)
+    if index is not None:
+        raise LedgerError(
+            "invalid",
+            f"only the daemon writes {tag(type(request.events[index]))}",
+            field=f"$.events[{index}].type",
+        )
     if request.fence is not None:
         _check_fence(txn, request.fence)
     answer = _add(txn, scoped(txn.book, request.events), "$.events[{}]")
@@ -93,14 +95,15 @@ def _add(
     Raises:
         LedgerError: an event that could be kept but never be read again.
     """
-    for index, event in enumerate(events):
-        # With their zones, the first and the last of years reach past what UTC can say.
-        if not 1 < event.at.year < 9999:
-            raise _strange_time(where.format(index) + ".at")
-        if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
-            raise _strange_time(where.format(index) + ".effective_from")
-        if isinstance(event, _BUDGETS):
-            budgets.check(event, where.format(index))
+    # With their zones, the first and the last of years reach past what UTC can say.
+    for index in [n for n, event in enumerate(events) if not 1 < event.at.year < 9999]:
+        raise _strange_time(where.format(index) + ".at")
+    if not _TOLD_APART.isdisjoint(map(type, events)):
+        for index, event in enumerate(events):
+            if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
+                raise _strange_time(where.format(index) + ".effective_from")
+            if isinstance(event, _BUDGETS):
+                budgets.check(event, where.format(index))
     try:
         return txn.add(events, priced=priced, silent=silent)
     except TooLarge as error:
@@ -111,9 +114,10 @@ def _add(
 
 def _hear(txn: Transaction, events: Sequence[AnyEvent], context: Context) -> None:
     """Gives a queued batch that is spoken of another while to be claimed."""
-    named = context.leases.deadlines.keys() & {getattr(event, "batch", None) for event in events}
-    started = {event.batch for event in events if isinstance(event, b.BatchStarted)}
-    for batch in started | named:
+    concerned = {event.batch for event in events if isinstance(event, b.BatchStarted)}
+    if waiting := context.leases.deadlines:
+        concerned |= waiting.keys() & {getattr(event, "batch", None) for event in events}
+    for batch in concerned:
         held = leases.get(txn.db, batch)
         if held.runner is not None:
             continue

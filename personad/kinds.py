@@ -5,7 +5,7 @@ time, which have columns of their own; texts that repeat in every event are numb
 Fields are only ever added at the end, with a default, so the bodies of every release stay readable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -101,6 +101,7 @@ Text = Callable[[int], str]
 class _Layout(NamedTuple):
     """How a kind lies on disk."""
 
+    body: Callable[[Any, "Number"], bytes]
     words: tuple[int, ...]
     """Places of texts that are numbers there."""
     maps: tuple[int, ...]
@@ -128,6 +129,7 @@ def _layout(kind: type[Event]) -> _Layout:
     twin = msgspec.defstruct(kind.__name__, given, array_like=True, kw_only=True, gc=False)
     names = tuple(each.name for each in fields)
     return _Layout(
+        body=_body_maker(names),
         words=tuple(place for place, name in enumerate(names) if name in WORDS),
         maps=tuple(place for place, name in enumerate(names) if name in WORD_KEYS),
         names=names,
@@ -150,6 +152,22 @@ def part_of(kind: type[Event], *names: str) -> Callable[[bytes], Any]:
     return msgspec.msgpack.Decoder(twin).decode
 
 
+def _body_maker(names: Sequence[str]) -> Callable[[Any, Number], bytes]:
+    """What makes the body of an event with these fields: a function written out for them, as a
+    dataclass has its own. Every event goes through it, and a loop takes twice as long."""
+    values = []
+    for name in names:
+        value = f"event.{name}"
+        if name in WORDS:
+            value = f"None if {value} is None else number({value})"
+        elif name in WORD_KEYS:
+            value = f"{{number(key): each for key, each in {value}.items()}}"
+        values.append(f"({value}),")
+    source = f"lambda event, number: encode(({' '.join(values)}))"
+    made: Callable[[Any, Number], bytes] = eval(source, {"encode": _encode})
+    return made
+
+
 RAW_EVENTS: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if tag(kind) in RAW_KINDS)
 CODE_OF: dict[type[Event], int] = {kind: KINDS[tag(kind)] for kind in EVENTS}
 _LAYOUTS = {kind: _layout(kind) for kind in EVENTS}
@@ -167,14 +185,7 @@ def moment_of(microseconds_since_1970: int) -> datetime:
 
 def body_of(event: AnyEvent, number: Number) -> bytes:
     """What of an event lies in its row's body; `number` gives the number of a text."""
-    layout = _LAYOUTS[type(event)]
-    values = list(_astuple(event)[_COLUMNS:])
-    for place in layout.words:
-        if (text := values[place]) is not None:
-            values[place] = number(text)
-    for place in layout.maps:
-        values[place] = {number(key): value for key, value in values[place].items()}
-    return _encode(values)
+    return _LAYOUTS[type(event)].body(event, number)
 
 
 def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) -> AnyEvent:

@@ -6,6 +6,7 @@ reading), and know nothing of sockets, threads or clocks.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -179,15 +180,15 @@ def insert(
         for index, body in enumerate(bodies):
             check_size(body, index)
     if len(events) == 1:
-        rows, entries = _rows(names, events, bodies, after, now, priced)
-        db.execute(_INSERT_ONE, rows[0])
+        row, entries = _rows(names, events, bodies, after, now, priced)
+        db.execute(_INSERT_ONE, row)
         return entries if db.changes() else []
     # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
     before = db.total_changes()
     bulk.insert(db, _INSERT, 9, _NEW_ONLY, rows)
-    if db.total_changes() - before != len(rows):
+    if db.total_changes() - before != len(events):
         db.execute("ROLLBACK TO added")
         names.forget()
         seen = known_of(db, [event.id.bytes for event in events])
@@ -203,9 +204,6 @@ def insert(
     return entries
 
 
-Row = tuple[int, bytes, int, int, int, int | None, int | None, int | None, bytes]
-
-
 def _rows(
     names: Names,
     events: Sequence[AnyEvent],
@@ -213,34 +211,41 @@ def _rows(
     after: int,
     now: datetime,
     priced: Priced,
-) -> tuple[list[Row], list[Entry]]:
-    rows: list[Row] = []
-    entries: list[Entry] = []
+) -> tuple[list[bulk.Value], list[Entry]]:
+    """The rows' values, one row after the other, and what folds see of them; made column by column,
+    which takes two thirds of the time."""
     recorded_at = microseconds(now)
-    batches = names.batches
-    seq = after
-    for event, body in zip(events, bodies, strict=True):
-        seq += 1
-        kind = type(event)
-        batch: str | None = getattr(event, "batch", None)
-        key = None if batch is None else batches.get(batch) or names.batch(batch, seq)
-        # What `microseconds` does, without the call.
-        at = (event.at - EPOCH) // MICROSECOND
-        cost = price = None
-        if kind is CostRecorded:
-            cost = event.cost_nanousd  # type: ignore[union-attr]
+    seqs = range(after + 1, after + 1 + len(events))
+    # What `microseconds` and `UUID.bytes` do, without the calls.
+    ats = [(event.at - EPOCH) // MICROSECOND for event in events]
+    ids = [event.id.int.to_bytes(16, "big") for event in events]
+    known = names.batches
+    named: list[str | None] = [getattr(event, "batch", None) for event in events]
+    batches = [
+        None if batch is None else known.get(batch) or names.batch(batch, seq)
+        for batch, seq in zip(named, seqs, strict=True)
+    ]
+    codes = [CODE_OF[kind] for kind in map(type, events)]
+    delays = [recorded_at - at for at in ats]
+    costs, prices = _costs(events, priced)
+    rows = zip(seqs, ids, codes, ats, delays, batches, costs, prices, bodies, strict=True)
+    return [*chain.from_iterable(rows)], [*zip(seqs, ats, events, costs, strict=True)]
+
+
+def _costs(events: Sequence[AnyEvent], priced: Priced) -> tuple[list[int | None], list[int | None]]:
+    """What each event's call cost, and the number of its receipt."""
+    costs = [event.cost_nanousd if type(event) is CostRecorded else None for event in events]
+    prices: list[int | None] = [None] * len(events)
+    if None in costs:
+        for place, event in enumerate(events):
+            kind = type(event)
             # One whose answer never came counts at what is reserved for it.
-            if cost is None and event.outcome != "unknown":  # type: ignore[union-attr]
-                cost, price = priced(event)  # type: ignore[arg-type]
-                if cost is not None and cost > COST_END:
-                    cost = COST_END
-        elif kind is CostCorrected:
-            _, price = priced(event)  # type: ignore[arg-type]
-        rows.append(
-            (seq, event.id.bytes, CODE_OF[kind], at, recorded_at - at, key, cost, price, body)
-        )
-        entries.append((seq, at, event, cost))
-    return rows, entries
+            if kind is CostRecorded and costs[place] is None and event.outcome != "unknown":  # type: ignore[union-attr]
+                cost, prices[place] = priced(event)  # type: ignore[arg-type]
+                costs[place] = cost if cost is None else min(cost, COST_END)
+            elif kind is CostCorrected:
+                _, prices[place] = priced(event)  # type: ignore[arg-type]
+    return costs, prices
 
 
 def mark(db: apsw.Connection, anomalies: Sequence[tuple[int, str]]) -> None:

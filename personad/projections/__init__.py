@@ -67,11 +67,9 @@ BUCKETS: tuple[Buckets, ...] = (
 )
 """All sums over time."""
 
-_READERS: dict[type[Event], tuple[Projection, ...]] = {}
-"""Who folds an event of each kind, in order."""
-for _projection in PROJECTIONS:
-    for _kind in _projection.WANTS:
-        _READERS[_kind] = (*_READERS.get(_kind, ()), _projection)
+_WANTED: dict[Projection, frozenset[type[Event]]] = {
+    each: frozenset(each.WANTS) for each in PROJECTIONS
+}
 
 
 def fold(
@@ -91,14 +89,14 @@ def fold(
     book.begin(since)
     anomalies: list[tuple[int, str]] = []
     misfits: set[int] = set()
-    wanted: dict[Projection, list[Entry]] = {each: [] for each in PROJECTIONS}
-    for entry in entries:
-        for projection in _READERS.get(type(entry[2]), ()):
-            wanted[projection].append(entry)
-    for projection, some in wanted.items():
-        if misfits:
-            some = [entry for entry in some if entry[0] not in misfits]
-        if not some or (only is not None and projection not in only):
+    kinds = {type(event) for _, _, event, _ in entries}
+    for projection, its in _WANTED.items():
+        if kinds.isdisjoint(its) or (only is not None and projection not in only):
+            continue
+        some = entries
+        if misfits or not kinds <= its:
+            some = [e for e in entries if type(e[2]) in its and e[0] not in misfits]
+        if not some:
             continue
         found = projection.apply(book, some)
         if misfits_known is not None:
@@ -106,7 +104,7 @@ def fold(
         if found:
             anomalies += found
             misfits.update(seq for seq, _ in found)
-    if only is None or batches in only:
+    if (only is None or batches in only) and not kinds.isdisjoint(batches.NOTICED):
         noticed = [e for e in entries if type(e[2]) in batches.NOTICED and e[0] not in misfits]
         if noticed:
             batches.notice(book, noticed)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -135,11 +136,12 @@ class _Sums:
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
         COST.add(self._book, self._groups)
+        # In the table's order, so that a page is written to once.
         rows = [
             (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
-            for key, (calls, cost) in self._personas.items()
+            for key, (calls, cost) in sorted(self._personas.items())
         ]
-        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, rows)
+        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, list(chain.from_iterable(rows)))
         if is_taking_back:
             db.executemany(_SWEEP, list(self._personas))
         sketches.note(self._book, self._latencies[1], self._latencies[-1])

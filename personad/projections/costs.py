@@ -8,10 +8,12 @@ says otherwise.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, groupby
 from operator import attrgetter
 
 import msgspec
 
+from personad import bulk
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Event
@@ -48,7 +50,7 @@ TOO_LARGE = "too large to be a call's tokens or cost"
 
 _tokens_of = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _outcome_of = attrgetter("outcome")
-_COUNT = "INSERT INTO call (call, seq) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_COUNT, _FIRST_ONLY = "INSERT INTO call (call, seq)", "ON CONFLICT DO NOTHING"
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
 _RECOUNT = """
 INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
@@ -59,17 +61,12 @@ ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
     fold = _Fold(book)
-    recorded: list[Entry] = []
-    for entry in entries:
-        if type(entry[2]) is c.CostRecorded:
-            recorded.append(entry)
-            continue
-        if recorded:
-            fold.recorded(recorded)
-            recorded = []
-        fold.other(entry)
-    if recorded:
-        fold.recorded(recorded)
+    for is_cost, some in groupby(entries, lambda entry: type(entry[2]) is c.CostRecorded):
+        if is_cost:
+            fold.recorded([*some])
+        else:
+            for entry in some:
+                fold.other(entry)
     cost_sums.add(book, fold.added, fold.removed)
     return fold.anomalies
 
@@ -93,7 +90,7 @@ class _Fold:
             events = [entry[2] for entry in entries]  # type: ignore[misc]
         calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
         before = self.db.total_changes()
-        self.db.executemany(_COUNT, calls)
+        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(calls)))
         are_first = self.db.total_changes() - before == len(calls)
         if are_first and "unknown" not in map(_outcome_of, events):
             self.added += entries

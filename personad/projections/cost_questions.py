@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from operator import itemgetter
 from typing import NamedTuple, get_args
 
 import apsw
@@ -45,9 +46,10 @@ _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 _PERSONAS = Columns(PERSONA, ("s.completed", "s.accepted"))
 _DIMS = "SELECT key, provider, model, operation, outcome FROM dim"
 _NAMES: dict[str, str] = {
-    "experiment": """SELECT key, experiment FROM experiment
-      WHERE key IN (SELECT value FROM json_each(?))""",
-    "batch": "SELECT key, batch FROM batch_key WHERE key IN (SELECT value FROM json_each(?))",
+    "experiment": """SELECT name.key, name.experiment FROM json_each(?) AS wanted
+      CROSS JOIN experiment AS name ON name.key = wanted.value""",
+    "batch": """SELECT name.key, name.batch FROM json_each(?) AS wanted
+      CROSS JOIN batch_key AS name ON name.key = wanted.value""",
 }
 _EXPERIMENT_OF_BATCH = """
 SELECT batch_key.key, experiment.key FROM batch JOIN batch_key USING (batch)
@@ -224,9 +226,12 @@ def _named(
     """With names for numbers; the dearest first, then by name."""
     if by in _NAMES:
         numbers = json.dumps([key for key, _ in rows if key is not None])
-        names = dict(db.execute(_NAMES[by], (numbers,)))
+        names: dict[Key, Key] = dict(db.execute(_NAMES[by], (numbers,)).fetchall())  # type: ignore[arg-type]
         rows = [(names.get(key), made) for key, made in rows]
-    return sorted(rows, key=lambda row: (-row[1].usage[0], row[0] is None, row[0]))
+    # One sort after the other: of ten thousand rows that takes a third of the time of one by both.
+    with_names = sorted((row for row in rows if row[0] is not None), key=itemgetter(0))
+    without = [row for row in rows if row[0] is None]
+    return sorted([*with_names, *without], key=lambda row: row[1].usage[0], reverse=True)
 
 
 def _nothing() -> Made:

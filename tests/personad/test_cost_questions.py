@@ -17,7 +17,11 @@ from personad.contract import cost as c
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.batch import PersonaCompleted, PersonaGenerating
 from personad.contract.errors import LedgerError
+from personad.projections import summing
+from personad.projections.asked import resolve
 from personad.projections.book import Book
+from personad.projections.cost_sums import COST
+from personad.projections.summing import Columns
 from personad.questions import ANSWERS
 
 from . import past
@@ -203,6 +207,30 @@ def test_a_call_without_an_answer_counts_at_its_maximum_and_is_told_apart(core: 
         unknown_calls=1,
         unknown_max_nanousd=700,
     )
+
+
+def test_sums_of_some_outcomes_by_experiment_are_the_same_from_days_that_know_no_outcome(
+    open_core: Callable[[], Core],
+) -> None:
+    core = open_core()
+    at = NOON - timedelta(days=3)
+    core.append(
+        *(cost(f"one-{n}", 10, experiment="one", at=at) for n in range(3)),
+        cost("failed", 5, experiment="one", outcome="error", at=at),
+        cost("lost", 7, experiment="two", outcome="unknown", at=at),
+    )
+    columns = Columns(
+        COST,
+        ("s.calls", "iif({error}, s.calls, 0)", "iif({unknown}, 0, s.cost_nanousd)"),
+    )
+
+    def found() -> list[list[int]]:
+        asked = resolve(core.db, Range(days=7), Filter(), core.now)
+        return sorted(summing.by_key(core.db, asked, columns, "experiment").values())
+
+    before = found()
+    tidy.all_at_once(core.book)
+    assert before == found() == [[1, 0, 0], [4, 1, 35]]
 
 
 def test_averages_are_over_what_there_was(core: Core) -> None:

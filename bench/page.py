@@ -86,8 +86,9 @@ _MEANINGS = {
     "another day each time, from the client's call to its typed reply. Each figure is that of the "
     "slowest question. Growth compares medians with those on a ledger of 100,000 events.",
     "noise": "As `deciding`, on the machine as it is, with whatever runs beside it: pairs are run "
-    "in blocks, each by two new processes, as `persona benchmark compare --against` does, and each "
-    "comparison draws its blocks from them; a slower version is one that does more of the same.",
+    "in blocks, each by two new processes on one core, as `persona benchmark compare --against` "
+    "does, and each comparison draws its blocks from them; a slower version is one that does more "
+    "of the same.",
     "micro": "`persona benchmark run --suite micro`, told here: single parts, in processes of "
     "their own, from raw samples.",
     "load": "`persona benchmark run --suite integration`, told here: users of locust append, ask "

@@ -1,7 +1,10 @@
 """Two versions in turn, by real processes: few pairs, that decide nothing and show that it runs."""
 
+import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -11,8 +14,9 @@ from msgspec.structs import replace
 from persona.benchmark import interleaving, paired
 from persona.benchmark.calibrating import of_blocks
 from persona.benchmark.comparing import ComparedMetric
+from persona.benchmark.crew import cores, on_core, task_of
 from persona.benchmark.integration import Load, LoadFailed, run_load
-from persona.benchmark.interleaving import interleave
+from persona.benchmark.interleaving import Samples, Side, interleave, some_pairs
 from persona.benchmark.noise import Noise, pairs
 from persona.benchmark.other_version import (
     THIS,
@@ -85,6 +89,55 @@ def test_a_metric_is_decided_once_though_another_takes_longer() -> None:
     assert at(320, 60.0)
     assert decided["cpu_floor_ms"].verdict == "same"
     assert decided["generation_latency_p50"].verdict in ("same", "inconclusive")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="can't be put on a core here")
+class TestOnOneCore:
+    def test_a_process_is_on_it_and_this_one_is_free_again_though_it_failed(self) -> None:
+        before = os.sched_getaffinity(0)
+        asked = (sys.executable, "-c", "import os; print(*os.sched_getaffinity(0))")
+        for core in sorted(before):
+            with on_core(core):
+                said = subprocess.check_output(asked, text=True)
+            assert said.split() == [str(core)]
+            with pytest.raises(FileNotFoundError), on_core(core):
+                subprocess.check_output(["/no/such/program"])
+            assert os.sched_getaffinity(0) == before
+
+    def test_both_versions_run_on_the_same_one_and_on_each_of_them_by_and_by(
+        self, spec: WorkloadSpec, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun_on: list[set[int]] = []
+
+        class Idle:
+            def iterate(self) -> dict[str, float]:
+                return {"cpu_ms": 1.0}
+
+        @contextmanager
+        def worker(*of: object) -> Iterator[Idle]:
+            begun_on.append(os.sched_getaffinity(0))
+            yield Idle()
+
+        monkeypatch.setattr(interleaving, "worker", worker)
+        with private_ledger() as private:
+            side = Side(THIS, private, task_of(spec, private, "simulated-1"))
+            kept: tuple[Samples, Samples] = ({}, {})
+            rng = Random(1)
+            for _ in range(50):
+                some_pairs((side, side), 0, kept, rng)
+
+        assert begun_on[0::2] == begun_on[1::2]
+        assert {frozenset(each) for each in begun_on} == {frozenset([each]) for each in cores()}
+
+    def test_where_no_process_can_be_put_on_one_it_runs_on_any(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = os.sched_getaffinity(0)
+        monkeypatch.delattr(os, "sched_getaffinity")
+        assert cores() == [None]
+        with on_core(None):
+            monkeypatch.undo()
+            assert os.sched_getaffinity(0) == before
 
 
 def test_what_measuring_takes_is_told_with_its_interval(spec: WorkloadSpec) -> None:

@@ -1,5 +1,6 @@
 """Worker processes: how one is started, asked for an iteration, and ended."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -93,6 +94,27 @@ class Worker:
         self._process.wait()
         self._orders.close()
         self._answers.close()
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """Processes that this thread begins inside of it run on that core alone; None: on any."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cores() -> list[int | None]:
+    """Those that a process may be put on; only "any" where the system can't say or do that."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [None]
+    return [*sorted(os.sched_getaffinity(0))]
 
 
 @contextmanager

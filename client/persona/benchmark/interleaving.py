@@ -12,7 +12,7 @@ from msgspec import Struct
 from personad.contract.options import Benchmark
 
 from .comparing import ComparedMetric, Comparison, crossed, shown
-from .crew import simulation, task_of, worker
+from .crew import cores, on_core, simulation, task_of, worker
 from .metrics import METRICS, Metric, limits_of
 from .other_version import THIS, Installation
 from .paired import LOOKS, decide
@@ -136,12 +136,17 @@ class Side(NamedTuple):
 def some_pairs(
     sides: tuple[Side, Side], warm_up: int, kept: tuple[Samples, Samples], rng: Random
 ) -> int:
-    """Five pairs by two new processes."""
+    """Five pairs by two new processes, both on one core, drawn anew.
+
+    A core whose twin or whose host has other work to do is slower by half, for seconds on end, and
+    a system at rest leaves each process on its own core: the core's luck would be the version's.
+    """
     with ExitStack() as stack:
-        workers = [
-            stack.enter_context(worker(each.private, each.task, each.version.python))
-            for each in sides
-        ]
+        with on_core(rng.choice(cores())):
+            workers = [
+                stack.enter_context(worker(each.private, each.task, each.version.python))
+                for each in sides
+            ]
         for each in workers:
             for _ in range(warm_up):
                 each.iterate()

@@ -90,6 +90,9 @@ WORD_KEYS = frozenset({"scores"})
 """Maps with such keys."""
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_decode_uuid = msgspec.msgpack.Decoder(UUID).decode
+_UUID_HEAD = b"\xc4\x10"
+"""16 bytes follow, says msgpack."""
 _astuple = msgspec.structs.astuple
 _COLUMNS = 2
 """The first fields, id and time, have columns of their own."""
@@ -102,6 +105,8 @@ class _Layout(NamedTuple):
     """How a kind lies on disk."""
 
     body: Callable[[Any, "Number"], bytes]
+    event: Callable[[UUID, datetime, Any, "Text"], Any]
+    """Makes the event of what `decode` gives."""
     words: tuple[int, ...]
     """Places of texts that are numbers there."""
     maps: tuple[int, ...]
@@ -130,6 +135,7 @@ def _layout(kind: type[Event]) -> _Layout:
     names = tuple(each.name for each in fields)
     return _Layout(
         body=_body_maker(names),
+        event=_event_maker(kind, names),
         words=tuple(place for place, name in enumerate(names) if name in WORDS),
         maps=tuple(place for place, name in enumerate(names) if name in WORD_KEYS),
         names=names,
@@ -155,23 +161,38 @@ def part_of(kind: type[Event], *names: str) -> Callable[[bytes], Any]:
 def _body_maker(names: Sequence[str]) -> Callable[[Any, Number], bytes]:
     """What makes the body of an event with these fields: a function written out for them, as a
     dataclass has its own. Every event goes through it, and a loop takes twice as long."""
-    values = []
-    for name in names:
-        value = f"event.{name}"
-        if name in WORDS:
-            value = f"None if {value} is None else number({value})"
-        elif name in WORD_KEYS:
-            value = f"{{number(key): each for key, each in {value}.items()}}"
-        values.append(f"({value}),")
-    source = f"lambda event, number: encode(({' '.join(values)}))"
-    made: Callable[[Any, Number], bytes] = eval(source, {"encode": _encode})
+    values = " ".join(f"({_translated(name, 'event', 'number')})," for name in names)
+    made: Callable[[Any, Number], bytes] = eval(
+        f"lambda event, number: encode(({values}))", {"encode": _encode}
+    )
     return made
+
+
+def _event_maker(
+    kind: type[Event], names: Sequence[str]
+) -> Callable[[UUID, datetime, Any, Text], Any]:
+    """The other way round."""
+    values = ", ".join(f"{name}={_translated(name, 'fields', 'text')}" for name in names)
+    made: Callable[[UUID, datetime, Any, Text], Any] = eval(
+        f"lambda id, at, fields, text: kind(id=id, at=at, {values})", {"kind": kind}
+    )
+    return made
+
+
+def _translated(name: str, source: str, by: str) -> str:
+    """An expression for a field of `source`: its texts by their numbers, or these by the texts."""
+    value = f"{source}.{name}"
+    if name in WORDS:
+        return f"None if {value} is None else {by}({value})"
+    if name in WORD_KEYS:
+        return f"{{{by}(key): each for key, each in {value}.items()}}"
+    return value
 
 
 RAW_EVENTS: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if tag(kind) in RAW_KINDS)
 CODE_OF: dict[type[Event], int] = {kind: KINDS[tag(kind)] for kind in EVENTS}
 _LAYOUTS = {kind: _layout(kind) for kind in EVENTS}
-_READERS = {CODE_OF[kind]: (kind, layout) for kind, layout in _LAYOUTS.items()}
+_READERS = {CODE_OF[kind]: layout for kind, layout in _LAYOUTS.items()}
 
 
 def microseconds(moment: datetime) -> int:
@@ -180,7 +201,12 @@ def microseconds(moment: datetime) -> int:
 
 
 def moment_of(microseconds_since_1970: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds_since_1970)
+    return EPOCH + microseconds_since_1970 * MICROSECOND
+
+
+def uuid_of(data: bytes) -> UUID:
+    """`UUID(bytes=data)` in a fifth of the time."""
+    return _decode_uuid(_UUID_HEAD + data)
 
 
 def body_of(event: AnyEvent, number: Number) -> bytes:
@@ -195,14 +221,14 @@ def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) ->
         KeyError: a kind, or a number, that isn't known.
         msgspec.DecodeError: a damaged body.
     """
-    kind, _ = _READERS[code]
-    given = fields_of(code, body, text)
-    return cast(AnyEvent, kind(id=UUID(bytes=event_id), at=moment_of(at_us), **given))
+    layout = _READERS[code]
+    made = layout.event(uuid_of(event_id), moment_of(at_us), layout.decode(body), text)
+    return cast(AnyEvent, made)
 
 
 def fields_of(code: int, body: bytes, text: Text) -> dict[str, Any]:
     """All of an event but its id and time, for who needs no event of it. Raises as `event_of`."""
-    _, layout = _READERS[code]
+    layout = _READERS[code]
     values = list(_astuple(layout.decode(body)))
     for place in layout.words:
         if (key := values[place]) is not None:

@@ -5,6 +5,7 @@ afresh finds the same numbers. Used inside a transaction, by the one who writes.
 """
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -89,16 +90,16 @@ Dim = tuple[str, str, str, str]
 """Provider, model, operation, outcome."""
 
 
-class _Words(dict[str, int]):
-    """Numbers of texts; one that isn't known yet is looked up."""
+class _Known(dict[N, V]):
+    """What was looked up lately; what isn't in it is looked up."""
 
-    def __init__(self, number_of: Callable[[str], int]) -> None:
-        self._number_of = number_of
+    def __init__(self, find: Callable[[N], V]) -> None:
+        self._find = find
 
-    def __missing__(self, text: str) -> int:
-        key = self._number_of(text)
-        _keep(self, text, key)
-        return key
+    def __missing__(self, name: N) -> V:
+        found = self._find(name)
+        _keep(self, name, found)
+        return found
 
 
 class Names:
@@ -110,7 +111,7 @@ class Names:
 
     def forget(self) -> None:
         """What was given since may have been taken back."""
-        self.word: Callable[[str], int] = _Words(self._number_of).__getitem__
+        self.word: Callable[[str], int] = _Known(self._number_of).__getitem__
         """The number of a text; the quickest way there is, as every event asks several times."""
         texts_of(self._db).forget()
         self.batches: dict[str, int] = {}
@@ -174,22 +175,20 @@ class Texts:
     """The texts of words, as one connection sees them."""
 
     def __init__(self, db: apsw.Connection) -> None:
-        self._db = ref(db)
-        self._known: dict[int, str] = {}
+        self._known: _Known[int, str] = _Known(partial(_text_of, ref(db)))
+        self.text: Callable[[int], str] = self._known.__getitem__
+        """The text of a number; raises KeyError for one that was never given."""
 
     def forget(self) -> None:
-        self._known = {}
+        self._known.clear()
 
-    def text(self, key: int) -> str:
-        """Raises KeyError for a number that was never given."""
-        if (text := self._known.get(key)) is None:
-            db = self._db()
-            row = db.execute(_TEXT, (key,)).fetchone() if db is not None else None
-            if row is None:
-                raise KeyError(key)
-            text = str(row[0])
-            _keep(self._known, key, text)
-        return text
+
+def _text_of(db: "ref[apsw.Connection]", key: int) -> str:
+    held = db()
+    row = held.execute(_TEXT, (key,)).fetchone() if held is not None else None
+    if row is None:
+        raise KeyError(key)
+    return str(row[0])
 
 
 _TEXTS: "WeakKeyDictionary[apsw.Connection, Texts]" = WeakKeyDictionary()

@@ -8,7 +8,7 @@ again at any time. A *rollup* outlives the raw events that fed it: where they ar
 truth, and is kept as it is.
 """
 
-from collections.abc import Container, Sequence, Set
+from collections.abc import Collection, Container, Mapping, Sequence, Set
 from typing import Literal, Protocol
 
 from personad.contract.base import Event
@@ -67,9 +67,11 @@ BUCKETS: tuple[Buckets, ...] = (
 )
 """All sums over time."""
 
-_WANTED: dict[Projection, frozenset[type[Event]]] = {
-    each: frozenset(each.WANTS) for each in PROJECTIONS
-}
+_READERS: dict[type[Event], tuple[Projection, ...]] = {}
+"""Who folds an event of each kind, in order."""
+for _projection in PROJECTIONS:
+    for _kind in _projection.WANTS:
+        _READERS[_kind] = (*_READERS.get(_kind, ()), _projection)
 
 
 def fold(
@@ -90,13 +92,10 @@ def fold(
     anomalies: list[tuple[int, str]] = []
     misfits: set[int] = set()
     kinds = {type(event) for _, _, event, _ in entries}
-    for projection, its in _WANTED.items():
-        if kinds.isdisjoint(its) or (only is not None and projection not in only):
-            continue
-        some = entries
-        if misfits or not kinds <= its:
-            some = [e for e in entries if type(e[2]) in its and e[0] not in misfits]
-        if not some:
+    for projection, some in _wanted(entries, kinds).items():
+        if misfits:
+            some = [entry for entry in some if entry[0] not in misfits]
+        if not some or (only is not None and projection not in only):
             continue
         found = projection.apply(book, some)
         if misfits_known is not None:
@@ -109,3 +108,16 @@ def fold(
         if noticed:
             batches.notice(book, noticed)
     return anomalies
+
+
+def _wanted(
+    entries: Sequence[Entry], kinds: Collection[type[Event]]
+) -> Mapping[Projection, Sequence[Entry]]:
+    """Who folds which of the events, in order."""
+    if len(kinds) == 1:
+        return {each: entries for kind in kinds for each in _READERS.get(kind, ())}
+    wanted: dict[Projection, list[Entry]] = {each: [] for each in PROJECTIONS}
+    for entry in entries:
+        for projection in _READERS.get(type(entry[2]), ()):
+            wanted[projection].append(entry)
+    return wanted

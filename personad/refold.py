@@ -22,7 +22,7 @@ from personad.log import Entry
 from personad.projections import charts, fold, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
-from personad.store import AHEAD_MAX, FOLDED
+from personad.store import AHEAD_MAX, FOLDED, STATEMENTS
 from personad.tidy import TIERS, add_up, days_of
 
 CHUNK_EVENTS = 5_000
@@ -54,7 +54,7 @@ class Refold:
         """`live` reads the ledger; what is folded goes to `path`, which must not exist."""
         self.live = live
         self.path = path
-        self.db = apsw.Connection(str(path))
+        self.db = apsw.Connection(str(path), statementcachesize=STATEMENTS)
         # Nothing here outlives the process, so nothing of it needs to be safe.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072"):
             self.db.execute(f"PRAGMA {pragma}").fetchall()

@@ -62,9 +62,9 @@ CREATE TABLE dropped (
 ) STRICT;
 """
 
-_INSERT = "INSERT INTO event (seq, id, kind, at, delay, batch, cost, price, body)"
+_INTO = "event (seq, id, kind, at, delay, batch, cost, price, body)"
 _NEW_ONLY = "ON CONFLICT (id) DO NOTHING"
-_INSERT_ONE = f"{_INSERT} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_NEW_ONLY}"
+_INSERT_ONE = f"INSERT INTO {_INTO} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_NEW_ONLY}"  # noqa: S608
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
 _FEW = 32
 _ASKED = 256
@@ -187,7 +187,7 @@ def insert(
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
     before = db.total_changes()
-    bulk.insert(db, _INSERT, 9, _NEW_ONLY, rows)
+    bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
     if db.total_changes() - before != len(events):
         db.execute("ROLLBACK TO added")
         names.forget()
@@ -199,7 +199,7 @@ def insert(
                 fresh.append(event)
                 kept.append(body)
         rows, entries = _rows(names, fresh, kept, after, now, priced)
-        bulk.insert(db, _INSERT, 9, _NEW_ONLY, rows)
+        bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
     db.execute("RELEASE added")
     return entries
 

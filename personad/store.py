@@ -54,8 +54,8 @@ _SET_WEEK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('week_start', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
 STATEMENTS = 512
-"""The most that apsw takes. It keeps so many uses of prepared statements, not so many statements: with its usual hundred, a
-commit of a thousand events had each of its statements prepared anew."""
+"""The most that apsw takes. It keeps so many uses of prepared statements, not so many statements:
+with its usual hundred, a commit of a thousand events had each of its statements prepared anew."""
 BUSY_MS = 5_000
 """How long the writer waits for another one, as `sqlite3` on the same file might be."""
 

@@ -8,13 +8,13 @@ them. So any range in any zone is a sum of whole rows, and mostly of few.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import apsw
 
-from personad import civil
+from personad import bulk, civil
 from personad.projections.book import QUARTERS_A_DAY, Book, day_named, day_number
 
 Tier = Literal["quarter", "hour", "day"]
@@ -48,15 +48,15 @@ class Buckets:
         return tuple(f"{self.name}_{tier}" for tier in self.tiers)
 
     @cached_property
-    def _add(self) -> str:
-        columns = ("bucket", *self.keys, *self.sums)
+    def _into(self) -> str:
+        return f"{self.name}_quarter ({', '.join(('bucket', *self.keys, *self.sums))})"
+
+    @cached_property
+    def _added(self) -> str:
         # What doesn't fit 63 bits becomes a float in SQL; it stays at their end instead, and what
         # is taken back out of such a sum may be more than is left of it.
         added = ", ".join(f"{s} = max(0, min({s} + excluded.{s}, {SUM_MAX}))" for s in self.sums)
-        return (
-            f"INSERT INTO {self.name}_quarter ({', '.join(columns)}) "  # noqa: S608 - constants
-            f"VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO UPDATE SET {added}"
-        )
+        return f"ON CONFLICT DO UPDATE SET {added}"
 
     @cached_property
     def _sweep(self) -> str:
@@ -67,13 +67,13 @@ class Buckets:
         """Adds sums to the rows of these (bucket, keys…); negative ones take back out."""
         if not rows:
             return
-        values = [(*key, *sums) for key, sums in rows.items()]
+        values = [(*key, *sums) for key, sums in sorted(rows.items())]
         if max(map(max, rows.values())) > SUM_MAX or min(map(min, rows.values())) < -SUM_MAX:
             values = [
                 (*key, *(max(-SUM_MAX, min(each, SUM_MAX)) for each in sums))
-                for key, sums in rows.items()
+                for key, sums in sorted(rows.items())
             ]
-        book.db.executemany(self._add, values)
+        bulk.insert(book.db, self._into, len(values[0]), self._added, list(chain(*values)))
         gone = [key for key, sums in rows.items() if sums[0] <= 0]
         if gone:
             book.db.executemany(self._sweep, gone)

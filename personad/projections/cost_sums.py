@@ -42,7 +42,7 @@ TABLES: tuple[str, ...] = (
     *(f"{each.name}_quarter" for each in COST.buckets if "quarter" in each.tiers),
 )
 
-_PERSONA = "INSERT INTO persona_cost (batch, persona, calls, cost_nanousd)"
+_PERSONA = "persona_cost (batch, persona, calls, cost_nanousd)"
 _ADD_TO_PERSONA = f"""
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
   cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
@@ -136,7 +136,6 @@ class _Sums:
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
         COST.add(self._book, self._groups)
-        # In the table's order, so that a page is written to once.
         rows = [
             (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
             for key, (calls, cost) in sorted(self._personas.items())

@@ -50,7 +50,7 @@ TOO_LARGE = "too large to be a call's tokens or cost"
 
 _tokens_of = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _outcome_of = attrgetter("outcome")
-_COUNT, _FIRST_ONLY = "INSERT INTO call (call, seq)", "ON CONFLICT DO NOTHING"
+_COUNT, _FIRST_ONLY = "call (call, seq)", "ON CONFLICT DO NOTHING"
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
 _RECOUNT = """
 INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
@@ -90,7 +90,7 @@ class _Fold:
             events = [entry[2] for entry in entries]  # type: ignore[misc]
         calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
         before = self.db.total_changes()
-        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(calls)))
+        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(sorted(calls))))
         are_first = self.db.total_changes() - before == len(calls)
         if are_first and "unknown" not in map(_outcome_of, events):
             self.added += entries

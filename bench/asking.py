@@ -18,6 +18,7 @@ from personad.contract.admin import Hello
 from personad.contract.asking import Filter, Range
 from personad.contract.base import Request
 from personad.contract.batch import BatchList
+from personad.contract.calls import CostCalls
 from personad.contract.cost import CostBreakdown, CostHistory, Dimension
 from personad.contract.latency import Latency
 from personad.contract.optimise import CostOptimise
@@ -92,6 +93,19 @@ QUESTIONS: tuple[Question, ...] = (
         "cost-optimise",
         lambda window: CostOptimise(range=_days(window)),
         by_experiment=True,
+    ),
+    Question("cost-calls", lambda window: CostCalls(range=_days(window))),
+    Question(
+        "cost-calls of two providers",
+        lambda window: CostCalls(range=_days(window), filter=_SOME),
+    ),
+    Question(
+        "cost-calls of an experiment",
+        lambda window: CostCalls(range=_days(window), filter=_ONE),
+    ),
+    Question(
+        "cost-calls without a price",
+        lambda window: CostCalls(range=_days(window), unpriced=True),
     ),
     Question("quality-trends", lambda window: QualityTrends(range=_days(window))),
     Question(

@@ -115,7 +115,8 @@ class Keeper:
     def _tidy(self) -> None:
         now = datetime.now(UTC)
         seen = self._writer.last_seq, now.toordinal()
-        if seen == self._seen and not self._writer.book.touched:
+        nothing_new = seen == self._seen and not self._writer.book.touched
+        if nothing_new and not self._tidier.is_behind:
             return
         # What was touched lately is left for the next time, so there has to be one.
         self._seen = None if self._writer.book.touched else seen

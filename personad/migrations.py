@@ -20,7 +20,7 @@ from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
-from personad.projections import alerts, charts, sketches
+from personad.projections import alerts, call_places, charts, sketches
 from personad.projections.book import Book
 
 Migration = Callable[[apsw.Connection], None]
@@ -87,6 +87,11 @@ def _to_format_7(db: apsw.Connection) -> None:
         SELECT DISTINCT 'hour', bucket / 24 - (bucket % 24 < 0) FROM sketch_hour""")
 
 
+def _to_format_8(db: apsw.Connection) -> None:
+    """Where calls lie in the log; what is there already is noted in quiet moments."""
+    db.execute(call_places.SCHEMA)
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -94,6 +99,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_5,
     _to_format_6,
     _to_format_7,
+    _to_format_8,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

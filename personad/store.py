@@ -19,7 +19,7 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Appended
 from personad.kinds import body_of, microseconds
 from personad.log import Entry, Priced
-from personad.projections import PROJECTIONS, book, fold, sketches
+from personad.projections import PROJECTIONS, book, call_places, fold, sketches
 from personad.projections.book import Book
 from personad.projections.prices import price_call
 
@@ -135,7 +135,8 @@ def begin_weeks_on(db: apsw.Connection, day: str) -> None:
 
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
-    for schema in (_META, names.SCHEMA, log.SCHEMA, quarantine.SCHEMA, news.SCHEMA, FOLDED):
+    beside = (quarantine.SCHEMA, news.SCHEMA, call_places.SCHEMA)
+    for schema in (_META, names.SCHEMA, log.SCHEMA, *beside, FOLDED):
         db.execute(schema)
     versions = [(each.NAME, each.VERSION) for each in PROJECTIONS]
     db.executemany("INSERT INTO projection (name, version) VALUES (?, ?)", versions)

@@ -16,7 +16,7 @@ import apsw
 
 from personad.civil import quarter_of
 from personad.kinds import microseconds
-from personad.projections import BUCKETS, sketches
+from personad.projections import BUCKETS, call_places, sketches
 from personad.projections.book import QUARTERS_A_DAY, Book
 from personad.projections.buckets import Buckets, Tier, quarters_of
 
@@ -26,6 +26,13 @@ Between = Callable[[Callable[[Book], T]], T]
 
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""
+BLOCKS = 8
+"""Of the log, so many are looked through for calls at once."""
+BLOCKS_A_ROUND = 800
+"""So many before others have their turn: a ledger that an older release made has them all to be
+looked through."""
+BLOCKS_UNDER_LOAD = 40
+"""By model, where so many more have become full since the last round: a fiftieth of the time."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
 PARTS: dict[Tier, int] = {"hour": 6, "day": 1}
 """In which the sketches of a day are merged; a day's hours are those of UTC."""
@@ -47,6 +54,8 @@ class Tidier:
         self._between = between
         self._is_ready = False
         """Whether what adds large days up has been imported."""
+        self.is_behind = False
+        """Whether there is something left that needs no event to become due."""
 
     def tidy(self, now: datetime) -> int:
         """Does what there is to do; how many days were added up.
@@ -56,8 +65,24 @@ class Tidier:
         """
         while self._between(_work_in) == SKETCH_ROWS:
             pass
+        self.is_behind = self._place()
         due = self._between(lambda book: _due(book, now))
         return sum(self._day(tier, day) for tier, day in due)
+
+    def _place(self) -> bool:
+        """Whether there is more to do."""
+        if not self._between(_are_due):
+            return False
+        done = self._blocks(call_places.place, BLOCKS_A_ROUND)
+        most = BLOCKS_UNDER_LOAD if done >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
+        by_model = self._blocks(call_places.place_models, most)
+        return done >= BLOCKS_A_ROUND or by_model >= most
+
+    def _blocks(self, place: Callable[[apsw.Connection, int], int], most: int) -> int:
+        done = 0
+        while done < most and (some := self._between(partial(_place, place=place))):
+            done += some
+        return done
 
     def _day(self, tier: Tier, day: int) -> bool:
         self._between(lambda book: book.touched.discard((tier, day)))
@@ -78,6 +103,8 @@ def all_at_once(book: Book) -> None:
     with book.db:
         while sketches.work_in(book.db, SKETCH_ROWS):
             pass
+        while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):
+            pass
         for tier in TIERS:
             for day in sorted(book.stale[tier]):
                 add_up(book.db, tier, day, book.zone)
@@ -96,6 +123,16 @@ def _work_in(book: Book) -> int:
         return 0
     with book.db:
         done = sketches.work_in(book.db, SKETCH_ROWS)
+    return done  # noqa: RET504 - apsw says its `with` may swallow errors
+
+
+def _are_due(book: Book) -> bool:
+    return call_places.are_due(book.db)
+
+
+def _place(book: Book, place: Callable[[apsw.Connection, int], int]) -> int:
+    with book.db:
+        done = place(book.db, BLOCKS)
     return done  # noqa: RET504 - apsw says its `with` may swallow errors
 
 

@@ -17,11 +17,10 @@ from personad.contract.cost_rows import CostRow
 from personad.kinds import CODE_OF, event_of, microseconds
 from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, tokens_of
-from personad.projections import batch_questions, costs
+from personad.projections import batch_questions, call_places, costs
 from personad.projections.asked import resolve
 
 _RECORDED = CODE_OF[c.CostRecorded]
-_CORRECTED = CODE_OF[c.CostCorrected]
 COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
 FROM = "event LEFT JOIN price ON price.key = event.price"
 _DEAREST = f"""
@@ -29,13 +28,8 @@ SELECT {COLUMNS} FROM {FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ?
 ORDER BY event.cost DESC, event.seq
 """  # noqa: S608 - numbers and columns of ours
-_WITHOUT_COST = f"""
-SELECT {COLUMNS} FROM {FROM}
-WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ? AND event.cost IS NULL
-ORDER BY event.seq DESC
-"""  # noqa: S608
+_ROW = f"SELECT {COLUMNS} FROM {FROM} WHERE event.seq = ?"  # noqa: S608
 _ONE = f"SELECT {COLUMNS}, kind FROM {FROM} WHERE event.seq = ?"  # noqa: S608
-_CORRECTIONS = f"SELECT id, at, body FROM event WHERE seq >= ? AND kind = {_CORRECTED}"  # noqa: S608
 _UNANSWERED = """
 SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 'unresolved'
 """
@@ -75,13 +69,14 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
         for each in of_calls(db, sorted({*_unanswered(db), *_corrected_since(db, first)}))
         if since_us <= microseconds(each.event.at) < until_us
     ]
+    batches = {batch_questions.find(db, name) for name in request.filter.batches}
     usual: Iterator[Found] = iter(())
     if not request.unknown:
-        sql = _WITHOUT_COST if request.unpriced else _DEAREST
         known = {each.seq for each in apart}
-        rows = (each for each in db.execute(sql, (first, since_us, until_us)))
-        usual = counting(db, (row for row in rows if row[0] not in known))
-    batches = {batch_questions.find(db, name) for name in request.filter.batches}
+        in_order = call_places.unpriced if request.unpriced else call_places.dearest
+        seqs = in_order(db, asked, request.filter, batches, first)
+        rows = (row for seq in seqs if seq not in known for row in db.execute(_ROW, (seq,)))
+        usual = counting(db, rows)
     found: list[k.CostCall] = []
     for each in merge(usual, sorted(apart, key=_dearest_first), key=_dearest_first):
         if _is_wanted(each, request, batches):
@@ -109,11 +104,8 @@ def _unanswered(db: apsw.Connection) -> Iterator[str]:
 
 def _corrected_since(db: apsw.Connection, first: int) -> Iterator[str]:
     """Calls with another cost than their event's: no order of the log has them in place."""
-    text = texts_of(db).text
-    for event_id, at, body in db.execute(_CORRECTIONS, (first,)):
-        event = event_of(_CORRECTED, event_id, at, body, text)
-        assert isinstance(event, c.CostCorrected)
-        yield event.call
+    for seq in call_places.corrections(db, first):
+        yield _corrected(db, seq)[0].call
 
 
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityTrends
 from personad.migrations import FORMAT, MIGRATIONS, format_of
+from personad.projections import call_places
 from personad.projections.book import Book
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
@@ -69,6 +70,9 @@ def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(c
     whole = QualityTrends(range=Range(days=90))
     before = ANSWERS[QualityTrends](core.db, whole, core.now)
     core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day")
+    for table in call_places.TABLES:
+        core.db.execute(f"DROP TABLE {table}")
+    core.db.execute("DELETE FROM meta WHERE name LIKE 'calls_placed%'")
     core.db.pragma("user_version", 6)
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:

@@ -1,0 +1,156 @@
+"""Calls are found by where they lie in the log: the same ones, however much of it is noted."""
+
+import random
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from personad import tidy
+from personad.contract import calls as k
+from personad.contract import cost as c
+from personad.contract.asking import Filter, Range
+from personad.contract.events import Exported, Import
+from personad.projections import call_places
+from personad.questions import ANSWERS
+from personad.tidy import Tidier
+
+from .conftest import Core
+from .facts import NOON, cost, fresh_id
+from .past import a_past, between, kept
+
+EVENTS = a_past(seed=7)
+RECORDED = [each for each in EVENTS if isinstance(each, c.CostRecorded)]
+FIRST, LAST = date(2026, 9, 26), date(2026, 11, 22)
+WHOLE = Range(since=str(FIRST), until=str(LAST))
+FILTERS = (
+    Filter(),
+    Filter(providers=["anthropic", "azure"]),
+    Filter(models=["gpt"], providers=["openai"]),
+    Filter(experiments=["tone", "order"]),
+    Filter(experiments=["length"], models=["sonnet"]),
+    Filter(batches=["batch-1", "batch-2", "batch-3"]),
+    Filter(batches=["batch-1", "batch-4"], experiments=["tone", "length"]),
+)
+FLAGS: tuple[dict[str, bool], ...] = ({}, {"unpriced": True}, {"unknown": True})
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_places, "SHIFT", 3)
+    monkeypatch.setattr(call_places, "_FEW", 4)
+
+
+def ask(core: Core, **asked: Any) -> k.CostCallsReply:
+    request = k.CostCalls(**({"range": WHOLE} | asked))
+    found = ANSWERS[k.CostCalls](core.db, request, core.now)
+    assert isinstance(found, k.CostCallsReply)
+    return found
+
+
+def everything(core: Core) -> list[k.CostCallsReply]:
+    spans = (WHOLE, Range(since="2026-10-10", until="2026-10-20", timezone="Asia/Kathmandu"))
+    return [
+        ask(core, range=span, filter=asked, limit=limit, **flag)
+        for span in spans
+        for asked in FILTERS
+        for limit in (1, 7, 500)
+        for flag in FLAGS
+    ]
+
+
+def correct(core: Core, name: str, nanousd: int) -> None:
+    event = c.CostCorrected(
+        id=fresh_id(), at=NOON, call=name, cost_nanousd=nanousd, reason="reprice"
+    )
+    core.do(Import(items=[Exported(event=event)]))
+
+
+def place_all(core: Core) -> None:
+    tidy.all_at_once(core.book)
+    assert not call_places.are_due(core.db)
+    assert core.db.execute("SELECT count(*) FROM call_place").get > 50
+
+
+@pytest.mark.parametrize("asked", FILTERS, ids=repr)
+def test_they_are_those_of_the_events_the_dearest_first(core: Core, asked: Filter) -> None:
+    core.append(*EVENTS)
+    place_all(core)
+    events = kept(between(RECORDED, "UTC", FIRST, LAST), asked)
+    priced = sorted((each for each in events if each.cost_nanousd), key=lambda e: -e.cost_nanousd)
+    found = ask(core, filter=asked, limit=len(priced)).calls
+    assert [each.call for each in found] == [each.call for each in priced]
+    newest = [each.call for each in events if each.cost_nanousd is None][::-1]
+    assert [each.call for each in ask(core, filter=asked, unpriced=True).calls] == newest[:20]
+
+
+def test_no_answer_depends_on_how_much_is_noted(core: Core) -> None:
+    half = len(EVENTS) // 2
+    core.append(*EVENTS[:half])
+    correct(core, "call-3", 999_999_999)
+    core.append(*EVENTS[half:])
+    for name, nanousd in (("call-5", 1), ("call-200", 10**9), ("call-7", 123)):
+        correct(core, name, nanousd)
+    before = everything(core)
+    assert sum(len(each.calls) for each in before) > 1_000
+    for blocks, of_models in ((60, 20), (0, 50), (70, 40)):
+        call_places.place(core.db, blocks)
+        call_places.place_models(core.db, of_models)
+        assert everything(core) == before
+    place_all(core)
+    assert everything(core) == before
+    core.append(cost("late", 10**12, at=NOON - timedelta(days=9)))
+    assert ask(core).calls[0].call == "late"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_those_that_cost_the_same_the_earlier_ones_come_first(core: Core, seed: int) -> None:
+    rng = random.Random(seed)
+    costs = [rng.choice((None, 0, 0, 5, 7)) for _ in range(rng.randrange(20, 60))]
+    core.append(
+        *(
+            cost(f"{n}", nanousd, provider="nobody", at=NOON - timedelta(days=9, minutes=5 * n))
+            for n, nanousd in enumerate(costs)
+        )
+    )
+    limit = rng.randrange(1, 60)
+    before = [ask(core, limit=limit, **flag) for flag in FLAGS]
+    call_places.place(core.db, rng.randrange(8))
+    assert [ask(core, limit=limit, **flag) for flag in FLAGS] == before
+    ranks = sorted(range(len(costs)), key=lambda n: (costs[n] is None, -(costs[n] or 0), n))
+    assert [each.call for each in before[0].calls] == [str(n) for n in ranks][:limit]
+
+
+def test_what_retention_has_dropped_is_not_listed(core: Core) -> None:
+    core.append(*EVENTS)
+    place_all(core)
+    core.db.execute("DELETE FROM event WHERE kind = 22 AND seq % 3")
+    (left,) = zip(*core.db.execute("SELECT seq FROM event WHERE kind = 22"), strict=True)
+    found = ask(core, limit=500).calls
+    assert {each.seq for each in found} <= set(left)
+    assert len(found) > 50
+
+
+def test_tidying_notes_full_blocks_a_part_at_a_time(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tidy, "BLOCKS_A_ROUND", 40)
+    core.append(*EVENTS)
+    full = len(EVENTS) + 8 >> 3
+    tidier = Tidier(lambda work: work(core.book))
+    rounds = 0
+    while not rounds or tidier.is_behind:
+        tidier.tidy(core.now)
+        rounds += 1
+    assert 2 <= rounds <= full / 40 + 2
+    assert not call_places.are_due(core.db)
+    assert call_places.place(core.db, 1) == call_places.place_models(core.db, 1) == 0
+
+
+def test_a_call_before_1970_is_in_the_quarter_hour_in_which_it_was(core: Core) -> None:
+    core.append(cost("old", 5, at=NOON.replace(year=1969, minute=7)))
+    core.append(*(cost(f"c{n}", n) for n in range(20)))
+    tidy.all_at_once(core.book)
+    assert core.db.execute("SELECT count(*) FROM call_place").get > 0
+    span = Range(since="1969-11-23", until="1969-11-23")
+    assert [each.call for each in ask(core, range=span).calls] == ["old"]

@@ -153,7 +153,10 @@ def part_of(kind: type[Event], *names: str) -> Callable[[bytes], Any]:
         of_type: Any = msgspec.Raw
         if each.name in names:
             of_type = int | None if each.name in WORDS else each.type
-        given.append((each.name, of_type, msgspec.field(default=None)))
+        default = None if each.required else each.default
+        if default is NODEFAULT:
+            default = each.default_factory()
+        given.append((each.name, of_type, msgspec.field(default=default)))
     twin = msgspec.defstruct(f"{kind.__name__}Part", given, array_like=True, gc=False)
     return msgspec.msgpack.Decoder(twin).decode
 

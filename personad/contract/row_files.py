@@ -27,8 +27,12 @@ _values_of = msgspec.structs.astuple
 
 def usd(nanousd: int) -> str:
     """Dollars as an exact decimal number, without needless zeros."""
+    return _usd(nanousd).decode()
+
+
+def _usd(nanousd: int) -> bytes:
     whole, part = divmod(nanousd, 10**9)
-    return f"{whole}.{part:09d}".rstrip("0") if part else str(whole)
+    return (b"%d.%09d" % (whole, part)).rstrip(b"0") if part else b"%d" % whole
 
 
 _Shown = msgspec.defstruct("_Shown", [(name, object) for name in _NAMES], gc=False)
@@ -38,9 +42,13 @@ _Shown = msgspec.defstruct("_Shown", [(name, object) for name in _NAMES], gc=Fal
 def _shown(row: CostRow) -> msgspec.Struct:
     """Money in dollars, written from the exact integers."""
     values = list(_values_of(row))
+    known = shown = None
     for place in _MONEY:
         if (nanousd := values[place]) is not None:
-            values[place] = msgspec.Raw(usd(nanousd).encode())
+            # Nearly always a call counts what was recorded.
+            if nanousd != known:
+                known, shown = nanousd, msgspec.Raw(_usd(nanousd))
+            values[place] = shown
     return _Shown(*values)
 
 
@@ -72,9 +80,7 @@ def write_csv(found: Iterable[CostRow], stream: IO[bytes]) -> int:
     writer.writerow(_NAMES)
     count = 0
     for page in _pages(found):
-        for row in page:
-            cells = zip(_FIELDS, _values_of(row), strict=True)
-            writer.writerow([_cell(name, value) for name, value in cells])
+        writer.writerows(map(_cells, page))
         count += len(page)
         _pass_on(text, stream)
     _pass_on(text, stream)
@@ -88,19 +94,43 @@ def _pass_on(text: io.StringIO, stream: IO[bytes]) -> None:
     text.truncate()
 
 
-def _cell(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case int() if name.endswith("_nanousd"):
-            return usd(value)
-        case str() if name in _TEXTS and value.startswith(_FORMULA):
-            return f"'{value}"
-    return str(value)
+def _cells(row: CostRow) -> list[Any]:
+    """As a writer of CSV takes them: what it writes by itself as it is, is left so."""
+    cells = list(_values_of(row))
+    for place, shown in _AS_CELLS:
+        if (value := cells[place]) is not None:
+            cells[place] = shown(value)
+    return cells
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _shows(name: str) -> Callable[[Any], str] | None:
+    match name:
+        case "at":
+            return _moment
+        case "estimated" | "counts":
+            return _truth
+        case _ if name in _TEXTS:
+            return _text
+        case _ if name.endswith("_nanousd"):
+            return usd
+    return None
+
+
+_AS_CELLS = [
+    (place, shown) for place, name in enumerate(_FIELDS) if (shown := _shows(name)) is not None
+]
 
 
 def write_parquet(found: Iterable[CostRow], stream: IO[bytes]) -> int:

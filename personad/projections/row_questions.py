@@ -4,20 +4,22 @@ First come the costs that were recorded, in the log's order; then calls that wer
 which nothing came but a correction.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from personad import civil, log
 from personad.contract import cost as c
 from personad.contract.asking import Filter
 from personad.contract.cost_rows import CostRow, CostRows, CostRowsReply
 from personad.contract.errors import LedgerError
-from personad.kinds import CODE_OF, fields_of, moment_of
+from personad.kinds import CODE_OF, moment_of, part_of
 from personad.names import price_of, texts_of
 from personad.projections import batch_questions, call_questions
 from personad.projections.asked import resolve
@@ -35,7 +37,34 @@ SELECT call FROM call JOIN event USING (seq)
 WHERE call > ? AND corrected IS NOT NULL AND kind = {_STARTED} AND at >= ? AND at < ?
 ORDER BY call LIMIT ?
 """  # noqa: S608
-_CALL = "SELECT seq, corrected FROM call WHERE call = ?"
+_CALLS_OF = """
+SELECT call.call, call.seq, call.corrected
+FROM json_each(?) AS wanted CROSS JOIN call ON call.call = wanted.value
+"""
+_NONE = (None, None)
+_FIELDS = (
+    "call",
+    "batch",
+    "persona",
+    "experiment",
+    "provider",
+    "model",
+    "operation",
+    "outcome",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "estimated",
+    "request_id",
+    "duration_ms",
+    "ttft_ms",
+    "cost_nanousd",
+)
+_HELD = tuple(name for name in _FIELDS if name != "cost_nanousd")
+"""What a correction may have changed, but for the cost."""
+_told = part_of(c.CostRecorded, *_FIELDS)
+_fields_of = attrgetter(*_FIELDS)
 _EVENTS, _CALLS = "e", "c"
 """What a cursor is about."""
 
@@ -67,14 +96,21 @@ IsKept = Callable[[CostRow], bool]
 def _recorded(
     db: apsw.Connection, after: int, span: tuple[int, int], is_kept: IsKept | None, limit: int
 ) -> CostRowsReply:
-    text = texts_of(db).text
     source = cache(partial(_source, db))
+    word = _Words(texts_of(db).text)
     until = after + EVENTS_AT_ONCE
-    found: list[CostRow] = []
-    for seq, at, cost, price, body in db.execute(_PAGE, (after, until, *span, limit)):
-        told = fields_of(_RECORDED, body, text)
-        said = PRODUCER if told["cost_nanousd"] is not None else source(price)
-        found.append(_row(db, seq, at, told, cost, said))
+    page: list[Any] = db.execute(_PAGE, (after, until, *span, limit)).fetchall()
+    told = [_fields_of(_told(body)) for _, _, _, _, body in page]
+    names = msgspec.json.encode([fields[0] for fields in told]).decode()
+    rows: list[Any] = db.execute(_CALLS_OF, (names,)).fetchall()
+    calls = {call: (seq, corrected) for call, seq, corrected in rows}
+    found = []
+    for (seq, at, cost, price, _), fields in zip(page, told, strict=True):
+        counting, correction = calls.get(fields[0], _NONE)
+        row = _row(seq, at, cost, source(price), fields, word, counting == seq)
+        if row.counts and (correction is not None or (cost is None and row.outcome == "unknown")):
+            row = _as_held(db, row)
+        found.append(row)
     if len(found) == limit:
         cursor = f"{_EVENTS}{found[-1].seq}"
     else:
@@ -86,48 +122,79 @@ def _kept(found: list[CostRow], is_kept: IsKept | None) -> list[CostRow]:
     return found if is_kept is None else [row for row in found if is_kept(row)]
 
 
+class _Words(dict[int | None, Any]):
+    """The texts of numbers, None of None."""
+
+    def __init__(self, text: Callable[[int], str]) -> None:
+        super().__init__({None: None})
+        self._text = text
+
+    def __missing__(self, key: int) -> str:
+        text = self[key] = self._text(key)
+        return text
+
+
 def _row(
-    db: apsw.Connection,
     seq: int,
     at: int,
-    told: Mapping[str, Any],
     cost: int | None,
     source: str | None,
+    fields: tuple[Any, ...],
+    word: _Words,
+    counts: bool,
 ) -> CostRow:
-    call, recorded, corrected = told["call"], cost, None
-    counting, correction = db.execute(_CALL, (call,)).fetchone() or (None, None)
-    counts = counting == seq
-    if not counts:
-        cost = 0
-    elif correction is not None or (cost is None and told["outcome"] == "unknown"):
-        (held,) = call_questions.of_calls(db, [call])
-        told = {name: getattr(held.event, name) for name in told}
-        cost, corrected = held.cost, held.corrected
+    """As it was told, with no regard to a correction; `fields` are those of `_FIELDS`."""
+    (
+        call,
+        batch,
+        persona,
+        experiment,
+        provider,
+        model,
+        operation,
+        outcome,
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        estimated,
+        request_id,
+        duration_ms,
+        ttft_ms,
+        cost_nanousd,
+    ) = fields
     return CostRow(
         moment_of(at),
         seq,
         call,
-        told["batch"],
-        told["persona"],
-        told["experiment"],
-        told["provider"],
-        told["model"],
-        told["operation"],
-        told["outcome"],
-        told["input_tokens"],
-        told["output_tokens"],
-        told["cache_read_tokens"],
-        told["cache_write_tokens"],
-        told["estimated"],
-        cost,
-        source,
-        told["request_id"],
-        told["duration_ms"],
-        told["ttft_ms"],
+        word[batch],
+        persona,
+        word[experiment],
+        word[provider],
+        word[model],
+        word[operation],
+        word[outcome],
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        estimated,
+        cost if counts else 0,
+        source if cost_nanousd is None else PRODUCER,
+        request_id,
+        duration_ms,
+        ttft_ms,
         counts,
-        recorded,
-        corrected,
+        cost,
+        None,
     )
+
+
+def _as_held(db: apsw.Connection, row: CostRow) -> CostRow:
+    """With the figures that hold."""
+    (held,) = call_questions.of_calls(db, [row.call])
+    figures = {name: getattr(held.event, name) for name in _HELD}
+    return replace(row, cost_nanousd=held.cost, corrected=held.corrected, **figures)
 
 
 def _granted(

@@ -85,8 +85,10 @@ class OwnPrice(NamedTuple):
 
 def cost_of(tokens: Tokens, prices: UnitPrices) -> int | None:
     """Nano-dollars, exact and rounded once, half to even; None where a kind used has no price."""
-    output, plain = tokens.output, tokens.input
-    read, write = tokens.cache_read, tokens.cache_write
+    return _cost(tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, prices)
+
+
+def _cost(plain: int, output: int, read: int, write: int, prices: UnitPrices) -> int | None:
     exact = prices.request_nanousd
     if output:
         if (price := prices.output_nanousd) is None:
@@ -201,6 +203,18 @@ class PriceBook:
     def price_call(self, call: CostRecorded) -> tuple[NanoUsd, Receipt] | None:
         """`price` of a recorded call, whatever cost it states itself."""
         return self.price(call.provider, call.model, tokens_of(call), call.at, call.service_tier)
+
+    def bill(self, call: CostRecorded) -> tuple[NanoUsd, UnitPrices] | None:
+        """The same, and of the receipt only the prices: every call without a cost goes through."""
+        epoch = self.epoch(call.provider, call.model, call.at, call.service_tier)
+        prices = epoch.base
+        plain, read, write = call.input_tokens, call.cache_read_tokens, call.cache_write_tokens
+        if epoch.tiers:
+            prices = epoch.for_prompt(plain + read + write)
+        if prices is None:
+            return None
+        cost = _cost(plain, call.output_tokens, read, write, prices)
+        return None if cost is None else (cost, prices)
 
     def ceiling(
         self,

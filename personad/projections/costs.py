@@ -7,9 +7,9 @@ granted and whose answer never came counts at what was reserved for it, until a 
 says otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -48,7 +48,10 @@ COST_MAX = 10**16
 spoil every sum."""
 TOO_LARGE = "too large to be a call's tokens or cost"
 
-_tokens_of = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_TOKENS = tuple(map(attrgetter, _KINDS))
+_tokens_of = attrgetter(*_KINDS)
+_call_of: Callable[[tuple[str, int]], str] = itemgetter(0)
 _outcome_of = attrgetter("outcome")
 _COUNT, _FIRST_ONLY = "call (call, seq)", "ON CONFLICT DO NOTHING"
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
@@ -85,12 +88,14 @@ class _Fold:
         """Costs in a row: nearly always each is the first of its call, and has an answer."""
         events: list[c.CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
         costs = [entry[3] or 0 for entry in entries]
-        if max(costs) > COST_MAX or max(map(max, map(_tokens_of, events))) > COST_MAX:
+        if max(costs) > COST_MAX or max(max(map(each, events)) for each in _TOKENS) > COST_MAX:
             entries = self._possible(entries)
             events = [entry[2] for entry in entries]  # type: ignore[misc]
         calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
         before = self.db.total_changes()
-        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(sorted(calls))))
+        # Stable, so that of two figures of one call the earlier one goes down.
+        calls.sort(key=_call_of)
+        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(calls)))
         are_first = self.db.total_changes() - before == len(calls)
         if are_first and "unknown" not in map(_outcome_of, events):
             self.added += entries
@@ -227,8 +232,7 @@ def stands_over(event: c.CostRecorded, correction: Event) -> bool:
 
 def as_corrected(event: c.CostRecorded, figures: c.CostCorrected) -> c.CostRecorded:
     """The call with the tokens that hold; once somebody says what it cost, it isn't unknown."""
-    kinds = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    told = {kind: getattr(figures, kind) for kind in kinds}
+    told = {kind: getattr(figures, kind) for kind in _KINDS}
     return msgspec.structs.replace(
         event,
         outcome="error" if event.outcome == "unknown" else event.outcome,

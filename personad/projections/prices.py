@@ -77,11 +77,11 @@ def price_call(book: Book, call: CostRecorded | CostCorrected) -> tuple[int | No
     correction, which says the cost itself."""
     if isinstance(call, CostCorrected):
         return None, None
-    found = price_book(book).price_call(call)
+    found = price_book(book).bill(call)
     if found is None:
         return None, None
-    cost, receipt = found
-    return cost, receipt_key(book, receipt.prices)
+    cost, prices = found
+    return cost, receipt_key(book, prices)
 
 
 def priced_by(

@@ -345,7 +345,10 @@ def test_a_recorded_call_is_priced_by_its_own_tier_and_time() -> None:
         cost_nanousd=1,
     )
     tokens = Tokens(input=1_000, output=10, cache_read=100, cache_write=7)
-    assert BOOK.price_call(call) == BOOK.price("openai", "gpt-5", tokens, NOON, "batch")
+    priced = BOOK.price_call(call)
+    assert priced is not None
+    assert priced == BOOK.price("openai", "gpt-5", tokens, NOON, "batch")
+    assert BOOK.bill(call) == (priced[0], priced[1].prices)
 
 
 @pytest.mark.parametrize(
@@ -362,3 +365,28 @@ def test_a_price_per_million_is_rounded_half_to_even_without_a_float(
     nanousd: int, per_tokens: int, expected: int
 ) -> None:
     assert per_million(nanousd, per_tokens) == expected
+
+
+@given(
+    model=st.sampled_from(("gpt-5", "gpt-4o", "gemini-2.5-pro", "claude-sonnet-4-5", "nobody's")),
+    provider=st.sampled_from(("openai", "google", "anthropic", "ollama", "nobody")),
+    used=st.tuples(*[st.integers(0, 10**6)] * 4),
+)
+def test_a_bill_is_what_its_receipt_comes_to(
+    provider: str, model: str, used: tuple[int, int, int, int]
+) -> None:
+    call = CostRecorded(
+        id=fresh_id(),
+        at=NOON,
+        call="call-1",
+        provider=provider,
+        model=model,
+        operation="generation",
+        outcome="ok",
+        input_tokens=used[0],
+        output_tokens=used[1],
+        cache_read_tokens=used[2],
+        cache_write_tokens=used[3],
+    )
+    priced = BOOK.price_call(call)
+    assert BOOK.bill(call) == (None if priced is None else (priced[0], priced[1].prices))

@@ -1,10 +1,11 @@
 """Providers and models side by side: what their personas were worth, and what they cost."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import apsw
@@ -45,6 +46,10 @@ SELECT newest.key, event.body FROM newest CROSS JOIN event ON event.seq = newest
 WHERE event.kind = {CODE_OF[BatchStarted]}
 """  # noqa: S608 - a number of ours
 _started = part_of(BatchStarted, "source")
+_SERIES_OF_BATCHES = """
+SELECT score.batch, score.series FROM json_each(?) AS wanted
+CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
+"""
 _BATCHES_MAX = 200
 """Providers are compared over so many batches, the newest."""
 _UNIT = 10_000
@@ -133,11 +138,12 @@ def _stratified(
         if key in wanted:
             _add(whole, wanted[key], some)
     if len({group for _, group in whole}) > 1:
-        sources = _sources(db, asked)
+        sources = _shared(db, _sources(db, asked), wanted)
         of_batches = replace(asked, experiments=None, batches=tuple(sources))
-        for (batch, key), some in summing.by_batch_and_key(db, of_batches, _SCORES).items():
+        for batch, key, *some in summing.by_batch_and_key(db, of_batches, _SCORES):
             if key in wanted:
-                _add(within, (*wanted[key], sources[batch]), some)
+                metric, group = wanted[key]
+                _add(within, (metric, group, sources[batch]), some)
     found: dict[str, Strata] = defaultdict(lambda: Strata({}, defaultdict(dict)))
     for (metric, group), some in whole.items():
         found[metric].whole[group] = Some(*some)
@@ -151,11 +157,7 @@ K = TypeVar("K")
 
 def _add(into: dict[K, list[int]], key: K, some: Sequence[int]) -> None:
     known = into.get(key)
-    if known is None:
-        into[key] = [*some]
-    else:
-        for place, value in enumerate(some):
-            known[place] += value
+    into[key] = [*some] if known is None else list(map(add, known, some))
 
 
 def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
@@ -172,6 +174,23 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
         },
     ).fetchall()
     return {key: _started(body).source.digest for key, body in rows}  # type: ignore[arg-type, misc]
+
+
+def _shared(
+    db: apsw.Connection, sources: Mapping[int, str], wanted: Mapping[int, tuple[str, Group]]
+) -> dict[int, str]:
+    """Only the batches whose source may have been run by two groups: of another one, whose source
+    nobody else used, no score can be compared, and they need not be looked up."""
+    times = Counter(sources.values())
+    found = {batch: source for batch, source in sources.items() if times[source] > 1}
+    alone = json.dumps([batch for batch in sources if batch not in found])
+    of_batch: dict[int, Group] = {}
+    for batch, key in db.execute(_SERIES_OF_BATCHES, (alone,)).fetchall():
+        if key in wanted:
+            _, group = wanted[key]  # type: ignore[index]
+            if of_batch.setdefault(batch, group) != group:  # type: ignore[arg-type]
+                found[batch] = sources[batch]  # type: ignore[index]
+    return found
 
 
 def _compared(

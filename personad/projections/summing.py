@@ -155,17 +155,13 @@ def _changes(columns: Columns) -> Columns:
 
 def by_batch_and_key(
     db: apsw.Connection, asked: Asked, columns: Columns
-) -> dict[tuple[int, int], list[int]]:
-    """The sums of the whole range, by the numbers of the batch and of the family's key."""
-    found: dict[tuple[int, int], list[int]] = {}
+) -> Iterator[tuple[int, ...]]:
+    """The numbers of a batch and of the family's key, and then their sums: of the whole range where
+    they come once, else they are to be added."""
     by: tuple[By, ...] = ("batch", "key")
     buckets = _buckets(asked, columns.family, by)
     for run in runs(asked, buckets.tiers, whole(asked)):
-        for batch, key, *sums in _rows(db, asked, columns, buckets, run, by):
-            known = found.setdefault((batch, key), sums)
-            if known is not sums:
-                _add(known, sums)
-    return found
+        yield from _rows(db, asked, columns, buckets, run, by)
 
 
 def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:

@@ -154,6 +154,15 @@ def test_no_star_where_sources_differ_or_chance_would_do(core: Core) -> None:
     assert [(each.better, each.than) for each in reply.differences] == [("acme", "cyan")] * 2
 
 
+def test_two_that_scored_in_one_batch_are_compared_over_its_source(core: Core) -> None:
+    scored = [each for each in made_by("blue", "batch-1", "d1", BAD) if hasattr(each, "scores")]
+    core.append(*made_by("acme", "batch-1", "d1", GOOD), *scored)
+    reply = ask(core)
+    assert [(each.better, each.than, each.sources) for each in reply.differences] == [
+        ("acme", "blue", 1)
+    ] * 2
+
+
 def test_one_that_never_ran_a_common_source_takes_no_star_away(core: Core) -> None:
     core.append(
         *made_by("acme", "batch-1", "d1", GOOD),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from operator import attrgetter
 
 import apsw
 
+from personad import bulk
 from personad.contract import batch as b
 
 SCHEMA = """
@@ -124,14 +126,11 @@ def _quoted(row: type[BatchRow] | type[PersonaRow]) -> str:
     return ", ".join(f'"{name}"' for name in _names(row))
 
 
-def _saving(table: str, row: type[BatchRow] | type[PersonaRow]) -> str:
-    """An upsert and no REPLACE, which would write every index anew."""
-    places = ", ".join("?" * len(_names(row)))
+def _saving(table: str, row: type[BatchRow] | type[PersonaRow]) -> tuple[str, str]:
+    """Into what, and that it changes a row that is there; no REPLACE, which would write every index
+    anew."""
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in _names(row))
-    return (
-        f"INSERT INTO {table} ({_quoted(row)}) VALUES ({places}) "  # noqa: S608 - constants
-        f"ON CONFLICT DO UPDATE SET {changes}"
-    )
+    return f"{table} ({_quoted(row)})", f"ON CONFLICT DO UPDATE SET {changes}"
 
 
 _BATCH_NAMES = _names(BatchRow)
@@ -233,12 +232,18 @@ class Rows:
 
     def save(self) -> None:
         if self._unsaved:
-            self.db.executemany(_SAVE_BATCH, map(_batch_values, self._unsaved.values()))
+            self._save(_SAVE_BATCH, _BATCH_NAMES, map(_batch_values, self._unsaved.values()))
             self._unsaved = {}
         if self._unsaved_personas:
-            personas = self._unsaved_personas.values()
-            self.db.executemany(_SAVE_PERSONA, map(_persona_values, personas))
+            personas = map(_persona_values, self._unsaved_personas.values())
+            self._save(_SAVE_PERSONA, _PERSONA_NAMES, personas)
             self._unsaved_personas = {}
+
+    def _save(
+        self, saving: tuple[str, str], names: Sequence[str], rows: Iterable[Sequence[bulk.Value]]
+    ) -> None:
+        into, changes = saving
+        bulk.insert(self.db, into, len(names), changes, list(chain.from_iterable(rows)))
 
 
 def _persona_row(values: Sequence[object]) -> PersonaRow:

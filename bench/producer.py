@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from persona.connection import Connection
 
 from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import CostRecorded
 from personad.contract.events import Append, Appended
 from personad.contract.paths import resolve_paths
+from personad.contract.requester import Requester
 from personad.contract.settings import load as settings_of
 
 from .history import calls
@@ -59,7 +59,7 @@ def _run(load: Load) -> Sent:
     ]
     decode = reply_codec(Append).decode
     answers, answered_ns = [], []
-    with Connection(paths.api_socket, ANSWER_WITHIN_S) as connection:
+    with Requester(paths.api_socket, ANSWER_WITHIN_S) as connection:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()

@@ -15,8 +15,8 @@ from personad.contract.base import Request
 from personad.contract.codec import encode, reply_codec
 from personad.contract.environment import daemon_environment
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.nng import NngError, Requester, TimedOut
 from personad.contract.paths import Paths, check_socket_path, private_directory
+from personad.contract.requester import Gone, Requester, Silent
 from personad.locks import Held, lock
 
 R = TypeVar("R")
@@ -45,15 +45,15 @@ def ask(
         LedgerError: what it answered, or `unavailable` where nobody did.
     """
     try:
-        with Requester(str(paths.api_socket), connect_s=timeout_s) as requester:
+        with Requester(paths.api_socket, timeout_s) as requester:
             body = requester.request_while(encode(request), timeout_s, go_on)
-    except TimedOut:
+    except Silent:
         raise LedgerError(
             "unavailable",
             f"the daemon did not answer within {timeout_s:g} s",
             hint="`personad logs` may say why; `personad doctor` looks closer",
         ) from None
-    except NngError:
+    except Gone:
         raise LedgerError(
             "unavailable", "no daemon is running", hint="`personad start` starts one"
         ) from None

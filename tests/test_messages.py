@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from personad.contract.base import MAX_MESSAGE_BYTES
-from personad.contract.nng import Requester
+from personad.contract.requester import Requester
 from tests.chaos.messages import storm
 from tests.chaos.vitals import ledger, vitals
 
@@ -25,7 +25,7 @@ def test_a_daemon_that_is_sent_nonsense_from_all_sides_answers_everybody(
 
 def test_memory_that_large_messages_took_is_given_back(house: Path) -> None:
     with ledger(house / "L") as (paths, pid):
-        with Requester(str(paths.api_socket)) as requester:
+        with Requester(paths.api_socket, 10) as requester:
             before = vitals(pid).rss_mib
             for _ in range(LARGE):
                 assert requester.request(bytes(2 * MAX_MESSAGE_BYTES - 1_000), 60)

@@ -1,6 +1,6 @@
 """Talking to the ledger's daemon: typed questions and answers, and a daemon that is there.
 
-Importing this costs little; nng is loaded with the first question.
+Importing this costs little; sockets are loaded with the first question.
 """
 
 import os
@@ -26,8 +26,7 @@ from personad.contract.events import AnyEvent, Append, Appended, Fence, Read, Re
 
 if TYPE_CHECKING:
     from personad.contract.paths import Paths
-
-    from .connection import Connection
+    from personad.contract.requester import Requester
 
 R = TypeVar("R")
 
@@ -51,7 +50,7 @@ class Ledger:
         self._paths = paths
         self._autostart = autostart
         self._wait_s = wait_s
-        self._connection: Connection | None = None
+        self._connection: Requester | None = None
         self._daemon_version = VERSION
         self._alerts = 0
         self._greeted_at = 0.0
@@ -130,7 +129,7 @@ class Ledger:
         self.close()
 
     def _exchange(self, request: Request[Any], body: bytes, timeout_s: float) -> bytes:
-        from .connection import Gone, Silent
+        from personad.contract.requester import Gone, Silent
 
         until = time.monotonic() + timeout_s
         for _ in range(2):
@@ -163,19 +162,19 @@ class Ledger:
         found: R = reply
         return found
 
-    def _connected(self, until: float) -> "Connection":
+    def _connected(self, until: float) -> "Requester":
         if self._connection is not None and not self._connection.is_alive:
             self.close()
         if self._connection is None:
             self._connection = self._connect(until)
         return self._connection
 
-    def _connect(self, until: float) -> "Connection":
-        from .connection import Connection, Gone, Silent
+    def _connect(self, until: float) -> "Requester":
+        from personad.contract.requester import Gone, Requester, Silent
 
         for _ in range(_CONNECT_TRIES):
             try:
-                connection = Connection(self._paths.api_socket, _left(until))
+                connection = Requester(self._paths.api_socket, _left(until))
             except Gone:
                 self._start(until)
                 continue
@@ -206,7 +205,7 @@ class Ledger:
             )
         start(self._paths, os.environ, min(self._wait_s, _left(until)))
 
-    def _is_ours(self, connection: "Connection", until: float) -> bool:
+    def _is_ours(self, connection: "Requester", until: float) -> bool:
         """Greets; False where an older daemon was replaced and has to be connected to anew."""
         welcome = self._greet(connection, until)
         self._daemon_version = welcome.version
@@ -216,7 +215,7 @@ class Ledger:
         self._replace(connection, welcome, until)
         return False
 
-    def _greet(self, connection: "Connection", until: float) -> Welcome:
+    def _greet(self, connection: "Requester", until: float) -> Welcome:
         """The daemon's welcome; an older one is greeted in its own protocol."""
         refusal: Failure | None = None
         for protocol in range(PROTOCOL, 0, -1):
@@ -231,14 +230,15 @@ class Ledger:
         assert refusal is not None
         raise self._unreachable(refusal.message, hint=refusal.hint)
 
-    def _replace(self, connection: "Connection", welcome: Welcome, until: float) -> None:
+    def _replace(self, connection: "Requester", welcome: Welcome, until: float) -> None:
         """Drains an older daemon that a client had started.
 
         Raises:
             DaemonUnreachable: it isn't ours to stop, or it doesn't stop.
         """
+        from personad.contract.requester import Gone, Silent
+
         from .autostart import command_for_people, wait_until_released
-        from .connection import Gone, Silent
 
         older = (
             f"personad {welcome.version} (process {welcome.pid}) is older than persona {VERSION}"

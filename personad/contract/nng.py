@@ -1,4 +1,4 @@
-"""The only room that knows nng: four small typed sockets over `ipc://`.
+"""The only room that knows nng: three small typed sockets over `ipc://`.
 
 pynng's own package imports asyncio, which costs a command more than everything else that it loads,
 and its asyncio layer leaks messages and cancellations. So only its extension module is loaded, and
@@ -10,9 +10,6 @@ closed before it can send a byte.
 
 import os
 import select
-import socket
-import time
-from collections.abc import Callable
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
@@ -24,11 +21,6 @@ RECEIVE_MAX_BYTES = 2 * MAX_MESSAGE_BYTES
 
 SEND_QUEUE_MESSAGES = 256
 
-_ROOM_S = 0.1
-_CROWDED_S = 0.005
-_HELLO = b"\x00SP\x00\x00\x30\x00\x00"
-"""What a requester says first; see the Scalability Protocols' mapping for TCP."""
-
 
 class NngError(Exception):
     """What nng said, with its number."""
@@ -36,10 +28,6 @@ class NngError(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(_ffi.string(_lib.nng_strerror(number)).decode())
         self.number = number
-
-
-class TimedOut(NngError):
-    """Nobody answered in time."""
 
 
 class Closed(NngError):
@@ -83,15 +71,13 @@ def _on_pipe(pipe: Any, event: int, arg: Any) -> None:  # pragma: no cover - nng
 def _check(number: int) -> None:
     if number == 0:
         return
-    if number == _lib.NNG_ETIMEDOUT:
-        raise TimedOut(number)
     if number in (_lib.NNG_ECLOSED, _lib.NNG_ECONNRESET, _lib.NNG_ECONNSHUT, _lib.NNG_ECONNREFUSED):
         raise Closed(number)
     raise NngError(number)
 
 
 class _Socket:
-    """What all four share: options, sending, receiving, closing."""
+    """What all three share: options, sending, receiving, closing."""
 
     def __init__(self, opener: Any) -> None:
         self._socket = _ffi.new("nng_socket *")
@@ -272,98 +258,6 @@ class Publisher(_Socket):
     def publish(self, topic: bytes, body: bytes) -> None:
         """What a slow subscriber has no room for is lost to it; its `seq` will tell it so."""
         self._send_now(topic + body)
-
-
-class Requester(_Socket):
-    """Asks one question at a time."""
-
-    def __init__(self, path: str, *, connect_s: float | None = None) -> None:
-        """With `connect_s`, one who listens but is silent keeps nobody waiting for longer.
-
-        Raises:
-            NngError: nobody listens there.
-        """
-        super().__init__(_lib.nng_req0_open)
-        # A request that changes something is sent again by us, never by the transport.
-        self._set_milliseconds(b"req:resend-time", -1)
-        self._set_size(b"recv-size-max", 0)
-        try:
-            if connect_s is not None:
-                _look(path, connect_s)
-            self._dial(path, reconnect=False)
-        except NngError:
-            self.close()
-            raise
-
-    def _send_now(self, body: bytes) -> bool:
-        """Sends; False where the other side is gone."""
-        if super()._send_now(body):
-            return True
-        # An answer may overtake the news that its question has left; then there is no room yet.
-        select.select([self._descriptor(b"send-fd")], [], [], _ROOM_S)
-        return super()._send_now(body)
-
-    def request(self, body: bytes, timeout_s: float) -> bytes:
-        """The answer to `body`; Ctrl-C is heard while it waits.
-
-        Raises:
-            TimedOut: no answer came in time.
-            Closed: the other side went away.
-        """
-        return self.request_while(body, timeout_s, lambda: False)
-
-    def request_while(self, body: bytes, timeout_s: float, go_on: Callable[[], bool]) -> bytes:
-        """The answer to `body`, however long it takes.
-
-        That the other side has died isn't seen from here: after each `timeout_s` without an answer
-        `go_on` tells whether to wait on.
-
-        Raises:
-            TimedOut: no answer came in time.
-            Closed: the other side went away.
-        """
-        if not self._send_now(body):
-            raise Closed(_lib.NNG_ECLOSED)
-        descriptor = self._descriptor(b"recv-fd")
-        ready, _, _ = select.select([descriptor], [], [], timeout_s)
-        while not ready and go_on():
-            ready, _, _ = select.select([descriptor], [], [], timeout_s)
-        answer = self._receive_now() if ready else None
-        if answer is None:
-            raise TimedOut(_lib.NNG_ETIMEDOUT)
-        return answer
-
-
-def _look(path: str, timeout_s: float) -> None:
-    """Raises `Closed` where nobody listens, and `TimedOut` where he who does says nothing.
-
-    A dialler would wait for him ten seconds. Both sides introduce themselves in full, because a
-    listener that is left in the middle of it takes nobody else for a tenth of a second.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as plain:
-        plain.settimeout(timeout_s)
-        try:
-            _connect(plain, path, timeout_s)
-            plain.sendall(_HELLO)
-            heard = plain.recv(len(_HELLO), socket.MSG_WAITALL)
-        except (TimeoutError, BlockingIOError):
-            raise TimedOut(_lib.NNG_ETIMEDOUT) from None
-        except OSError:
-            raise Closed(_lib.NNG_ECONNREFUSED) from None
-        if not heard:
-            raise Closed(_lib.NNG_ECONNREFUSED)
-
-
-def _connect(plain: socket.socket, path: str, timeout_s: float) -> None:
-    """Waits where too many others are waiting: then the kernel takes nobody, instead of waiting."""
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            return plain.connect(path)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise
-        time.sleep(_CROWDED_S)
 
 
 class Subscriber(_Socket):

@@ -31,11 +31,11 @@ from personad.contract.codec import codec, encode, reply_codec
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Read
 from personad.contract.forecast import CostForecast
-from personad.contract.nng import NngError, Requester
 from personad.contract.optimise import CostOptimise
 from personad.contract.paths import Paths
 from personad.contract.prices import PriceList
 from personad.contract.quality import GoalCleared, QualityTrends
+from personad.contract.requester import Gone, Requester, Silent
 from personad.contract.schema import EVENTS, REQUESTS, AnyRequest, tag
 from personad.kinds import moment_of
 from tests.chaos import shapes
@@ -127,19 +127,19 @@ class Asker(threading.Thread):
 
     def __init__(self, paths: Paths, count: int, rng: random.Random, outcome: Outcome) -> None:
         super().__init__(name="asker")
-        self._path, self._count, self._rng = str(paths.api_socket), count, rng
+        self._path, self._count, self._rng = paths.api_socket, count, rng
         self._outcome = outcome
 
     def run(self) -> None:
-        requester = Requester(self._path)
+        requester = Requester(self._path, ANSWER_S)
         for _ in range(self._count):
             body = message(self._rng)
             try:
                 answer = requester.request(body, ANSWER_S)
-            except NngError:
+            except (Gone, Silent):
                 self._outcome.unanswered += 1
                 requester.close()
-                requester = Requester(self._path)
+                requester = Requester(self._path, ANSWER_S)
                 continue
             self._take(body, answer)
         requester.close()
@@ -218,7 +218,7 @@ class Witness(threading.Thread):
         self._paths, self._outcome = paths, outcome
 
     def run(self) -> None:
-        with Requester(str(self._paths.api_socket)) as kept:
+        with Requester(self._paths.api_socket, ANSWER_S) as kept:
             while not self.done.is_set():
                 self._append(kept)
                 for asked in QUESTIONS:
@@ -240,7 +240,7 @@ class Witness(threading.Thread):
         self._outcome.asked_well += 1
         try:
             do()
-        except (LedgerError, NngError) as error:
+        except (LedgerError, Gone, Silent) as error:
             self._outcome.unheard.append(f"{type(error).__name__}: {error}")
 
 

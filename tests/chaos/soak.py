@@ -29,9 +29,10 @@ from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import CostRecorded, StartCall
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Fence, Read
-from personad.contract.nng import Requester, Subscriber
+from personad.contract.nng import Subscriber
 from personad.contract.paths import Paths
 from personad.contract.quality import QualityScored
+from personad.contract.requester import Requester
 from tests.chaos.vitals import Vitals, ids, integrity, ledger, settled, vitals, wal_mib
 
 EVENTS = 8 * 3_600 * 100
@@ -122,7 +123,7 @@ def ask(requester: Requester, request: Request[Any]) -> Any:
 
 def produce(traffic: Traffic, events: int, clock: Clock, rng: random.Random) -> None:
     """Batches, one after the other, until so many events are sent; every tenth has a runner."""
-    with Requester(str(traffic.paths.api_socket)) as requester:
+    with Requester(traffic.paths.api_socket, 10) as requester:
         while events > 0:
             batch = f"batch-{event_id().hex}"
             made = story(batch, clock, rng)
@@ -257,7 +258,7 @@ def watch(traffic: Traffic, rng: random.Random) -> None:
 
 def question(traffic: Traffic, rng: random.Random) -> None:
     """Asks what people ask, half of the time as a new client."""
-    requester = Requester(str(traffic.paths.api_socket))
+    requester = Requester(traffic.paths.api_socket, 10)
     while not traffic.done.is_set():
         asked: list[Request[Any]] = [Hello(), Status(), b.BatchList(limit=20)]
         last_seq = ask(requester, asked[0]).last_seq
@@ -266,7 +267,7 @@ def question(traffic: Traffic, rng: random.Random) -> None:
         traffic.outcome.asked += 2
         if rng.random() < 0.5:
             requester.close()
-            requester = Requester(str(traffic.paths.api_socket))
+            requester = Requester(traffic.paths.api_socket, 10)
     requester.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from persona import client, connection
+from persona import client
 from persona.autostart import DaemonUnreachable, wait_until_released
 from persona.client import Ledger
 from persona.identity import event_id, now
@@ -393,31 +393,6 @@ def test_another_program_is_not_taken_for_a_daemon(
     paths.api_socket.unlink()
 
 
-def test_a_daemon_that_goes_between_knocking_and_connecting_is_gone(
-    paths: Paths, peer: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def late(path: Path, timeout_s: float) -> socket.socket:
-        plain = knock(path, timeout_s)
-        served.close()
-        return plain
-
-    served = peer(polite(done))
-    knock = connection._knock
-    monkeypatch.setattr(connection, "_knock", late)
-    with pytest.raises(connection.Gone):
-        connection.Connection(paths.api_socket, 1)
-
-
-def test_nothing_is_sent_to_a_daemon_that_is_gone(paths: Paths, peer: Serve) -> None:
-    served = peer(polite(done))
-    with connection.Connection(paths.api_socket, 1) as line:
-        served.close()
-        assert line.ends_within(10)
-        assert not line.is_alive
-        with pytest.raises(connection.Gone):
-            line.request(encode(Hello()), 1)
-
-
 def test_another_users_daemon_is_not_talked_to(
     ledger: Ledger, paths: Paths, peer: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -485,7 +460,7 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
         "import sys; before = set(sys.modules);"
         "import persona.client, persona.watch, persona.spool;"
         "heavy = 'apsw numpy anyio asyncio subprocess tempfile socket _nng pynng rich '"
-        "'personad.contract.nng personad.contract.settings persona.connection';"
+        "'personad.contract.nng personad.contract.settings personad.contract.requester';"
         "print(*[name for name in heavy.split() if name in sys.modules.keys() - before])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

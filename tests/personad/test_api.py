@@ -16,8 +16,9 @@ from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import StartCall
 from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
-from personad.contract.nng import Replier, Requester
+from personad.contract.nng import Replier
 from personad.contract.progress import Progress
+from personad.contract.requester import Requester
 from personad.contract.spool import SUFFIX
 from personad.intake import Intake
 from personad.store import open_for_writing
@@ -52,7 +53,7 @@ class Counter:
         self.is_open = True
 
     def ask(self, request: Request[Any]) -> Any:
-        with Requester(str(self.socket)) as requester:
+        with Requester(self.socket, 10) as requester:
             return reply_codec(type(request)).decode(requester.request(encode(request), 10))
 
     def close_api(self) -> None:
@@ -173,8 +174,8 @@ def test_a_question_that_comes_while_it_closes_is_refused(opened: Open) -> None:
 
 def test_a_reply_that_nobody_takes_any_more_ends_nothing(opened: Open) -> None:
     counter = opened(idle=True)
-    with Requester(str(counter.socket)) as requester:
-        requester._send_now(encode(Append(events=planned())))  # type: ignore[arg-type]
+    with Requester(counter.socket, 10) as requester:
+        requester.send(encode(Append(events=planned())), 10)  # type: ignore[arg-type]
         while not counter.writer._queue:
             pass
         counter.close_api()

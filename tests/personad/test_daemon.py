@@ -23,7 +23,7 @@ from personad.contract.codec import encode
 from personad.contract.cost import StartCall
 from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Read
-from personad.contract.nng import NngError, Requester
+from personad.contract.requester import Gone, Requester
 from personad.contract.spool import SUFFIX
 
 from .conftest import Running
@@ -32,7 +32,7 @@ from .facts import SPECIMENS, cost, happened, planned, started
 
 def raw(daemon: Running, body: bytes) -> dict[str, Any]:
     """The answer to bytes as they are."""
-    with Requester(str(daemon.paths.api_socket)) as requester:
+    with Requester(daemon.paths.api_socket, 10) as requester:
         answer = requester.request(body, 10)
     found: dict[str, Any] = (
         json.loads(answer) if answer[:1] == b"{" else msgspec.msgpack.decode(answer)
@@ -219,8 +219,8 @@ class TestGarbage:
     def test_a_message_beyond_all_bounds_costs_its_sender_the_connection(
         self, daemon: Running
     ) -> None:
-        with Requester(str(daemon.paths.api_socket)) as requester:
-            with pytest.raises(NngError):
+        with Requester(daemon.paths.api_socket, 10) as requester:
+            with pytest.raises(Gone):
                 requester.request(b"x" * (3 * MAX_MESSAGE_BYTES), 2)
         assert daemon.ask(Hello()).last_seq == 0
 
@@ -254,7 +254,7 @@ class TestGarbage:
             encode(b.BatchShow(batch="last")),
             encode(Read(), "json"),
         ]
-        with Requester(str(daemon.paths.api_socket)) as requester:
+        with Requester(daemon.paths.api_socket, 10) as requester:
             for _ in range(200):
                 body = bytearray(rng.choice(wholes))
                 for _ in range(rng.randint(1, 5)):
@@ -265,8 +265,8 @@ class TestGarbage:
 
     def test_askers_who_leave_at_once_are_not_waited_for(self, daemon: Running) -> None:
         for _ in range(50):
-            requester = Requester(str(daemon.paths.api_socket))
-            requester._send_now(encode(Append(events=[cost()])))
+            requester = Requester(daemon.paths.api_socket, 10)
+            requester.send(encode(Append(events=[cost()])), 10)
             requester.close()
         assert daemon.ask(Status()).mode == "normal"
 

@@ -17,8 +17,9 @@ from personad.contract.base import Reply
 from personad.contract.codec import encode
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append
-from personad.contract.nng import Closed, Replier, Requester
+from personad.contract.nng import Closed, Replier
 from personad.contract.paths import Paths
+from personad.contract.requester import Requester
 from personad.locks import lock
 
 from .conftest import Running
@@ -32,8 +33,8 @@ def draining(
     """A daemon that was told to stop and can't commit what it has yet; ROLLBACK lets it."""
     other = sqlite(daemon.paths.database)
     other.execute("BEGIN IMMEDIATE")
-    with Requester(str(daemon.paths.api_socket)) as requester:
-        requester._send_now(encode(Append(events=planned())))  # type: ignore[arg-type]
+    with Requester(daemon.paths.api_socket, 10) as requester:
+        requester.send(encode(Append(events=planned())), 10)  # type: ignore[arg-type]
         # Two connections have no order: a hundred answers later the daemon has the append in hand.
         for _ in range(100):
             daemon.ask(Hello())

@@ -15,8 +15,8 @@ from personad.contract.base import Request
 from personad.contract.codec import encode
 from personad.contract.events import Append, Read
 from personad.contract.latency import Latency
-from personad.contract.nng import Requester
 from personad.contract.quality import QualityTrends
+from personad.contract.requester import Requester
 from personad.contract.schema import json_schema
 from tests.make_golden import WORDS
 
@@ -89,7 +89,7 @@ def test_requests_and_their_replies_are_as_the_schema_says(daemon: Running) -> N
     daemon.append(*planned())
     for request in REQUESTS:
         asked = encode(request, "json")
-        with Requester(str(daemon.paths.api_socket)) as requester:
+        with Requester(daemon.paths.api_socket, 10) as requester:
             answer = requester.request(asked, 10)
         assert mistakes("requests", json.loads(asked)) == []
         assert mistakes("replies", json.loads(answer)) == []

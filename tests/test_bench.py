@@ -2,6 +2,8 @@
 
 import os
 import random
+import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -252,9 +254,24 @@ def test_this_process_has_memory_a_peak_and_time_on_a_core() -> None:
     assert process.cpu_s(os.getpid()) > 0
 
 
+def test_what_a_thread_took_counts_when_it_has_ended() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+
+    before = process.cpu_s(os.getpid())
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert process.cpu_s(os.getpid()) - before >= 0.05
+
+
 def test_a_process_that_has_ended_has_no_memory() -> None:
     with pytest.raises(ProcessLookupError):
         process.resident_mb(2**22 + 1)
+    with pytest.raises(ProcessLookupError):
+        process.cpu_s(2**22 + 1)
 
 
 def test_a_house_sees_nothing_of_the_environment_around_it(

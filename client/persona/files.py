@@ -3,9 +3,10 @@
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
+
+from persona.chance import bits64
 
 LEFTOVER = ".persona-*.tmp"
 """What a process that was killed while it wrote may leave beside the file it was writing."""
@@ -24,12 +25,14 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, named: bool = Tru
 
     Raises OSError (no room, no right, no such folder, …) with nothing left behind.
     """
-    if _is_stream(path):
+    kind, target = _kind(path, follow=False), path
+    if stat.S_ISLNK(kind):
+        kind, target = _kind(path, follow=True), Path(os.path.realpath(path))
+    if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         with open(path, "wb", buffering=0) as stream:
             _write_all(stream.fileno(), data)
         return
-    target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    unfinished = target.with_name(LEFTOVER.replace("*", secrets.token_hex(8)))
+    unfinished = target.with_name(LEFTOVER.replace("*", f"{bits64():016x}"))
     try:
         _write_new(unfinished, data, mode)
         os.replace(unfinished, target)
@@ -53,12 +56,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _is_stream(path: Path) -> bool:
+def _kind(path: Path, *, follow: bool) -> int:
+    """Of what stands there; 0 where nothing does."""
     try:
-        kind = path.stat().st_mode
+        return os.stat(path, follow_symlinks=follow).st_mode
     except FileNotFoundError:
-        return False
-    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+        return 0
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

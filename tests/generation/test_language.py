@@ -1,6 +1,11 @@
 """Which language a text is in."""
 
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from persona.generation import language
 from persona.generation.language import UNSURE, detect, languages, stopwords
 
 
@@ -50,3 +55,9 @@ def test_every_list_is_of_a_sensible_length_and_in_lower_case() -> None:
         words = stopwords(code)
         assert 150 <= len(words) <= 400
         assert all(word == word.lower() for word in words)
+
+
+@given(st.text(alphabet=st.sampled_from("aAzb'’ \n\t-0_é."), max_size=60))
+def test_a_plain_texts_words_are_counted_as_any_others(text: str) -> None:
+    small = text.lower().replace("’", "'")
+    assert language._counted(small) == Counter(language._WORD.findall(small))

@@ -379,3 +379,9 @@ def test_stems_are_found_in_any_text(text: str) -> None:
     for language in ("en", "de", "ja", "und"):
         assert all(stems(text, language))
         assert stems(text, language) == stems(text, language)
+
+
+@given(st.text(alphabet=st.sampled_from("ab c.d,\\|\t\n\x1c(1)-é"), max_size=40))
+def test_a_plain_text_falls_into_the_same_words_as_any_other(text: str) -> None:
+    """One letter beyond ASCII, apart from all words, has it read in the other way."""
+    assert stems(f"{text} …", "en") == stems(text, "en")

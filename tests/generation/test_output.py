@@ -123,20 +123,21 @@ def test_a_document_reads_back_as_the_persona() -> None:
 def test_a_persona_is_a_document_and_a_page_numbered_to_the_width_of_the_batch(
     index: int, total: int, name: str, house: Path
 ) -> None:
-    path = write_persona(house / "out", index, ANNA, total=total)
+    path = write_persona(house / "out", index, ANNA, total=total)[0]
     assert path == house / "out" / "personas" / f"{name}.json"
     assert path.read_bytes() == persona_json(ANNA)
     assert path.with_suffix(".md").read_text() == persona_markdown(ANNA)
 
 
 def test_the_same_persona_gives_the_same_bytes(house: Path) -> None:
-    first = write_persona(house / "a", 1, ANNA, total=1).read_bytes()
-    assert write_persona(house / "b", 1, ANNA, total=1).read_bytes() == first
+    first, data = write_persona(house / "a", 1, ANNA, total=1)
+    assert first.read_bytes() == data
+    assert write_persona(house / "b", 1, ANNA, total=1)[0].read_bytes() == data
 
 
 def test_a_hostile_name_stays_in_the_folder(house: Path) -> None:
     hostile = replace(ANNA, name="../../../tmp/\x1b[31m/evil\x00")
-    path = write_persona(house / "out", 1, hostile, total=1)
+    path = write_persona(house / "out", 1, hostile, total=1)[0]
     assert path == house / "out" / "personas" / "01-tmp-evil.json"
 
 
@@ -174,7 +175,7 @@ def test_of_two_attempts_that_a_crash_left_the_later_counts(house: Path) -> None
 
 @pytest.mark.parametrize("damage", [b"{", b'{"id": 3}', b'{"id": "\xff"}'])
 def test_a_damaged_document_is_named(damage: bytes, house: Path) -> None:
-    path = write_persona(house, 1, ANNA, total=1)
+    path = write_persona(house, 1, ANNA, total=1)[0]
     path.write_bytes(damage)
     with pytest.raises(OutputError, match=r"personas/01-zoe-grosse\.json is no persona") as raised:
         written_personas(house, total=1)

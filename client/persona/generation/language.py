@@ -151,6 +151,7 @@ _SCRIPTS = (
 
 _UKRAINIAN = re.compile("[іїєґ]", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_AS_SPACES = {code: " " for code in range(128) if not chr(code).isalpha() and chr(code) != "'"}
 _SAMPLE_TEXTS = 2_000
 _SAMPLE_CHARACTERS = 400
 _MIN_HITS = 3
@@ -211,15 +212,27 @@ def _spoken_in() -> dict[str, tuple[str, ...]]:
     }
 
 
+def _counted(text: str) -> Counter[str]:
+    """The words of a text in small letters."""
+    if not text.isascii():
+        return Counter(_WORD.findall(text))
+    # The same words, in half the time.
+    runs = Counter(text.translate(_AS_SPACES).split())
+    for run in [run for run in runs if "'" in run]:
+        count = runs.pop(run)
+        for word in _WORD.findall(run):
+            runs[word] += count
+    return runs
+
+
 def _by_function_words(sample: list[str]) -> str:
-    joined = "\n".join(sample).lower().replace("’", "'")
-    words = Counter(_WORD.findall(joined))
+    words = _counted("\n".join(sample).lower().replace("’", "'"))
     total = words.total()
     hits = dict.fromkeys(_STOPWORDS, 0)
     spoken_in = _spoken_in()
-    for word, count in words.items():
-        for code in spoken_in.get(word, ()):
-            hits[code] += count
+    for word in spoken_in.keys() & words.keys():
+        for code in spoken_in[word]:
+            hits[code] += words[word]
     best, second = sorted(hits, key=lambda code: -hits[code])[:2]
     sure = (
         hits[best] >= max(_MIN_HITS, _MIN_SHARE * total) and hits[best] >= _MIN_LEAD * hits[second]

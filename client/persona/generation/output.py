@@ -130,8 +130,8 @@ def persona_json(persona: Persona) -> bytes:
 
 def write_persona(
     folder: Path, index: int, persona: Persona, *, total: int, is_first: bool = False
-) -> Path:
-    """Write `personas/NN-name.md`, then `.json`, and return the path of the latter.
+) -> tuple[Path, bytes]:
+    """Write `personas/NN-name.md`, then `.json`, and return the latter's path and content.
 
     `index` counts from 1, and NN has as many digits as `total`, at least 2. So a JSON file that is
     there means that both are. Files of an earlier attempt with another name are removed, which
@@ -139,21 +139,25 @@ def write_persona(
     Raises OSError.
     """
     into = folder / PERSONAS
-    into.mkdir(parents=True, exist_ok=True)
     number = f"{index:0{_width(total)}d}"
     stem = f"{number}-{slug(persona.name)}"
     document = into / f"{stem}.json"
     page = into / f"{stem}.md"
-    write_whole(page, persona_markdown(persona).encode(), named=False)
-    write_whole(document, persona_json(persona))
+    text, data = persona_markdown(persona).encode(), persona_json(persona)
+    try:
+        write_whole(page, text, named=False)
+    except FileNotFoundError:
+        into.mkdir(parents=True, exist_ok=True)
+        write_whole(page, text, named=False)
+    write_whole(document, data)
     if is_first:
-        return document
+        return document, data
     # Not by `glob`, which takes ten times as long where a thousand others lie there.
     for name in os.listdir(into):
         is_ours = name.startswith(f"{number}-") and name.endswith((".json", ".md"))
         if is_ours and name not in (document.name, page.name):
             (into / name).unlink(missing_ok=True)
-    return document
+    return document, data
 
 
 def written_personas(folder: Path, *, total: int) -> list[tuple[int, Persona]]:

@@ -59,12 +59,16 @@ def borne_out(persona: Scored, segment: Segment) -> tuple[list[Claim], str]:
             f"faithfulness: claims were compared with the first {MOST_RECORDS:,} of "
             f"{len(segment.records):,} records"
         )
-    return [_judged(field, text, passages) for text, field in reversed(different.items())], note
-
-
-def _judged(field: str, text: str, passages: Passages) -> Claim:
-    terms = said(text, passages.language)
+    claims = [(field, text) for text, field in reversed(different.items())]
+    terms = [said(text, passages.language) for _, text in claims]
     near = passages.nearest(terms)
+    return [
+        _judged(field, text, found, likeness, passages)
+        for (field, text), found, likeness in zip(claims, terms, near, strict=True)
+    ], note
+
+
+def _judged(field: str, text: str, terms: Sequence[str], near: float, passages: Passages) -> Claim:
     support = min(1.0, max(0.0, (near - FLOOR) / (ENOUGH - FLOOR)))
     if not terms:
         return Claim(field, text, support, "says nothing that a source could bear out")

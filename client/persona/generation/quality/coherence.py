@@ -155,9 +155,12 @@ def _pairs(statements: Sequence[_Statement]) -> tuple[int, list[str]]:
 def _same(first: _Statement, second: _Statement) -> bool:
     if first.text == second.text:
         return True
-    fewest = min(len(first.stems), len(second.stems))
-    either = len(first.stems | second.stems)
-    return fewest >= FEWEST and len(first.stems & second.stems) >= SAME * either
+    sizes = len(first.stems), len(second.stems)
+    fewest = min(sizes)
+    if fewest < max(FEWEST, SAME * max(sizes)):
+        return False
+    common = len(first.stems & second.stems)
+    return common >= SAME * (sum(sizes) - common)
 
 
 def _is_about(quote: str, name: str, language: str) -> bool:

@@ -20,6 +20,7 @@ RAREST = 32
 USERS = 256
 """Of each word so many that use it are remembered."""
 CANDIDATES = 24
+_ANY = np.finfo(float).tiny
 
 
 class Peers(Sequence[Scored]):
@@ -80,24 +81,27 @@ class Crowd:
         else:
             self._members.append(persona)
             self._terms.append(terms)
+        users_of, frequency = self._users, self._frequency
         for term in terms.tolist():
-            users = self._users[term]
+            users = users_of[term]
             if len(users) < USERS:
                 users.append(place)
             else:
-                users[int(self._frequency[term]) % USERS] = place
+                users[int(frequency[term]) % USERS] = place
         self._frequency[terms] += 1
 
     def _numbered(self, found: Sequence[str]) -> Ints:
         """The different terms' numbers, rising."""
-        for term in found:
-            if term not in self._numbers:
-                self._numbers[term] = len(self._numbers)
+        numbers = self._numbers
+        different = dict.fromkeys(found)
+        for term in different:
+            if term not in numbers:
+                numbers[term] = len(numbers)
                 self._users.append(array("q"))
         if len(self._numbers) > len(self._frequency):
             more = np.zeros(len(self._numbers), dtype=np.int64)
             self._frequency = np.concatenate((self._frequency, more))
-        return np.array(sorted({self._numbers[term] for term in found}), dtype=np.int64)
+        return np.array(sorted(map(numbers.__getitem__, different)), dtype=np.int64)
 
     def _weights(self, terms: Ints) -> Floats:
         """Each term's idf, squared."""
@@ -130,15 +134,17 @@ class Crowd:
             return [other for other in range(size) if other != place]
         shared = own[self._frequency[own] > 1]
         rarest = shared[np.argsort(self._frequency[shared], kind="stable")[:RAREST]]
-        users = [np.frombuffer(self._users[term], dtype=np.int64) for term in rarest.tolist()]
-        if not users:
+        if not len(rarest):
             return []
+        users = [self._users[term] for term in rarest.tolist()]
         weights = np.repeat(self._weights(rarest), [len(each) for each in users])
-        found, at = np.unique(np.concatenate(users), return_inverse=True)
-        votes = np.bincount(at, weights=weights)
-        votes[found == place] = 0
-        most = np.argsort(-votes, kind="stable")[:CANDIDATES]
-        return [int(found[each]) for each in most if votes[each] > 0]
+        found = np.frombuffer(b"".join(users), dtype=np.int64)
+        votes = np.bincount(found, weights=weights, minlength=size)
+        votes[place] = 0
+        least = max(float(np.partition(votes, -CANDIDATES)[-CANDIDATES]), _ANY)
+        voted = np.flatnonzero(votes >= least)
+        most: list[int] = voted[np.argsort(-votes[voted], kind="stable")[:CANDIDATES]].tolist()
+        return most
 
 
 def among(peers: Sequence[Scored], persona: Scored) -> Peers:

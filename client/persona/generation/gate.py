@@ -68,18 +68,22 @@ class Gate:
         """How long nothing will be started from now on."""
         return self._pace.held_s(self._clock())
 
-    async def leave(self, turn: Turn, error: ProviderError | None) -> None:
-        """A call has ended: with an answer, or without."""
+    async def leave(self, turn: Turn, error: ProviderError) -> None:
+        """A call has ended without an answer."""
         if isinstance(error, Slept):
             self._pace.drop(turn)
         else:
-            asked_s = error.retry_after_s if error is not None else None
-            kind = None if error is None else error.kind
+            asked_s = error.retry_after_s
             # Of what is no number, every comparison is false.
             asked_s = asked_s if asked_s is not None and asked_s > 0 else 0.0
-            self._pace.end(turn, self._clock(), kind, min(asked_s, 24 * 3_600.0))
+            self._pace.end(turn, self._clock(), error.kind, min(asked_s, 24 * 3_600.0))
         self._standing.wake()
-        await self._report()
+        await self.report()
+
+    def answered(self, turn: Turn) -> None:
+        """A call has ended with an answer; `report` is to follow once that is safe."""
+        self._pace.end(turn, self._clock(), None, 0.0)
+        self._standing.wake()
 
     def drop(self, turn: Turn) -> None:
         """A call was not made, or not waited for."""
@@ -107,7 +111,8 @@ class Gate:
         elif self._told is not None and self._told[0] == "budget":
             await self._say(None, None)
 
-    async def _report(self) -> None:
+    async def report(self) -> None:
+        """Tells where calls began to be held up, or are no longer."""
         held_s = self.held_s()
         if held_s < TELL_S:
             if self._told is not None and self._told[0] != "budget":

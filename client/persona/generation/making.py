@@ -116,7 +116,8 @@ async def make(shop: Shop, piece: Piece) -> bool:
         turn = await shop.gate.enter()
         try:
             saved = await _called(shop, piece, attempt, repair, turn)
-            await _finish(shop, piece, saved)
+            await _finish(shop, piece, saved, is_new=True)
+            await shop.gate.report()
         except ProviderError as error:
             if error.kind in ALL_STOP:
                 raise StoppedByProvider(error.kind, _told(shop, error.message)) from None
@@ -155,7 +156,7 @@ async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
         cost = facts.answered(shop.started, saved)
         await shop.books.record([generating, cost], about=piece.index)
         try:
-            await _finish(shop, piece, saved)
+            await _finish(shop, piece, saved, is_new=False)
         except InvalidOutput as error:
             logger.info("%s: a saved response is unusable: %s", piece.persona, error)
         else:
@@ -183,14 +184,15 @@ async def _called(
     except BaseException:
         shop.gate.drop(turn)
         raise
-    await shop.gate.leave(turn, None)
+    # Nothing is waited for between here and the disk: a stop would lose what was paid for.
+    shop.gate.answered(turn)
     return saved
 
 
 async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -> Saved:
-    """One attempt: granted, called, kept, its cost recorded.
+    """One attempt: granted and called; what it returns has yet to be kept.
 
-    Raises ProviderError, HoldLost, OSError.
+    Raises ProviderError, HoldLost.
     """
     started, books, call = shop.started, shop.books, call_id()
     prompt = _prompt(shop, piece)
@@ -216,27 +218,7 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
     began = time.monotonic()
     request = _request(shop, piece, attempt, prompt, repair)
     response = await _answer(shop, call, request)
-    saved = asking.kept(request, call, response, _since(began))
-    # A stop may wait: what was received is paid for.
-    with anyio.CancelScope(shield=True):
-        await _keep(shop, piece, saved)
-    return saved
-
-
-async def _keep(shop: Shop, piece: Piece, saved: Saved) -> None:
-    """On the disk before anything else; where that can't be, its cost is known all the same."""
-    answered = facts.answered(shop.started, saved)
-    validating = facts.validating(shop.started, piece.persona, saved.attempt)
-
-    def kept() -> list[AnyEvent]:
-        responses.save(shop.calls_dir, saved)
-        return [answered, validating]
-
-    try:
-        await shop.books.record(kept, about=piece.index)
-    except OSError:
-        await shop.books.record([answered], held=False)
-        raise
+    return asking.kept(request, call, response, _since(began))
 
 
 async def _record_anyway(shop: Shop, index: int, fact: AnyEvent) -> None:
@@ -303,21 +285,44 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
     raise Slept
 
 
-async def _finish(shop: Shop, piece: Piece, saved: Saved) -> None:
-    """From the kept response to the recorded persona.
+async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> None:
+    """From the response to the recorded persona, in one go.
+
+    One that `is_new` is on the disk before anything else; where that can't be, or it holds no
+    persona, its cost is known all the same.
 
     Raises:
         InvalidOutput: the response holds no persona; it is kept no longer.
         ProviderError: `content_refused`, likewise.
+        OSError: the response or the persona can't be written.
     """
-    with anyio.CancelScope(shield=True):
-        forget = partial(responses.forget, shop.calls_dir, saved.call)
+    answered = facts.answered(shop.started, saved)
+    failed: list[ProviderError | OSError] = []
+
+    def made() -> list[AnyEvent]:
+        so_far: list[AnyEvent] = []
+        if is_new:
+            responses.save(shop.calls_dir, saved)
+            so_far += [answered, facts.validating(shop.started, piece.persona, saved.attempt)]
         try:
-            made = partial(_written, shop, piece, saved)
+            return so_far + _written(shop, piece, saved)
+        except (ProviderError, OSError) as error:
+            failed.append(error)
+            return so_far
+
+    def forget() -> None:
+        if not any(isinstance(error, OSError) for error in failed):
+            responses.forget(shop.calls_dir, saved.call)
+
+    # A stop may wait: what was received is paid for.
+    with anyio.CancelScope(shield=True):
+        try:
             await shop.books.record(made, about=piece.index, then=forget)
-        except ProviderError:
-            forget()
+        except OSError:
+            await shop.books.record([answered], held=False)
             raise
+    if failed:
+        raise failed[0]
 
 
 def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
@@ -337,14 +342,16 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
     folder = Path(shop.started.output)
     is_first = saved.attempt == 1 and not piece.saved
-    path = write_persona(folder, piece.index, persona, total=shop.started.total, is_first=is_first)
+    path, data = write_persona(
+        folder, piece.index, persona, total=shop.started.total, is_first=is_first
+    )
     return facts.made(
         shop.started,
         saved,
         scores,
         name=clean_line(persona.name, _NAME_MAX),
         path=path,
-        digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
         accept=shop.accept,
     )
 

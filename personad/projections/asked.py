@@ -141,25 +141,17 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
     Raises:
         LedgerError: `invalid`, a range that can't be; `not-found`, a name that nobody has used.
     """
-    home = civil.find_zone(_meta(db, "timezone", "UTC"))
-    zone = _zone(span.timezone) if span.timezone is not None else home
-    now_us, end = microseconds(now), None
-    if span.as_of is not None:
-        end = civil.day_start(_next_day(span.as_of), zone)
-        now_us = min(now_us, end * civil.QUARTER_US - 1)
-    whole = _range(span, now_us, zone)
+    when = _when(db, span, now)
     experiments, batches = _keys(db, kept)
     providers = _known(db, "providers", kept.providers, _PROVIDERS)
     models = _known(db, "models", kept.models, _MODELS)
     return Asked(
-        zone=zone,
-        home=home,
+        zone=when.zone,
+        home=when.home,
         week_start=cast(civil.WeekStart, _meta(db, "week_start", "monday")),
-        span=whole,
-        end=whole.end_quarter
-        if end is None
-        else max(whole.first_quarter, min(end, whole.end_quarter)),
-        today=civil.day_of(civil.quarter_of(now_us), zone),
+        span=when.span,
+        end=when.end,
+        today=civil.day_of(civil.quarter_of(when.now_us), when.zone),
         as_of=span.as_of,
         stale={tier: stale_days(db, tier) for tier in ("hour", "day")},
         providers=providers,
@@ -169,6 +161,40 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         experiments=experiments,
         batches=batches,
     )
+
+
+class _When(NamedTuple):
+    """What a range is, where it is asked; see `Asked`."""
+
+    zone: ZoneInfo
+    home: ZoneInfo
+    now_us: int
+    span: civil.Range
+    end: int
+
+
+def _when(db: apsw.Connection, span: Range, now: datetime) -> _When:
+    home = civil.find_zone(_meta(db, "timezone", "UTC"))
+    zone = _zone(span.timezone) if span.timezone is not None else home
+    now_us, end = microseconds(now), None
+    if span.as_of is not None:
+        end = civil.day_start(_next_day(span.as_of), zone)
+        now_us = min(now_us, end * civil.QUARTER_US - 1)
+    whole = _range(span, now_us, zone)
+    last = whole.end_quarter
+    if end is not None:
+        last = max(whole.first_quarter, min(end, last))
+    return _When(zone, home, now_us, whole, last)
+
+
+def quarters(db: apsw.Connection, span: Range, now: datetime) -> tuple[int, int]:
+    """The quarter-hours of a range, from the first and before the second.
+
+    Raises:
+        LedgerError: `invalid`, a range that can't be.
+    """
+    when = _when(db, span, now)
+    return when.span.first_quarter, when.end
 
 
 def no_such(what: str, name: str, known: Iterable[str], field: str) -> LedgerError:

@@ -7,7 +7,7 @@ them. So any range in any zone is a sum of whole rows, and mostly of few.
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, groupby
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,6 +19,8 @@ from personad.projections.book import QUARTERS_A_DAY, Book, day_named, day_numbe
 
 Tier = Literal["quarter", "hour", "day"]
 QUARTERS_AN_HOUR = 4
+_DAYS_KEPT = 2_000
+"""In memory: every question asks for where its days begin, several times over."""
 SUM_MAX = 2**63 - 1
 
 
@@ -171,6 +173,7 @@ class Piece(NamedTuple):
     high: int
 
 
+@lru_cache(maxsize=_DAYS_KEPT)
 def quarters_of(tier: Tier, day: int, zone: ZoneInfo) -> tuple[int, int]:
     """The quarter-hours of a day, of UTC for hours and of the zone for days."""
     if tier == "hour":

@@ -22,7 +22,7 @@ from personad.contract.errors import LedgerError
 from personad.kinds import CODE_OF, moment_of, part_of
 from personad.names import price_of, texts_of
 from personad.projections import batch_questions, call_questions
-from personad.projections.asked import resolve
+from personad.projections.asked import quarters, resolve
 from personad.projections.call_questions import PRODUCER
 
 EVENTS_AT_ONCE = 20_000
@@ -75,8 +75,11 @@ def rows(db: apsw.Connection, request: CostRows, now: datetime) -> CostRowsReply
     Raises:
         LedgerError: `invalid` or `not-found`, naming the field.
     """
-    asked = resolve(db, request.range, request.filter, now)
-    span = (asked.first * civil.QUARTER_US, asked.end * civil.QUARTER_US)
+    if not request.cursor:
+        # Names that nobody has used are refused before the first page, and need not be before each.
+        resolve(db, request.range, request.filter, now)
+    first, end = quarters(db, request.range, now)
+    span = (first * civil.QUARTER_US, end * civil.QUARTER_US)
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     is_kept = None
     if request.filter != Filter():

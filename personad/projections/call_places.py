@@ -76,7 +76,7 @@ INSERT INTO correction (seq)
 SELECT seq FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
 """  # noqa: S608
 _CORRECTIONS = f"""
-SELECT seq FROM correction WHERE seq >= :first
+SELECT seq FROM correction JOIN event USING (seq) WHERE seq >= :first
 UNION ALL SELECT seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
 """  # noqa: S608
 
@@ -165,7 +165,7 @@ def _placed(db: apsw.Connection, what: str) -> int:
 
 
 def corrections(db: apsw.Connection, first: int) -> list[int]:
-    """The seqs of all corrections from `first` on."""
+    """The seqs of all corrections from `first` on that retention has left."""
     tail = _placed(db, _ALL) << SHIFT
     return [seq for (seq,) in db.execute(_CORRECTIONS, {"first": first, "tail": tail})]
 

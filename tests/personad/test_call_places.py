@@ -123,8 +123,15 @@ def test_of_those_that_cost_the_same_the_earlier_ones_come_first(core: Core, see
 
 def test_what_retention_has_dropped_is_not_listed(core: Core) -> None:
     core.append(*EVENTS)
+    for name in ("call-5", "call-6", "call-7", "call-8"):
+        correct(core, name, 10**9)
+    core.append(*(cost(f"more-{n}", 1) for n in range(9)))
     place_all(core)
+    # Of a corrected call all is dropped together.
     core.db.execute("DELETE FROM event WHERE kind = 22 AND seq % 3")
+    core.db.execute("""DELETE FROM event WHERE kind = 23
+      OR seq IN (SELECT seq FROM call WHERE corrected IS NOT NULL)""")
+    core.db.execute("DELETE FROM call WHERE corrected IS NOT NULL")
     (left,) = zip(*core.db.execute("SELECT seq FROM event WHERE kind = 22"), strict=True)
     found = ask(core, limit=500).calls
     assert {each.seq for each in found} <= set(left)

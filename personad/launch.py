@@ -207,18 +207,19 @@ def stop(paths: Paths, timeout_s: float) -> float | None:
     """
     if not (answers(paths) or lives(paths)):
         return None
-    began = time.monotonic()
+    began, is_told = time.monotonic(), True
     try:
         # It answers before it drains: one that a busy machine keeps waiting has not hung.
         ask(paths, Stop(), max(timeout_s, ANSWER_S))
     except LedgerError as error:
         if error.code != "unavailable":
             raise
-        # One that is gone has stopped, also where its last word got lost.
-        if lives(paths):
-            raise hung(paths) from None
+        # One that is just ending takes no word any more, or its own last one gets lost.
+        is_told = False
     while lives(paths):
         if time.monotonic() - began > timeout_s:
+            if not is_told:
+                raise hung(paths)
             raise LedgerError(
                 "unavailable",
                 f"the daemon is still draining after {timeout_s:g} s",

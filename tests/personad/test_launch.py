@@ -35,9 +35,8 @@ def draining(
     other.execute("BEGIN IMMEDIATE")
     with Requester(daemon.paths.api_socket, 10) as requester:
         requester.send(encode(Append(events=planned())), 10)  # type: ignore[arg-type]
-        # Two connections have no order: a hundred answers later the daemon has the append in hand.
-        for _ in range(100):
-            daemon.ask(Hello())
+        # One connection has an order: with this answer the daemon has the append in hand.
+        requester.request(encode(Hello()), 10)
         daemon.ask(Stop())
         yield other
 

@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from itertools import chain
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from personad import bulk
 from personad.contract.cost import CostRecorded
@@ -61,36 +60,33 @@ def total_tokens(event: CostRecorded) -> int:
 
 K = TypeVar("K", bound=Hashable)
 _QUARTER_US = 900_000_000
-_kind_of = attrgetter("provider", "model", "operation", "outcome", "experiment", "batch")
-_figures_of = attrgetter(
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "estimated",
-    "persona",
-    "duration_ms",
-    "ttft_ms",
-)
-_Kind = tuple[str, str, str, str, str | None, str | None]
-"""What `_kind_of` gives."""
-_Calls = dict[tuple[int, _Kind], list[tuple[Any, ...]]]
-"""By quarter-hour and kind: cost and figures of each call."""
+_Kind = tuple[int, str, str, str, str, str | None, str | None]
+"""Quarter-hour, provider, model, operation, outcome, experiment and batch."""
 
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     """Brings the sums up to what counts now."""
     sums = _Sums(book, max((entry[0] for entry in (*added[-1:], *removed)), default=0))
     for entries, sign in ((added, 1), (removed, -1)):
-        for (quarter, kind), calls in _grouped(entries).items():
-            sums.add(quarter, kind, calls, sign)
+        for kind, calls in _grouped(entries).items():
+            sums.add(kind, calls, sign)
     sums.save(is_taking_back=bool(removed))
 
 
-def _grouped(entries: Sequence[Entry]) -> _Calls:
-    groups: _Calls = defaultdict(list)
-    for _, at, event, cost in entries:
-        groups[at // _QUARTER_US, _kind_of(event)].append((cost, *_figures_of(event)))
+def _grouped(entries: Sequence[Entry]) -> dict[_Kind, list[Entry]]:
+    groups: dict[_Kind, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        call: CostRecorded = entry[2]  # type: ignore[assignment]
+        kind = (
+            entry[1] // _QUARTER_US,
+            call.provider,
+            call.model,
+            call.operation,
+            call.outcome,
+            call.experiment,
+            call.batch,
+        )
+        groups[kind].append(entry)
     return groups
 
 
@@ -105,17 +101,24 @@ class _Sums:
         self._personas: dict[tuple[int, str], list[int]] = {}
         self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
 
-    def add(self, quarter: int, kind: _Kind, calls: list[tuple[Any, ...]], sign: int) -> None:
+    def add(self, kind: _Kind, entries: Sequence[Entry], sign: int) -> None:
         names = self._book.names
-        provider, model, operation, outcome, experiment, batch = kind
-        costs, *tokens, estimated, personas, durations, firsts = zip(*calls, strict=True)
-        unpriced = costs.count(None)
-        sums = [len(calls), unpriced, 0, sum(estimated), 0, *map(sum, tokens)]
-        if unpriced:
-            used = zip(costs, *tokens, strict=True)
-            sums[2] = sum(sum(each) for cost, *each in used if cost is None)
-            costs = tuple(cost or 0 for cost in costs)
-        sums[4] = sum(costs)
+        quarter, provider, model, operation, outcome, experiment, batch = kind
+        # Field by field, which takes half the time of call by call.
+        calls: list[CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
+        costs = [entry[3] or 0 for entry in entries]
+        unpriced = [entry[2] for entry in entries if entry[3] is None]
+        sums = [
+            len(calls),
+            len(unpriced),
+            sum(map(total_tokens, unpriced)),  # type: ignore[arg-type]
+            sum([call.estimated for call in calls]),
+            sum(costs),
+            sum([call.input_tokens for call in calls]),
+            sum([call.output_tokens for call in calls]),
+            sum([call.cache_read_tokens for call in calls]),
+            sum([call.cache_write_tokens for call in calls]),
+        ]
         batch_key = names.batch(batch, self._newest) if batch is not None else None
         experiment_key = names.experiment(experiment) if experiment is not None else None
         if outcome != "unknown":
@@ -124,14 +127,18 @@ class _Sums:
         key = (quarter, dim, experiment_key, batch_key)
         _collect(self._groups, key, [sign * each for each in sums])
         if outcome == "ok":
+            durations = [call.duration_ms for call in calls]
+            firsts = [call.ttft_ms for call in calls]
             for measure, values in (("duration_ms", durations), ("ttft_ms", firsts)):
-                if known := [each for each in values if each is not None]:
+                if told := [each for each in values if each is not None]:
                     series = names.series(("latency", measure, provider, model, ""))
-                    self._latencies[sign].setdefault((quarter, series), []).extend(known)
+                    self._latencies[sign].setdefault((quarter, series), []).extend(told)
         if batch_key is not None and outcome != "unknown":
-            for persona, cost in zip(personas, costs, strict=True):
-                if persona is not None:
-                    _collect(self._personas, (batch_key, persona), [sign, sign * cost])
+            for call, cost in zip(calls, costs, strict=True):
+                if call.persona is not None:
+                    known = self._personas.setdefault((batch_key, call.persona), [0, 0])
+                    known[0] += sign
+                    known[1] += sign * cost
 
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db

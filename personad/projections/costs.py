@@ -49,7 +49,6 @@ spoil every sum."""
 TOO_LARGE = "too large to be a call's tokens or cost"
 
 _KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_TOKENS = tuple(map(attrgetter, _KINDS))
 _tokens_of = attrgetter(*_KINDS)
 _call_of: Callable[[tuple[str, int]], str] = itemgetter(0)
 _outcome_of = attrgetter("outcome")
@@ -88,7 +87,7 @@ class _Fold:
         """Costs in a row: nearly always each is the first of its call, and has an answer."""
         events: list[c.CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
         costs = [entry[3] or 0 for entry in entries]
-        if max(costs) > COST_MAX or max(max(map(each, events)) for each in _TOKENS) > COST_MAX:
+        if max(costs) > COST_MAX or _most_tokens(events) > COST_MAX:
             entries = self._possible(entries)
             events = [entry[2] for entry in entries]  # type: ignore[misc]
         calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
@@ -222,6 +221,15 @@ class _Fold:
     def _close(self, calls: Iterable[str]) -> None:
         if self.book.open_calls:
             self.book.open_calls.close(calls)
+
+
+def _most_tokens(events: Sequence[c.CostRecorded]) -> int:
+    return max(
+        max([event.input_tokens for event in events]),
+        max([event.output_tokens for event in events]),
+        max([event.cache_read_tokens for event in events]),
+        max([event.cache_write_tokens for event in events]),
+    )
 
 
 def stands_over(event: c.CostRecorded, correction: Event) -> bool:

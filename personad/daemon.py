@@ -179,6 +179,8 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
     _zone(settings)
     os.umask(0o077)
     give_back_large_blocks()
+    # numpy's own threads would spin between sums that are too small to share.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.setswitchinterval(SWITCH_S)
     # What was loaded stays; and requests make no cycles, so there is little to look for.
     gc.freeze()

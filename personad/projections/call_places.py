@@ -47,7 +47,8 @@ CREATE TABLE call_place_model (
 
 -- Each cost.corrected.
 CREATE TABLE correction (
-  seq INTEGER PRIMARY KEY
+  seq INTEGER PRIMARY KEY,
+  most INTEGER                        -- nano-dollars that its call costs by it, NULL: or more
 ) STRICT;
 """
 TABLES = ("call_place", "call_place_model", "correction")
@@ -71,12 +72,13 @@ _PUT_MODEL = """
 INSERT INTO call_place_model (provider, model, quarter, block, dearest, unpriced)
 VALUES (?, ?, ?, ?, ?, ?)
 """
-_PUT_CORRECTIONS = f"""
-INSERT INTO correction (seq)
-SELECT seq FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
+_CORRECTIONS_OF_BLOCKS = f"""
+SELECT seq, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
 """  # noqa: S608
+_PUT_CORRECTION = "INSERT INTO correction (seq, most) VALUES (?, ?)"
 _CORRECTIONS = f"""
-SELECT seq FROM correction JOIN event USING (seq) WHERE seq >= :first
+SELECT seq FROM correction JOIN event USING (seq)
+WHERE seq >= :first AND (most IS NULL OR most >= :least)
 UNION ALL SELECT seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
 """  # noqa: S608
 
@@ -109,6 +111,7 @@ WHERE seq >= :low AND seq < :high AND kind = {_RECORDED} AND at >= :since AND at
 """  # noqa: S608
 _UNPRICED_ONLY = " AND cost IS NULL"
 _model_of = part_of(CostRecorded, "provider", "model")
+_figure_of = part_of(CostCorrected, "cost_nanousd", "reason")
 _scope_of = part_of(CostRecorded, "provider", "model", "experiment")
 _FEW = 64
 _SEQ_END = 2**63 - 1
@@ -123,9 +126,16 @@ def place(db: apsw.Connection, most: int) -> int:
     span = {"low": first << SHIFT, "high": end << SHIFT, "shift": SHIFT}
     rows = db.execute(_OF_BLOCKS, span).fetchall() if first < end else []
     if any(kind == _CORRECTED for kind, *_ in rows):
-        db.execute(_PUT_CORRECTIONS, span)
+        _note_corrections(db, span)
     db.executemany(_PUT, [told for kind, *told in rows if kind == _RECORDED])
     return _done(db, _ALL, first, end)
+
+
+def _note_corrections(db: apsw.Connection, span: dict[str, int]) -> None:
+    found = [(seq, _figure_of(body)) for seq, body in db.execute(_CORRECTIONS_OF_BLOCKS, span)]
+    # What is settled for want of an answer gives way to one, which may have cost more.
+    rows = [(seq, None if f.reason == "settled" else f.cost_nanousd) for seq, f in found]
+    db.executemany(_PUT_CORRECTION, rows)
 
 
 def place_models(db: apsw.Connection, most: int) -> int:
@@ -164,10 +174,11 @@ def _placed(db: apsw.Connection, what: str) -> int:
     return int(db.execute(_PLACED, (what,)).get or 0)
 
 
-def corrections(db: apsw.Connection, first: int) -> list[int]:
-    """The seqs of all corrections from `first` on that retention has left."""
-    tail = _placed(db, _ALL) << SHIFT
-    return [seq for (seq,) in db.execute(_CORRECTIONS, {"first": first, "tail": tail})]
+def corrections(db: apsw.Connection, first: int, least: int) -> list[int]:
+    """The seqs of corrections from `first` on, of those that retention has left; some of them that
+    can't have brought a call to that cost are left out."""
+    values = {"first": first, "tail": _placed(db, _ALL) << SHIFT, "least": least}
+    return [seq for (seq,) in db.execute(_CORRECTIONS, values)]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -35,6 +36,7 @@ SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 
 """
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
 _HELD = "SELECT reserved_nanousd FROM open_call WHERE call = ?"
+_MOST = 2**63 - 1
 PRODUCER = "producer"
 
 
@@ -64,25 +66,35 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
     first = log.first_seq(db, since_us)
-    apart = [
-        each
-        for each in of_calls(db, sorted({*_unanswered(db), *_corrected_since(db, first)}))
-        if since_us <= microseconds(each.event.at) < until_us
-    ]
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
-    usual: Iterator[Found] = iter(())
+    unanswered = list(of_calls(db, sorted(_unanswered(db))))
+    usual: list[Found] = []
     if not request.unknown:
-        known = {each.seq for each in apart}
+        known = {each.seq for each in unanswered}
         in_order = call_places.unpriced if request.unpriced else call_places.dearest
         seqs = in_order(db, asked, request.filter, batches, first)
         rows = (row for seq in seqs if seq not in known for row in db.execute(_ROW, (seq,)))
-        usual = counting(db, rows)
-    found: list[k.CostCall] = []
-    for each in merge(usual, sorted(apart, key=_dearest_first), key=_dearest_first):
-        if _is_wanted(each, request, batches):
-            found.append(as_told(each))
-        if len(found) > request.limit:
-            break
+        counted = counting(db, rows, but_corrected_since=first)
+        wanted = (each for each in counted if _is_wanted(each, request, batches))
+        usual = list(islice(wanted, request.limit + 1))
+    least = 0
+    if request.unpriced or request.unknown:
+        least = _MOST
+    elif len(usual) > request.limit:
+        # Whatever cost less by its correction comes after all of these.
+        least = min(each.cost or 0 for each in usual)
+    corrected = _corrected_since(db, first, least) - {each.event.call for each in unanswered}
+    listed = {each.seq for each in usual}
+    apart = [
+        each
+        for each in (*unanswered, *of_calls(db, sorted(corrected)))
+        if since_us <= microseconds(each.event.at) < until_us
+        and each.seq not in listed
+        and _is_wanted(each, request, batches)
+    ]
+    apart.sort(key=lambda each: (_dearest_first(each), each.event.call))
+    some = islice(merge(usual, apart, key=_dearest_first), request.limit + 1)
+    found = [as_told(each) for each in some]
     kept = sorted(found[: request.limit], key=lambda call: -(call.cost_nanousd or 0))
     return k.CostCallsReply(range=asked.period, calls=kept, more=len(found) > request.limit)
 
@@ -102,10 +114,10 @@ def _unanswered(db: apsw.Connection) -> Iterator[str]:
     return (str(call) for (call,) in db.execute(_UNANSWERED))
 
 
-def _corrected_since(db: apsw.Connection, first: int) -> Iterator[str]:
-    """Calls with another cost than their event's: no order of the log has them in place."""
-    for seq in call_places.corrections(db, first):
-        yield _corrected(db, seq)[0].call
+def _corrected_since(db: apsw.Connection, first: int, least: int) -> set[str]:
+    """Calls with another cost than their event's, and not under `least`: no order of the log has
+    them in place."""
+    return {_corrected(db, seq)[0].call for seq in call_places.corrections(db, first, least)}
 
 
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:
@@ -136,14 +148,21 @@ def filtered(db: apsw.Connection, rows: Iterator[Sequence[Any]], kept: Filter) -
     return (each for each in counting(db, rows) if _is_wanted(each, request, batches))
 
 
-def counting(db: apsw.Connection, rows: Iterator[Sequence[Any]]) -> Iterator[Found]:
-    """Those of the events that count for their calls, with what counts."""
+def counting(
+    db: apsw.Connection,
+    rows: Iterator[Sequence[Any]],
+    but_corrected_since: int | None = None,
+) -> Iterator[Found]:
+    """Those of the events that count for their calls, with what counts; on demand without calls
+    whose correction is that event or a later one."""
     text = texts_of(db).text
     for seq, event_id, at, cost, prices, body in rows:
         event = event_of(_RECORDED, event_id, at, body, text)
         assert isinstance(event, c.CostRecorded)
         row = db.execute(_CALL, (event.call,)).fetchone()
         if row is None or row[0] != seq:
+            continue
+        if but_corrected_since is not None and (row[1] or 0) >= but_corrected_since:
             continue
         yield _counted(db, seq, event, cost, prices, row[1])
 

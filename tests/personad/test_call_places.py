@@ -59,10 +59,8 @@ def everything(core: Core) -> list[k.CostCallsReply]:
     ]
 
 
-def correct(core: Core, name: str, nanousd: int) -> None:
-    event = c.CostCorrected(
-        id=fresh_id(), at=NOON, call=name, cost_nanousd=nanousd, reason="reprice"
-    )
+def correct(core: Core, name: str, nanousd: int, reason: Any = "reprice") -> None:
+    event = c.CostCorrected(id=fresh_id(), at=NOON, call=name, cost_nanousd=nanousd, reason=reason)
     core.do(Import(items=[Exported(event=event)]))
 
 
@@ -89,8 +87,12 @@ def test_no_answer_depends_on_how_much_is_noted(core: Core) -> None:
     core.append(*EVENTS[:half])
     correct(core, "call-3", 999_999_999)
     core.append(*EVENTS[half:])
-    for name, nanousd in (("call-5", 1), ("call-200", 10**9), ("call-7", 123)):
-        correct(core, name, nanousd)
+    rng = random.Random(3)
+    for _ in range(60):
+        reason = rng.choice(("reprice", "settled", "reconciled"))
+        correct(
+            core, rng.choice(RECORDED).call, rng.choice((1, 10**9, rng.randrange(10**9))), reason
+        )
     before = everything(core)
     assert sum(len(each.calls) for each in before) > 1_000
     for blocks, of_models in ((60, 20), (0, 50), (70, 40)):

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from itertools import chain
 from typing import TypeVar
 
 from personad import bulk
@@ -143,11 +142,11 @@ class _Sums:
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
         COST.add(self._book, self._groups)
-        rows = [
-            (*key, calls, max(-SUM_MAX, min(cost, SUM_MAX)))
-            for key, (calls, cost) in sorted(self._personas.items())
-        ]
-        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, list(chain.from_iterable(rows)))
+        values: list[bulk.Value] = []
+        for (batch, persona), (calls, cost) in sorted(self._personas.items()):
+            is_fit = -SUM_MAX <= cost <= SUM_MAX
+            values += batch, persona, calls, cost if is_fit else max(-SUM_MAX, min(cost, SUM_MAX))
+        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, values)
         if is_taking_back:
             db.executemany(_SWEEP, list(self._personas))
         sketches.note(self._book, self._latencies[1], self._latencies[-1])

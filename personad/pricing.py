@@ -206,7 +206,12 @@ class PriceBook:
 
     def bill(self, call: CostRecorded) -> tuple[NanoUsd, UnitPrices] | None:
         """The same, and of the receipt only the prices: every call without a cost goes through."""
-        epoch = self.epoch(call.provider, call.model, call.at, call.service_tier)
+        known = self._epochs.get((call.provider, call.model, call.service_tier))
+        # Nearly always it is the one that the call before was of.
+        if known and known[0].since <= call.at < known[0].until:
+            epoch = known[0]
+        else:
+            epoch = self.epoch(call.provider, call.model, call.at, call.service_tier)
         prices = epoch.base
         plain, read, write = call.input_tokens, call.cache_read_tokens, call.cache_write_tokens
         if epoch.tiers:

@@ -6,6 +6,7 @@ A `Transaction` is the only way to change the ledger. It is used by one thread, 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -214,7 +215,7 @@ class Transaction:
                 part,
                 after=self.last_seq,
                 now=self.now,
-                priced=priced or (lambda event: price_call(self.book, event)),
+                priced=priced or partial(price_call, self.book),
             )
             self.last_seq += len(added)
             self._unfolded += added

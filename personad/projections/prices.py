@@ -77,11 +77,12 @@ def price_call(book: Book, call: CostRecorded | CostCorrected) -> tuple[int | No
     correction, which says the cost itself."""
     if isinstance(call, CostCorrected):
         return None, None
-    found = price_book(book).bill(call)
+    found = (book.prices or price_book(book)).bill(call)
     if found is None:
         return None, None
     cost, prices = found
-    return cost, receipt_key(book, prices)
+    known = book.names.receipts.get(id(prices))
+    return cost, known[0] if known is not None else receipt_key(book, prices)
 
 
 def priced_by(

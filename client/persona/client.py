@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from personad.contract.admin import Hello, Stop, Welcome
 from personad.contract.base import (
@@ -74,6 +74,21 @@ class Ledger:
         """
         answer = self._exchange(request, _encoded(request), timeout_s)
         return self._decoded(request, answer)
+
+    def begin(self, request: Request[R]) -> "Asked[R] | None":
+        """Asks, and doesn't wait: what comes of it tells `Asked.answer`, once its connection is
+        readable. None where there is no daemon's connection to do so over: then `ask`."""
+        from personad.contract.requester import Gone, Silent
+
+        body, connection = _encoded(request), self._connection
+        if connection is None:
+            return None
+        try:
+            return Asked(self, request, connection, connection.send(body, 0))
+        except (Gone, Silent):
+            # What was sent in part is no question, and no other may follow it.
+            self.close()
+            return None
 
     def append(self, events: Sequence[AnyEvent], *, fence: Fence | None = None) -> Appended:
         """Appends any number of events, in their order; on disk when it returns.
@@ -273,6 +288,37 @@ class Ledger:
             hint="asking again is safe, nothing is done twice; what keeps it busy may stand in "
             f"{self._paths.log_file}",
         )
+
+
+class Asked(Generic[R]):
+    """A question that was asked and whose answer is still to come; nothing else may be asked of
+    its ledger meanwhile."""
+
+    def __init__(
+        self, ledger: Ledger, request: Request[R], connection: "Requester", number: bytes
+    ) -> None:
+        self._ledger = ledger
+        self._request = request
+        self._number = number
+        self.connection = connection
+
+    def answer(self) -> R | None:
+        """What the daemon answered; None where it isn't here yet.
+
+        Raises:
+            LedgerError: as `Ledger.ask`; `unavailable` where the daemon went away, and then the
+                same may be asked again.
+        """
+        from personad.contract.requester import Gone, Silent
+
+        try:
+            answer = self.connection.answer(self._number, 0)
+        except Silent:
+            return None
+        except Gone:
+            self._ledger.close()
+            raise LedgerError("unavailable", "personad went away while it was asked") from None
+        return self._ledger._decoded(self._request, answer)
 
 
 def _encoded(request: Request[Any]) -> bytes:

@@ -99,14 +99,23 @@ class Requester:
         number = self.send(body, timeout_s)
         while True:
             try:
-                answer = self._receive(time.monotonic() + timeout_s)
+                return self.answer(number, timeout_s)
             except Silent:
                 if not go_on():
                     raise
-                continue
+
+    def answer(self, number: bytes, timeout_s: float) -> bytes:
+        """The answer to what was sent under `number`. Raises as `request`."""
+        until = time.monotonic() + timeout_s
+        while True:
+            answer = self._receive(until)
             # Another's is the late answer to a question that was given up.
             if answer.startswith(number):
                 return bytes(memoryview(answer)[len(number) :])
+
+    def fileno(self) -> int:
+        """Readable when some of an answer has arrived, or the daemon is gone."""
+        return self._socket.fileno()
 
     def send(self, body: bytes, timeout_s: float) -> bytes:
         """Asks, and gives the number that the answer will bear; who gives up in the middle has to

@@ -147,6 +147,21 @@ def test_a_call_waits_for_the_daemon_to_come_back(studio: Studio) -> None:
     assert len(studio.events("batch-a", "call.started")) == 1
 
 
+def test_a_grant_that_got_lost_with_its_daemon_is_asked_for_again(studio: Studio) -> None:
+    """Over a connection that stands: the daemon stops with the question in hand, or before it."""
+    studio.record(count=1)
+
+    async def work(books: Books) -> None:
+        await books.claim()
+        await books.start_call(call_of(), about=1)
+        stop_daemon(studio)
+        await books.start_call(call_of(), about=1)
+
+    with_books(studio, work)
+
+    assert len(studio.events("batch-a", "call.started")) == 1
+
+
 def test_no_call_starts_without_the_batch(studio: Studio) -> None:
     studio.record(count=1)
 

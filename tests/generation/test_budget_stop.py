@@ -45,6 +45,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return ask(self, request, **about) if reply is GRANTED else reply
 
     monkeypatch.setattr(Ledger, "ask", stood_in)
+    monkeypatch.setattr(Ledger, "begin", lambda self, request: None)
     return said
 
 

@@ -30,6 +30,7 @@ from personad.contract.progress import Progress
 LINES = 8
 TOGETHER = 8
 """How many jobs a line's thread does before it says what became of them."""
+ANSWER_S = 30.0
 RETRY_S = 1.0
 PATIENCE_S = 3_600.0
 """How long a runner waits for a daemon that is away; then it ends, and its batch can be resumed."""
@@ -200,9 +201,7 @@ class Books:
         while True:
             billed = self._billed
             try:
-                reply = await self._by(
-                    self._lines[about % LINES], lambda line: line.ledger.ask(fenced)
-                )
+                reply = await self._asked(self._lines[about % LINES], fenced)
             except LedgerError as error:
                 if error.code == "conflict":
                     raise HoldLost(error.message) from None
@@ -249,6 +248,23 @@ class Books:
             if error.code != "unavailable" or anyio.current_time() >= until:
                 raise
             return False
+
+    async def _asked(self, line: _Line, request: Request[T]) -> T:
+        """The ledger's answer, without a thread where there is a connection already.
+
+        Raises LedgerError.
+        """
+        # Not cancelled half-way: the answer would then stand in the next one's way.
+        with anyio.CancelScope(shield=True):
+            async with line.turn:
+                if (asked := line.ledger.begin(request)) is not None:
+                    with anyio.move_on_after(ANSWER_S):
+                        while True:
+                            await anyio.wait_readable(asked.connection.fileno())
+                            if (reply := asked.answer()) is not None:
+                                return reply
+                    line.ledger.close()
+        return await self._by(line, lambda line: line.ledger.ask(request))
 
     async def _by(self, line: _Line, call: Callable[[_Line], T]) -> T:
         found: T = await self._done(line, _Job(call=call))

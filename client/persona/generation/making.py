@@ -109,10 +109,9 @@ async def make(shop: Shop, piece: Piece) -> bool:
         await _give_up(shop, piece, max(saved.attempt for saved in piece.saved), error)
         return False
     attempt = max(piece.attempts, *(saved.attempt for saved in piece.saved), 0)
-    failures, repair, repaired = 0, None, False
+    failures, repair, repaired, saved = 0, None, False, None
     while True:
-        attempt += 1
-        saved: Saved | None = None
+        attempt, saved = attempt + 1, None
         turn = await shop.gate.enter()
         try:
             saved = await _called(shop, piece, attempt, repair, turn)
@@ -286,10 +285,8 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
 
 
 async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> None:
-    """From the response to the recorded persona, in one go.
-
-    One that `is_new` is on the disk before anything else; where that can't be, or it holds no
-    persona, its cost is known all the same.
+    """From the response to the recorded persona; one that `is_new` is on the disk before all else,
+    and where that can't be, or it holds no persona, its cost is known all the same.
 
     Raises:
         InvalidOutput: the response holds no persona; it is kept no longer.
@@ -340,10 +337,12 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     )
     _tell_left_out(shop, piece, scores)
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
-    folder = Path(shop.started.output)
-    is_first = saved.attempt == 1 and not piece.saved
     path, data = write_persona(
-        folder, piece.index, persona, total=shop.started.total, is_first=is_first
+        Path(shop.started.output),
+        piece.index,
+        persona,
+        total=shop.started.total,
+        is_first=saved.attempt == 1 and not piece.saved,
     )
     return facts.made(
         shop.started,

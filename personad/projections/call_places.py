@@ -118,6 +118,8 @@ _SEQ_END = 2**63 - 1
 
 Key = tuple[int, int]
 """What calls are ordered by; of `_dearest`, those without a cost are last."""
+_Call = tuple[int, int, bytes | None]
+"""The same with its body; no two have the same key."""
 
 
 def place(db: apsw.Connection, most: int) -> int:
@@ -192,6 +194,9 @@ class _Wanted:
     fits: Callable[[bytes], bool] | None
     """Whether a body is of these models and experiments; None: it always is."""
 
+    def has(self, body: bytes | None) -> bool:
+        return self.fits is None or self.fits(body or b"")
+
 
 def dearest(
     db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[str], first: int
@@ -220,23 +225,29 @@ def unpriced(
     for block, _ in _blocks(db, wanted, "place.block DESC", " AND place.unpriced > 0"):
         low, high = block << SHIFT, min((block + 1) << SHIFT, tail)
         found = _calls(db, wanted, low, high, _UNPRICED_ONLY)
-        yield from sorted((seq for _, seq in found), reverse=True)
+        yield from sorted((seq for _, seq, body in found if wanted.has(body)), reverse=True)
 
 
 def _of_blocks(
     db: apsw.Connection, wanted: _Wanted, blocks: Iterable[tuple[int, int | None]], tail: int
 ) -> Iterator[Key]:
     """In order: a call is told as soon as no block that is left can hold one before it."""
-    waiting: list[Key] = []
+    waiting: list[_Call] = []
     for block, bound in blocks:
         low = block << SHIFT
         least = (1 if bound is None else -bound), low
-        while waiting and waiting[0] < least:
-            yield heappop(waiting)
-        for key in _calls(db, wanted, low, min((block + 1) << SHIFT, tail)):
-            heappush(waiting, key)
-    while waiting:
-        yield heappop(waiting)
+        yield from _those_before(least, waiting, wanted)
+        for call in _calls(db, wanted, low, min((block + 1) << SHIFT, tail)):
+            heappush(waiting, call)
+    yield from _those_before((1, _SEQ_END), waiting, wanted)
+
+
+def _those_before(least: Key, waiting: list[_Call], wanted: _Wanted) -> Iterator[Key]:
+    """Takes them out; few of those that wait ever get there, so they are looked at only now."""
+    while waiting and waiting[0] < least:
+        cost, seq, body = heappop(waiting)
+        if wanted.has(body):
+            yield cost, seq
 
 
 def _blocks(
@@ -269,19 +280,17 @@ def _source(wanted: _Wanted) -> str:
 def _tail(db: apsw.Connection, wanted: _Wanted, low: int, more: str) -> Iterator[Key]:
     """Those from there on, in the order of `more`: there may be any number of them."""
     fits, values = wanted.fits, wanted.values | {"low": low, "high": _SEQ_END}
-    for cost, seq, body in db.execute(_CALLS.format("body" if fits else "0") + more, values):
-        if fits is None or fits(body):
+    for cost, seq, body in db.execute(_CALLS.format("body" if fits else "NULL") + more, values):
+        if wanted.has(body):
             yield cost, seq
 
 
-def _calls(db: apsw.Connection, wanted: _Wanted, low: int, high: int, only: str = "") -> list[Key]:
-    """Those of a part of the log, in no order."""
-    values = wanted.values | {"low": low, "high": high}
-    fits = wanted.fits
-    if fits is None:
-        return [row[:2] for row in db.execute(_CALLS.format("0") + only, values).fetchall()]  # type: ignore[misc]
-    rows = db.execute(_CALLS.format("body") + only, values).fetchall()
-    return [(cost, seq) for cost, seq, body in rows if fits(body)]  # type: ignore[misc, arg-type]
+def _calls(
+    db: apsw.Connection, wanted: _Wanted, low: int, high: int, only: str = ""
+) -> list[_Call]:
+    """Those of a part of the log, in no order; with bodies where `wanted` looks at these."""
+    sql = _CALLS.format("body" if wanted.fits else "NULL") + only
+    return db.execute(sql, wanted.values | {"low": low, "high": high}).fetchall()  # type: ignore[return-value]
 
 
 def _wanted(db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[str]) -> _Wanted:

@@ -6,12 +6,10 @@ memories with half-lives of 0.7 to 50 days, medians, and one that follows half o
 weights come from how well each would have told the next day and the next seven at earlier origins
 (rolling-origin evaluation, Tashman 2000), the sharper the longer the history.
 
-The interval is Student's t on the square root of the total, so that no total is negative and it
-reaches further up than down. Its spread comes from the errors of the weighted mean at those
-origins, and from two signs of what longer horizons do: how much more a day resembles the last one
-than the last four weeks (then levels wander), and how many days are empty. How these go together
-was fitted by `python -m bench.fit_forecast` on real series; docs/forecast-report.md says how well
-it holds on others.
+The interval is Student's t on the square root of the total, so that no total is negative, with a
+spread of its own above and below. These, and how heavy its tails are, come from the errors of the
+weighted mean at those origins and from signs of what longer horizons do
+(`personad/analytics/spread.py`).
 """
 
 import math
@@ -20,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from personad.analytics.spread import Signs, Spread, bounded, spread_of
 from personad.analytics.student import student_t, student_t_share
 
 LEAST_DAYS = 14
@@ -55,83 +54,20 @@ _KERNELS = np.array(
 _Floats = npt.NDArray[np.float64]
 
 
-class Spread(NamedTuple):
-    """How the logarithm of a spread comes from what is known; fitted, not chosen.
-
-    `u` is how far a total is from a single day to a week, `v` the logarithm of how many days it
-    reaches ahead (both 1 at their end), `n` that of how short the history is.
-    """
-
-    base: float = 0.0
-    u: float = 0.0
-    v: float = 0.0
-    vv: float = 0.0
-    n: float = 0.0
-    nv: float = 0.0
-    daily: float = 1.0
-    daily_u: float = -0.5
-    daily_un: float = 0.3
-    wander: float = 0.0
-    wander_v: float = 0.0
-    wander_n: float = 0.0
-    empty: float = 0.0
-    empty_u: float = 0.0
-    empty_v: float = 0.0
-    freedom: float = 1.0
-    freedom_v: float = 0.0
-    freedom_n: float = 0.0
-
-
-FITTED = Spread(
-    base=-0.247,
-    u=0.345,
-    v=-0.875,
-    vv=1.528,
-    n=-0.052,
-    nv=0.107,
-    daily=0.997,
-    daily_u=-0.268,
-    daily_un=0.181,
-    wander=0.111,
-    wander_v=1.297,
-    wander_n=0.201,
-    empty=0.58,
-    empty_u=-0.412,
-    empty_v=-1.003,
-    freedom=0.757,
-    freedom_v=-0.894,
-    freedom_n=-0.809,
-)
-
-
-class Signs(NamedTuple):
-    """What the spread of a total is told from."""
-
-    u: float
-    v: float
-    n: float
-    day: float
-    """The error of a day ahead, root mean square, of the square root."""
-    week: float
-    """Likewise of seven."""
-    wander: float
-    empty: float
-
-
 class Total(NamedTuple):
     """What some coming days will cost together, on the square root of it."""
 
     expected: float
     """As likely to be exceeded as not."""
-    spread: float | None
+    spread: Spread | None
     """Of the square root; None where nothing is known of errors."""
-    freedom: float
 
     def quantile(self, probability: float) -> float | None:
         """The total that isn't exceeded with that probability; never negative."""
         if self.spread is None:
             return None
-        root = math.sqrt(self.expected) + student_t(probability, self.freedom) * self.spread
+        away = student_t(probability, self.spread.freedom)
+        root = math.sqrt(self.expected) + away * self.spread.on_side(away)
         return max(0.0, root) ** 2
 
     def exceeds(self, limit: float) -> float | None:
@@ -141,9 +77,10 @@ class Total(NamedTuple):
         if self.spread is None:
             return None
         distance = math.sqrt(limit) - math.sqrt(self.expected)
-        if self.spread == 0:
+        scale = self.spread.on_side(distance)
+        if scale == 0:
             return float(distance < 0)
-        return 1 - student_t_share(distance / self.spread, self.freedom)
+        return 1 - student_t_share(distance / scale, self.spread.freedom)
 
 
 class Past:
@@ -167,7 +104,6 @@ class Past:
             origins = origins[:1] if len(origins) else np.array([len(y)])
         levels, profiles = _looked_back(y, origins)
         self.profile: _Floats = profiles[0]
-        self._empty = float((y == 0).mean())
         if len(y) < LEAST_DAYS:
             self._level = float(levels[0].mean())
             return
@@ -182,7 +118,16 @@ class Past:
         self._day = _mean_square(self._day_errors)
         self._week = _mean_square(np.sqrt(week @ weights) - np.sqrt(came_week))
         month, shortest = daily_errors[_MONTH_MEAN], daily_errors[_SHORTEST]
-        self._wander = math.log(month / shortest) if month > 0 and shortest > 0 else 0.0
+        recent = y[-_LAGS:]
+        earlier, later = recent[: len(recent) // 2], recent[len(recent) // 2 :]
+        self._of_history = {
+            "wander": _log_ratio(month, shortest),
+            "empty": float((y == 0).mean()),
+            "rough": _log_ratio(math.sqrt(self._day), math.sqrt(self._level)),
+            "heavy": _heaviness(self._day_errors),
+            "risen": _log_ratio(self._level, float(recent.mean())),
+            "moved": abs(_log_ratio(float(later.mean()), float(earlier.mean()))),
+        }
 
     def total(self, days: int, ahead: int = 0) -> Total:
         """`days` coming days together, after `ahead` that are left out.
@@ -193,8 +138,8 @@ class Past:
         expected = self._level * float(self._shape(days, ahead).sum())
         signs = self.signs(days, ahead)
         if signs is None:
-            return Total(expected, None, 1.0)
-        return Total(expected, *spread_of(signs, FITTED))
+            return Total(expected, None)
+        return Total(expected, spread_of(signs))
 
     def shares(self, days: int, ahead: int = 0) -> list[float]:
         """How such a total spreads over its days, by the weekday profile; sums to 1."""
@@ -206,15 +151,18 @@ class Past:
         """None where nothing is known of errors."""
         if self.days < LEAST_DAYS:
             return None
-        day = self._day if days > 1 else self._of_weekday(ahead)
-        return Signs(
-            u=min(1.0, math.log(days) / math.log(WEEK)),
-            v=math.log(days + ahead) / math.log(30),
-            n=math.log(60 / min(self.days, _LAGS)),
-            day=math.sqrt(day),
-            week=math.sqrt(self._week),
-            wander=self._wander,
-            empty=self._empty,
+        day = math.sqrt(self._day if days > 1 else self._of_weekday(ahead))
+        week = math.sqrt(self._week)
+        return bounded(
+            Signs(
+                u=min(1.0, math.log(days) / math.log(WEEK)),
+                v=math.log(days + ahead) / math.log(30),
+                n=math.log(60 / min(self.days, _LAGS)),
+                day=day,
+                week=week,
+                lasting=_log_ratio(week, day * math.sqrt(WEEK)),
+                **self._of_history,
+            )
         )
 
     def _shape(self, days: int, ahead: int) -> _Floats:
@@ -233,25 +181,6 @@ class Past:
 def total(daily: npt.ArrayLike, days: int, ahead: int = 0) -> Total:
     """One forecast alone. Raises ValueError, as `Past` does."""
     return Past(daily).total(days, ahead)
-
-
-def spread_of(signs: Signs, by: Spread) -> tuple[float, float]:
-    """The spread on square roots, and how many degrees of freedom it is known with."""
-    daily = by.daily + (by.daily_u + by.daily_un * signs.n) * signs.u
-    known = signs.day if not signs.week else signs.week if not signs.day else None
-    base = known if known is not None else signs.day**daily * signs.week ** (1 - daily)
-    grows = (
-        by.base
-        + by.u * signs.u
-        + by.v * signs.v
-        + by.vv * signs.v**2
-        + by.n * signs.n
-        + by.nv * signs.n * signs.v
-        + (by.wander + by.wander_v * signs.v + by.wander_n * signs.n) * signs.wander
-        + (by.empty + by.empty_u * signs.u + by.empty_v * signs.v) * signs.empty
-    )
-    freedom = 1.5 + math.exp(by.freedom + by.freedom_v * signs.v + by.freedom_n * signs.n)
-    return base * math.exp(grows), min(freedom, 200.0)
 
 
 def _capped(y: _Floats) -> _Floats:
@@ -334,3 +263,14 @@ def _relative(errors: _Floats) -> _Floats:
     if usual == 0:
         return np.where(errors > 0, 100.0, 1e-6)
     return errors / usual + 1e-6
+
+
+def _heaviness(errors: _Floats) -> float:
+    """How much further the greatest errors reach than those of a normal distribution would."""
+    usual = float(np.abs(errors).mean())
+    return _log_ratio(math.sqrt(float((errors**2).mean())), usual * math.sqrt(math.pi / 2))
+
+
+def _log_ratio(one: float, other: float) -> float:
+    """0, which says nothing, where either is none."""
+    return math.log(one / other) if one > 0 and other > 0 else 0.0

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personad.analytics.forecast import LEAST_DAYS, Past, total
+from personad.analytics.spread import LEAST_FREEDOM, Signs, bounded, spread_of
 from personad.analytics.student import student_t, student_t_share
+
+
+def above(past: Past, days: int, ahead: int = 0) -> float:
+    spread = past.total(days, ahead).spread
+    assert spread is not None
+    return spread.above
+
 
 WORKDAYS = np.array([1.0, 1.1, 1.2, 1.0, 0.8, 0.15, 0.1])
 
@@ -85,13 +93,11 @@ def test_a_day_s_interval_is_that_of_its_own_weekday() -> None:
     noisy = np.array([0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 1.2])
     days = (20 * np.exp(np.resize(noisy, 140) * rng.normal(0, 1, 140))).tolist()
     past = Past(days)
-    spreads = [past.total(1, ahead).spread or 0.0 for ahead in range(7)]
+    spreads = [above(past, 1, ahead) for ahead in range(7)]
     assert max(spreads) == spreads[6]
     assert spreads[6] > 2 * spreads[2]
     # The second Sunday is no surer than the first.
-    later = past.total(1, 13).spread
-    assert later is not None
-    assert later >= spreads[6]
+    assert above(past, 1, 13) >= spreads[6]
 
 
 def test_days_sum_to_what_they_come_to_together() -> None:
@@ -107,10 +113,7 @@ def test_what_wanders_is_less_sure_a_month_ahead_than_what_does_not() -> None:
 
     def grows(daily: "np.typing.NDArray[np.float64]") -> float:
         past = Past(daily)
-        near, far = past.total(1).spread, past.total(30).spread
-        assert near is not None
-        assert far is not None
-        return far / near
+        return above(past, 30) / above(past, 1)
 
     assert grows(walk) > 2 * grows(steady)
 
@@ -134,6 +137,31 @@ def test_the_chance_of_exceeding_falls_as_the_limit_rises(limit: float) -> None:
     assert above is not None
     assert 0 <= above <= here <= 1
     assert found.exceeds(-1) == 1
+
+
+@pytest.mark.parametrize("probability", [0.025, 0.1, 0.3, 0.7, 0.9, 0.975])
+def test_what_lies_beyond_a_quantile_is_as_likely_as_it_says(probability: float) -> None:
+    found = total((100 + np.random.default_rng(1).normal(0, 9, 60)).tolist(), 7)
+    limit = found.quantile(probability)
+    assert limit is not None
+    assert found.spread is not None
+    assert found.spread.above != found.spread.below
+    assert found.exceeds(limit) == pytest.approx(1 - probability, abs=1e-6)
+    assert found.quantile(0.5) == pytest.approx(found.expected)
+
+
+OF_UNITS = {"u": (0, 1), "v": (0, 1.4), "n": (-1.2, 1.5), "empty": (0, 1)}
+
+
+@given(st.fixed_dictionaries({name: st.floats(-30, 30) for name in Signs._fields[5:]}), st.data())
+def test_no_sign_however_strange_makes_a_spread_absurd(
+    strange: dict[str, float], data: st.DataObject
+) -> None:
+    known = {name: data.draw(st.floats(*ends)) for name, ends in OF_UNITS.items()}
+    found = spread_of(bounded(Signs(**(strange | {"day": 1.0, "week": 1.0} | known))))
+    assert found.freedom > LEAST_FREEDOM
+    for side in found[:2]:
+        assert 1e-4 < side < 1e4
 
 
 @pytest.mark.parametrize("bad", [[], [-1.0], [math.nan], [math.inf]])

@@ -1,0 +1,163 @@
+"""How far a forecast may err, from signs that its history gives.
+
+Three sums say it: how great the spread is, how much further it reaches up than down, and how heavy
+the tails are. Each is of products of signs, so that a sign may count more for a month than for a
+day, or for a short history than for a long one. The coefficients were fitted on real series by
+`python -m bench.fit_forecast`; docs/forecast-report.md says how well they hold on others.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Signs(NamedTuple):
+    """What the spread of a total is told from. All but `day` and `week` are without a unit, and 0
+    where they say nothing."""
+
+    u: float
+    """How far the total is from a single day (0) to a week or more (1)."""
+    v: float
+    """The logarithm of how many days it reaches ahead: 0 for tomorrow, 1 for 30 days."""
+    n: float
+    """The logarithm of how short the history is: 0 for 60 days."""
+    day: float
+    """The error of a day ahead, root mean square, of the square root."""
+    week: float
+    """Likewise of seven."""
+    lasting: float
+    """How much greater the week's error is than days' errors that had nothing to do with one
+    another would make it."""
+    wander: float
+    """How much more a day resembles the last one than the last four weeks."""
+    empty: float
+    """The share of days without anything."""
+    rough: float
+    """A day's error beside the level."""
+    heavy: float
+    """How much further the greatest of the days' errors reach than usual."""
+    risen: float
+    """The level beside the mean of the history."""
+    moved: float
+    """How far the later half of the history is from the earlier one."""
+
+
+class Spread(NamedTuple):
+    above: float
+    below: float
+    freedom: float
+    """Degrees of freedom of Student's t."""
+
+    def on_side(self, distance: float) -> float:
+        return self.above if distance > 0 else self.below
+
+
+class Fit(NamedTuple):
+    """What counts how much, by the signs that are multiplied; "" is the constant."""
+
+    size: Mapping[str, float]
+    """Of the spread's logarithm, beyond that of the error."""
+    lean: Mapping[str, float]
+    """Of how much greater, in logarithms, it is above, and how much less below."""
+    freedom: Mapping[str, float]
+    """Of the logarithm of the degrees of freedom beyond `LEAST_FREEDOM`."""
+
+
+LEAST_FREEDOM = 1.5
+FREEDOM_BOUNDS = (-3.0, 5.3)
+"""Of that logarithm: with more, it is as good as normal."""
+BOUNDS = {
+    "lasting": (-2.5, 1.2),
+    "wander": (-0.6, 2.0),
+    "rough": (-6.0, 1.0),
+    "heavy": (-0.23, 1.0),
+    "risen": (-1.2, 1.2),
+    "moved": (0.0, 2.5),
+}
+"""Where nearly all are of those series that it was fitted on: what lies beyond counts as far."""
+
+FITTED = Fit(
+    size={
+        "": -0.572,
+        "u": -0.117,
+        "v": -0.397,
+        "v v": 1.474,
+        "n": 0.28,
+        "n n": 0.062,
+        "n u": 0.191,
+        "n n u": 0.031,
+        "n v": -0.357,
+        "n n v": 0.075,
+        "lasting": 0.175,
+        "lasting u": 0.142,
+        "lasting v": 0.223,
+        "lasting u n": -0.016,
+        "lasting v n": -0.248,
+        "wander": -0.046,
+        "wander v": 0.811,
+        "wander n": 0.145,
+        "wander v n": 0.323,
+        "empty": -0.548,
+        "empty u": 1.16,
+        "empty v": -0.96,
+        "empty n": -1.218,
+        "rough": -0.158,
+        "rough u": -0.113,
+        "rough v": -0.043,
+        "heavy": -2.755,
+        "heavy u": 3.117,
+        "risen": -0.484,
+        "moved": 2.222,
+        "moved u": 0.672,
+        "moved v": -1.25,
+    },
+    lean={
+        "": -0.731,
+        "u": -0.137,
+        "v": 0.51,
+        "n": -0.334,
+        "empty": 0.786,
+    },
+    freedom={
+        "": -2.386,
+        "u": 0.339,
+        "v": 0.191,
+        "n": -1.193,
+        "n n": -0.308,
+        "empty": 3.375,
+        "wander": -1.304,
+        "heavy": -2.625,
+        "rough": -0.655,
+    },
+)
+
+
+def bounded(signs: Signs) -> Signs:
+    kept = {name: min(max(getattr(signs, name), low), high) for name, (low, high) in BOUNDS.items()}
+    return signs._replace(**kept)
+
+
+def spread_of(signs: Signs, by: Fit = FITTED) -> Spread:
+    """On square roots; none where no error was ever made."""
+    known = signs._asdict()
+    if not signs.day and not signs.week:
+        return Spread(0.0, 0.0, 1.0)
+    size = math.log(signs.day or signs.week) + _sum(by.size, known)
+    lean = _sum(by.lean, known)
+    least, most = FREEDOM_BOUNDS
+    freedom = LEAST_FREEDOM + math.exp(min(max(_sum(by.freedom, known), least), most))
+    return Spread(math.exp(size + lean), math.exp(size - lean), freedom)
+
+
+@functools.cache
+def factors(product: str) -> tuple[str, ...]:
+    """The names of the signs that are multiplied."""
+    return tuple(product.split())
+
+
+def _sum(counts: Mapping[str, float], known: Mapping[str, float]) -> float:
+    return sum(
+        count * math.prod(known[name] for name in factors(product))
+        for product, count in counts.items()
+    )

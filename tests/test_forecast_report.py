@@ -7,7 +7,7 @@ import pytest
 
 from bench import daily_series
 from bench.daily_series import series
-from bench.forecasting import PAGE, Told, between, coverage, of_naive, told
+from bench.forecasting import PAGE, Told, between, coverage, of_naive, score, told
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_each_third_series_is_kept_and_days_without_anything_are_there(
 
 
 def fact(name: str, missed: float, naive: float, *, inside: bool) -> Told:
-    return Told("walks (M4)", name, False, 60, 7, missed, naive, None, (inside, True))
+    return Told("walks (M4)", name, False, 60, 7, missed, naive, None, (inside, True), (0.0, 0.0))
 
 
 def test_errors_are_a_geometric_mean_over_series_and_coverage_is_drawn_by_series() -> None:
@@ -72,6 +72,12 @@ def test_errors_are_a_geometric_mean_over_series_and_coverage_is_drawn_by_series
     assert coverage(facts, 0) == pytest.approx(2 / 3)
     assert between(facts, 0) == (0.0, 1.0)
     assert between(facts, 1) == (1.0, 1.0)
+
+
+def test_an_interval_pays_for_its_width_and_for_what_it_misses() -> None:
+    assert score(2.0, 5.0, 3.0, 80) == 3.0
+    assert score(2.0, 5.0, 1.0, 80) == pytest.approx(3.0 + 10.0)
+    assert score(2.0, 5.0, 6.0, 95) == pytest.approx(3.0 + 40.0)
 
 
 def test_the_page_that_is_kept_says_that_every_final_figure_is_reached() -> None:

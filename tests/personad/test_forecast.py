@@ -164,6 +164,18 @@ def test_no_sign_however_strange_makes_a_spread_absurd(
         assert 1e-4 < side < 1e4
 
 
+@pytest.mark.parametrize("times", [1, 2, 4, 15])
+@pytest.mark.parametrize("horizon", [1, 7, 30])
+def test_a_team_that_grew_has_an_interval_of_use(times: int, horizon: int) -> None:
+    level = np.where(np.arange(60) < 30, 1.0, times)
+    noise = np.random.default_rng(0).gamma(9.0, 1 / 9.0, 60)
+    found = total(10 * level * np.resize(WORKDAYS, 60) * noise, horizon)
+    low, high = found.quantile(0.1), found.quantile(0.9)
+    assert low is not None
+    assert high is not None
+    assert found.expected / 4 < low < found.expected < high < found.expected * 2.5
+
+
 @pytest.mark.parametrize("bad", [[], [-1.0], [math.nan], [math.inf]])
 def test_what_is_no_history_is_refused(bad: list[float]) -> None:
     with pytest.raises(ValueError, match="forecast"):

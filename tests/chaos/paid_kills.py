@@ -189,7 +189,10 @@ def _at_a_chance_moment(
             time.sleep(rng.uniform(0, 0.3))
             return True
         time.sleep(0.005)
-        state = studio.state(started.batch)
+        before, state = state, studio.state(started.batch)
+        if state.seq > before.seq:
+            # It may take its time, as long as it goes on.
+            until = time.monotonic() + WITHIN_S
     raise AssertionError(f"{started.batch} stands still: {studio.log.read_text()[-4_000:]}")
 
 

@@ -138,8 +138,9 @@ def some_pairs(
 ) -> int:
     """Five pairs by two new processes, both on one core, drawn anew.
 
-    A core whose twin or whose host has other work to do is slower by half, for seconds on end, and
-    a system at rest leaves each process on its own core: the core's luck would be the version's.
+    Left on any core, one of two processes of the same code was now and then slower by half for a
+    whole block. Why is not known (the host's other work, presumably); on one core, blocks of the
+    same code differ no more than their pairs do.
     """
     with ExitStack() as stack:
         with on_core(rng.choice(cores())):

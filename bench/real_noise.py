@@ -3,8 +3,8 @@
 Nothing is simulated: pairs are run in blocks, each by two new processes, and every comparison draws
 its blocks from that pool, so that hundreds of comparisons take minutes and not days. What is run is
 a part of the micro suite; a version that is ten percent slower does it eleven times where the other
-does it ten. It does it so often that what is not repeated (0.08 ms a sample, whatever it is) is under
-a hundredth: at forty times, eleven for ten took 8.6 % longer.
+does it ten. It does it so often that what is not repeated (0.08 ms a sample, whatever it is) is
+under a hundredth: at forty times, eleven for ten took 8.6 % longer.
 """
 
 import os

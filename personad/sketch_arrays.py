@@ -117,9 +117,12 @@ class Grid:
 
     def quantiles(self, qs: Sequence[float]) -> list[list[float | None]]:
         """Of each row as `Sketch.quantiles` has them."""
-        cumulated = np.cumsum(self.counts, axis=1)
+        if not self.totals or not (used := np.flatnonzero(self.counts.any(axis=0))).size:
+            return [[None] * len(qs) for _ in self.totals]
+        # Where nobody has a value, no count changes.
+        cumulated = np.cumsum(self.counts[:, used], axis=1)
         sizes = cumulated[:, -1]
-        answers = np.array(self.scale.answers)
+        answers = np.array(self.scale.answers)[used]
         found: list[list[float | None]] = [[None] * len(qs) for _ in self.totals]
         for place, q in enumerate(qs):
             ranks = np.clip(np.ceil(q * sizes), 1, None)

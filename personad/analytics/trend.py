@@ -5,6 +5,7 @@ weighted by how much both days rest on; whether it is more than chance, a permut
 days says, and it has to come to more than one percent of the level as well.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ _MOST_DAYS = 366
 """Of longer ranges, as many neighbours are taken together as it takes."""
 
 _Floats = npt.NDArray[np.float64]
+_Places = npt.NDArray[np.int64]
 
 
 class Trend(NamedTuple):
@@ -50,12 +52,18 @@ def trend(
     level = float(np.average(y, weights=w))
     if level <= 0:
         return None
-    i, j = np.triu_indices(len(x), 1)
+    i, j = _pairs(len(x))
     run, pair_weights = x[j] - x[i], np.sqrt(w[i] * w[j])
     change = _median((y[j] - y[i]) / run, pair_weights) * float(x[-1] - x[0]) / level
     if abs(change) < LEAST_CHANGE:
         return Trend(change, False)
     return Trend(change, _rarity(y, w, rng) < SIGNIFICANT)
+
+
+@functools.lru_cache(maxsize=64)
+def _pairs(days: int) -> tuple[_Places, _Places]:
+    """The earlier and the later day of each pair."""
+    return np.triu_indices(days, 1)
 
 
 def _joined(x: _Floats, y: _Floats, w: _Floats) -> tuple[_Floats, _Floats, _Floats]:
@@ -77,7 +85,7 @@ def _median(values: _Floats, weights: _Floats) -> float:
 def _rarity(y: _Floats, w: _Floats, rng: np.random.Generator) -> float:
     """How often shuffled days rise or fall as steadily, by Kendall's weighted count of pairs."""
     n = len(y)
-    first, second = np.triu_indices(n, 1)
+    first, second = _pairs(n)
     signs = np.sign(y[second] - y[first]) * np.sqrt(w[first] * w[second])
     total = float(signs.sum())
     at_once = max(1, _CELLS_AT_ONCE // (n * n))

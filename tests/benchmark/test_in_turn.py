@@ -141,9 +141,12 @@ class TestOnOneCore:
 
 
 def test_what_measuring_takes_is_told_with_its_interval(spec: WorkloadSpec) -> None:
-    found = prove(spec, "simulated-1", lambda done, most: None, pairs=5)
+    told: list[tuple[int, int]] = []
+    found = prove(spec, "simulated-1", lambda *of: told.append(of), looks=(5, 10))
 
-    assert found.pairs == 5
+    assert found.pairs in (5, 10)
+    assert told == [(done, 10) for done in (5, 10)][: len(told)]
+    assert told[-1][0] == found.pairs
     assert found.low_percent <= found.percent <= found.high_percent
     assert found.is_under_5_percent == (found.high_percent < 5)
 

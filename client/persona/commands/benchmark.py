@@ -155,7 +155,7 @@ def _load(app: App, users: int, spawn_rate: float, duration: float, output: Outp
 def _prove(app: App, asked: "Asked", output: Output) -> int:
     """Ends with 1 where it is not shown that measuring takes less than 5 %."""
     from persona.benchmark.choosing import chosen, workload
-    from persona.benchmark.overhead import PAIRS, prove
+    from persona.benchmark.overhead import LOOKS, prove
     from persona.benchmark.workloads import FREE
     from persona.render.benchmarks import overhead
 
@@ -166,7 +166,7 @@ def _prove(app: App, asked: "Asked", output: Output) -> int:
             "what measuring takes is the same whoever answers: leave --provider and --base-url out"
         )
     what = chosen(app, asked)
-    with progress_bar(app, f"{what.spec.name}, measured or not", PAIRS) as told:
+    with progress_bar(app, f"{what.spec.name}, measured or not", LOOKS[-1]) as told:
         found = prove(what.spec, what.model, told)
     app.emit(output, found, lambda: overhead(found))
     return 0 if found.is_under_5_percent else 1

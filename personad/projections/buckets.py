@@ -182,6 +182,11 @@ def quarters_of(tier: Tier, day: int, zone: ZoneInfo) -> tuple[int, int]:
     return first, end
 
 
+@lru_cache(maxsize=_DAYS_KEPT)
+def _day_of(quarter: int, zone: ZoneInfo) -> int:
+    return day_number(civil.day_of(quarter, zone))
+
+
 def cover(
     first: int, end: int, tiers: Sequence[Tier], stale: Mapping[str, Set[int]], zone: ZoneInfo
 ) -> list[Piece]:
@@ -189,7 +194,7 @@ def cover(
     if "day" not in tiers:
         return _joined(_by_hours(first, end, tiers, stale["hour"]))
     pieces: list[Piece] = []
-    day, at = day_number(civil.day_of(first, zone)), first
+    day, at = _day_of(first, zone), first
     while at < end:
         begin, after = quarters_of("day", day, zone)
         if begin >= first and after <= end and day not in stale["day"] and "day" in tiers:

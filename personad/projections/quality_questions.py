@@ -4,6 +4,7 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
@@ -60,6 +61,7 @@ class Day(NamedTuple):
     """None where they are not kept."""
 
 
+_NOTHING = Sums()
 _UNTOLD = (None, None, None)
 _NO_DAY = Day(0, None, _UNTOLD)
 
@@ -90,8 +92,7 @@ def of_metrics(db: apsw.Connection, asked: Asked, wanted: Container[str]) -> lis
     slices = asked.slices("day")
     has_sketches = asked.experiments is None and asked.batches is None
     days, overall = (_sketched if has_sketches else _summed)(db, asked, slices, groups)
-    whole = _sums(db, asked, groups)
-    windows = [_sums(db, _window(asked, days), groups) for days in _WINDOWS]
+    whole, windows = _all_sums(db, asked, groups)
     return [
         _trend(
             metric,
@@ -101,7 +102,7 @@ def of_metrics(db: apsw.Connection, asked: Asked, wanted: Container[str]) -> lis
                 (part.label, each.get(metric, _NO_DAY))
                 for part, each in zip(slices, days, strict=True)
             ],
-            [each.get(metric, Sums()).mean for each in windows],
+            [each.get(metric, _NOTHING).mean for each in windows],
         )
         for metric in sorted(whole)
     ]
@@ -137,18 +138,44 @@ def _summed(
     return days, {}
 
 
+def _all_sums(
+    db: apsw.Connection, asked: Asked, groups: Mapping[int, Metric]
+) -> tuple[dict[Metric, Sums], list[dict[Metric, Sums]]]:
+    """Of the whole range, and of each window. All windows end together: of a longer one only what
+    lies before the next shorter one is added up, and a range that is one of them is not again."""
+    windows: list[tuple[Asked, dict[Metric, Sums]]] = []
+    for days in _WINDOWS:
+        wider = _window(asked, days)
+        if windows and windows[-1][0].first >= wider.first:
+            shorter, inner = windows[-1]
+            outer = replace(wider, end=shorter.first)
+            windows.append((wider, _added(inner, _sums(db, outer, groups))))
+        else:
+            windows.append((wider, _sums(db, wider, groups)))
+    same = (found for each, found in windows if (each.first, each.end) == (asked.first, asked.end))
+    whole = next(same, None)
+    found = [found for _, found in windows]
+    return _sums(db, asked, groups) if whole is None else whole, found
+
+
 def _sums(db: apsw.Connection, asked: Asked, groups: Mapping[int, Metric]) -> dict[Metric, Sums]:
-    """Of the whole range."""
     return _grouped(summing.by_key(db, asked, _SCORES, "key"), groups)
 
 
 def _grouped(found: summing.Sums, groups: Mapping[int, Metric]) -> dict[Metric, Sums]:
     sums: dict[Metric, Sums] = {}
-    for key, some in found.items():
+    for key, (n, total, squares) in found.items():
         if (metric := groups.get(key)) is not None:
-            known = sums.get(metric, Sums())
-            sums[metric] = Sums(*map(sum, zip(known, some, strict=True)))
+            known = sums.get(metric, _NOTHING)
+            sums[metric] = Sums(known.n + n, known.total + total, known.squares + squares)
     return sums
+
+
+def _added(one: Mapping[Metric, Sums], other: Mapping[Metric, Sums]) -> dict[Metric, Sums]:
+    return {
+        metric: Sums(*map(add, one.get(metric, _NOTHING), other.get(metric, _NOTHING)))
+        for metric in {**one, **other}
+    }
 
 
 def _window(asked: Asked, days: int) -> Asked:

@@ -224,6 +224,37 @@ def test_who_asks_about_all_models_reads_what_is_kept_of_all_of_them_together(
     assert ask(core, Latency(by="model", range=span)) != by_model
 
 
+def test_a_day_that_was_asked_about_before_is_answered_with_what_came_since(core: Core) -> None:
+    at = NOON - timedelta(days=9)
+
+    def scored(score: float) -> QualityScored:
+        return QualityScored(
+            id=fresh_id(),
+            at=at,
+            persona="p1",
+            provider="local",
+            model="local",
+            scores={"coherence": score},
+            composite=0.5,
+            scorer="builtin/1",
+        )
+
+    def day() -> tuple[int, float, float]:
+        (told,) = ask(core, QualityTrends(range=Range(days=10), metrics=["coherence"])).metrics
+        of_day = told.series[0]
+        assert (told.n, told.p50, told.avg_30d) == (of_day.n, of_day.p50, of_day.mean)
+        return of_day.n, of_day.p50, of_day.mean
+
+    scores: list[float] = []
+    for score in (0.9, 0.1, 0.1, 0.3, 0.1):
+        scores.append(score)
+        core.append(scored(score))
+        for _ in range(2):
+            expected = len(scores), quantile(scores, 0.5), mean(scores)
+            assert day() == pytest.approx(expected, abs=SCORE_ERROR)
+            tidy.all_at_once(core.book)
+
+
 def test_a_latency_that_no_longer_counts_is_taken_out(core: Core) -> None:
     core.append(
         started(), cost("one", output_tokens=1, duration_ms=9_000), cost("two", duration_ms=40)

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personad import sketch_arrays
 from personad.sketch import (
     LATENCIES,
     MAX,
     SCORES,
     BadSketch,
     Scale,
+    Sketch,
     add_many,
     empty,
     encode,
@@ -35,7 +37,7 @@ def alike(grid: Grid, scale: Scale, expected: Sequence[list[bytes]]) -> None:
     merged = [merge(scale, some) for some in expected]
     assert grid.totals == [each.total for each in merged]
     assert grid.sizes == [each.count for each in merged]
-    assert grid.quantiles(QS) == [each.quantiles(QS) for each in merged]
+    assert grid.quantiles(QS) == [tuple(each.quantiles(QS)) for each in merged]
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,51 @@ def test_a_damaged_one_among_many_is_named_and_never_added(place: int) -> None:
     )
     with pytest.raises(BadSketch):
         Grid(SCORES, 1).merge([0] * 5, [good, good, damages[place], good, good])
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_it_makes_no_difference_what_was_read_before(few: int, data: st.DataObject) -> None:
+    stored = [
+        (row, encode(add_many(empty(SCORES), values))) for row, values in data.draw(piles(10_000))
+    ]
+    more = [(row, add_many(empty(SCORES), values)) for row, values in data.draw(piles(10_000))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketch_arrays, "FEW", few)
+        for late in ([], more, []):
+            grid = Grid(SCORES, ROWS)
+            grid.merge([row for row, _ in stored], [each for _, each in stored])
+            for row, sketch in late:
+                grid.add(row, sketch)
+            all_ = [*stored, *((row, encode(sketch)) for row, sketch in late)]
+            alike(grid, SCORES, [[each for at, each in all_ if at == row] for row in range(ROWS)])
+
+
+def test_what_is_remembered_of_one_scale_is_nothing_of_another() -> None:
+    stored = encode(add_many(empty(SCORES), [50, 700]))
+    Grid(SCORES, 1).merge([0], [stored])
+    with pytest.raises(BadSketch, match="scores"):
+        Grid(LATENCIES, 1).merge([0], [stored])
+
+
+def test_a_bin_of_more_values_than_floats_can_count_is_read_exactly() -> None:
+    many = 2**60 + 1
+    stored = encode(Sketch(SCORES, {0: many}, 0))
+    grid = Grid(SCORES, 2)
+    grid.merge([0, 1, 1], [stored] * 3)
+    assert grid.sizes == [many, 2 * many]
+
+
+def test_what_was_read_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 20_000
+    monkeypatch.setattr(sketch_arrays, "_REMEMBERED_BYTES", room)
+    memory = sketch_arrays._Memory(LATENCIES)
+    stored = [encode(add_many(empty(LATENCIES), [n, 2 * n, 9 * n])) for n in range(1, 400)]
+    for n in range(0, len(stored), 7):
+        read = memory.read(stored[n : n + 7])
+        assert [each.total for each in read] == [12 * at for at in range(n + 1, n + 1 + len(read))]
+        assert memory.size_bytes <= room
+    kept = [each in memory for each in stored]
+    assert 5 < sum(kept) < 100
+    assert kept == sorted(kept)

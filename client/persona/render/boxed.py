@@ -13,9 +13,9 @@ from .plain import records
 from .tables import Block, Chart, Column, Facts, Table, View, shown
 from .values import clean, width_of
 
-_LEAST, _WORD = 8, 10
-"""Cells that a column needs to be readable when its text is folded; words up to `_WORD` stay whole.
-"""
+_LEAST, _TITLE, _WORD = 8, 9, 15
+"""Cells that a column needs to be readable when its text is folded; titles up to `_TITLE` and words
+up to `_WORD` stay whole: names of metrics do, ids don't."""
 _GAP = 2
 
 
@@ -98,8 +98,8 @@ def _least_widths(block: Table[Any]) -> list[int]:
     """Of each column: figures are never folded; text may be, but not within a short word."""
     return [
         max(
-            min(width_of(column.title), _LEAST),
-            *(_least(shown(column, row), is_figure=column.kind.right) for row in block.rows),
+            min(width_of(column.title), _TITLE),
+            *(_least(shown(column, row), folds=column.kind.folds) for row in block.rows),
             0,
         )
         for column in block.columns
@@ -114,8 +114,8 @@ def _cell_widths(block: Table[Any]) -> list[int]:
     ]
 
 
-def _least(cell: str, *, is_figure: bool) -> int:
-    if is_figure:
+def _least(cell: str, *, folds: bool) -> int:
+    if not folds:
         return width_of(cell)
     words = [width_of(word) for word in cell.split()]
     whole = max((cells for cells in words if cells <= _WORD), default=0)

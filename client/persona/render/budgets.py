@@ -17,7 +17,7 @@ def _bar(share: float) -> str:
     return f"{values.bar(share, BAR_CELLS, plain=True)} {values.percent(share)}"
 
 
-USED = Kind(_bar, str, right=False)
+USED = Kind(_bar, str, right=False, folds=True)
 
 COLUMNS: tuple[Column[Budget], ...] = (
     Column("Scope", lambda row: row.scope),

@@ -22,20 +22,23 @@ class Kind(Struct, frozen=True):
     right: bool = True
     is_text: bool = False
     """May hold what somebody else wrote: spreadsheets must not take it for a formula."""
+    folds: bool = False
+    """Whether it may go on in a second line between its words; figures don't."""
 
 
-TEXT = Kind(values.clean, values.clean, right=False, is_text=True)
+TEXT = Kind(values.clean, values.clean, right=False, is_text=True, folds=True)
 COUNT = Kind(values.count, str)
 MONEY = Kind(values.money, lambda nanousd: values.decimal(nanousd, 9))
 SPENT = Kind(
     lambda spent: values.spent(*spent),
     lambda spent: values.decimal(spent[0], 9) if spent[0] or not spent[1] else "",
+    folds=True,
 )
 """Of nano-dollars, and how many calls have no price."""
 DURATION = Kind(values.duration, lambda ms: values.decimal(ms, 3))
 SCORE = Kind(values.score, str)
 SHARE = Kind(values.percent, str)
-WHEN = Kind(values.when, values.rfc3339, right=False)
+WHEN = Kind(values.when, values.rfc3339, right=False, folds=True)
 YES_NO = Kind(
     lambda flag: "yes" if flag else "no", lambda flag: "true" if flag else "false", right=False
 )

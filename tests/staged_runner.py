@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from persona.client import Ledger
-from persona.generation import books, making, output, responses, runner, steering
+from persona.generation import books, making, output, runner, steering
 from persona.generation.providers.base import GenerationRequest, Response
 from persona.generation.providers.simulated import SimulatedProvider
+from persona.generation.responses import Responses, Saved
 from persona.spool import Spool
 
 from personad.contract.batch import BatchFinished, Claim, PersonaCompleted, Renew
@@ -54,6 +55,12 @@ class Stage:
             self._left -= 1
             if self._left == 0:
                 os._exit(9)
+
+    def is_next(self, point: str) -> bool:
+        """Whether the process ends when `point` is reached once more."""
+        if point == self._point:
+            self._left -= 1
+        return point == self._point and self._left == 0
 
     def called(self, request: GenerationRequest) -> None:
         os.write(self._calls, f"{request.index}/{request.attempt}\n".encode())
@@ -93,7 +100,7 @@ def _told(function: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
 
 def set_up(stage: Stage) -> None:
     answer, record = SimulatedProvider.generate, books._recorded
-    start_call = books.Books.start_call
+    start_call, keep = books.Books.start_call, Responses.keep
 
     async def generate(self: Any, request: GenerationRequest, progress: Any = None) -> Response:
         stage.called(request)
@@ -117,23 +124,42 @@ def set_up(stage: Stage) -> None:
 
     def renaming(args: Any) -> None:
         name = str(args[1])
-        if name.endswith(".response"):
-            stage.reach("half saved")
-        elif name.endswith(".json") and "personas" in name:
+        if name.endswith(".json") and "personas" in name:
             stage.reach("half written")
 
     _put(SimulatedProvider, "generate", generate)
     _put(books, "_recorded", recorded)
     _put(books.Books, "start_call", granted)
     _put(os, "replace", _before(os.replace, renaming))
-    _put(responses, "save", _after(responses.save, partial(stage.reach, "saved")))
-    _put(responses, "forget", _after(responses.forget, partial(stage.reach, "forgotten")))
-    _put(making, "write_persona", _after(output.write_persona, partial(stage.reach, "written")))
+
+    def kept(self: Any, records: Any) -> None:
+        records = list(records)
+        is_response = any(isinstance(each, Saved) for each in records)
+        if is_response and stage.is_next("half saved"):
+            _tear()
+        keep(self, records)
+        if is_response:
+            stage.reach("saved")
+
+    _put(Responses, "keep", kept)
+    _put(Responses, "forget", _after(Responses.forget, partial(stage.reach, "forgotten")))
+    _put(making, "write_papers", _after(output.write_papers, partial(stage.reach, "written")))
     _put(Ledger, "append", _told(Ledger.append, stage))
     _put(Spool, "write", _told(Spool.write, stage))
     _put(books.b, "Claim", partial(Claim, ttl_ms=TTL_MS))
     _put(books.b, "Renew", partial(Renew, ttl_ms=TTL_MS))
     _put(steering, "RENEW_S", 0.2)
+
+
+def _tear() -> None:
+    """The next that is written is written by half, and the process ends."""
+    write = os.write
+
+    def half(descriptor: int, data: Any) -> int:
+        write(descriptor, bytes(data)[: len(data) // 2])
+        os._exit(9)
+
+    _put(os, "write", half)
 
 
 def _put(owner: Any, name: str, value: Callable[..., Any] | Awaitable[Any] | float) -> None:

@@ -15,13 +15,14 @@ _CANNOT_SYNC_A_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP})
 """Some network file systems can't, and have written the name already."""
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644, named: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = True) -> None:
     """Make `path` hold exactly `data`, on disk, or leave everything as it was.
 
     The bytes go into a new file of the same folder, which then takes the name: who reads sees the
     old file or the new one, also after a loss of power. `mode` is subject to the umask. A link is
-    followed; into a device or a pipe (`/dev/stdout`) the bytes go straight. Where it isn't to be
-    `named` yet, the name reaches the disk only when another file of its folder is, or with it.
+    followed; into a device or a pipe (`/dev/stdout`) the bytes go straight. What is not `synced` is
+    whole or not at all for whoever reads it, and on the disk only after `sync_all`: a loss of power
+    may leave an empty file.
 
     Raises OSError (no room, no right, no such folder, …) with nothing left behind.
     """
@@ -34,13 +35,13 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, named: bool = Tru
         return
     unfinished = target.with_name(LEFTOVER.replace("*", f"{bits64():016x}"))
     try:
-        _write_new(unfinished, data, mode)
+        _write_new(unfinished, data, mode, synced=synced)
         os.replace(unfinished, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             unfinished.unlink()
         raise
-    if named:
+    if synced:
         sync_folder(target.parent)
 
 
@@ -56,6 +57,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(folder: Path) -> None:
+    """Bring everything that was written where `folder` lies to disk: its whole file system, since
+    a sync for each of many files takes seconds. Raises OSError."""
+    import ctypes
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
+
+
 def _kind(path: Path, *, follow: bool) -> int:
     """Of what stands there; 0 where nothing does."""
     try:
@@ -64,12 +82,13 @@ def _kind(path: Path, *, follow: bool) -> int:
         return 0
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new(path: Path, data: bytes, mode: int, *, synced: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, mode)
     try:
         _write_all(descriptor, data)
-        os.fsync(descriptor)
+        if synced:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -1,7 +1,6 @@
 """What one persona's making does with answers that nobody would want; in this process."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import anyio
 import msgspec
 import pytest
 from persona.client import Ledger
-from persona.generation import responses
 from persona.generation.books import Books
 from persona.generation.gate import Gate
 from persona.generation.making import Piece, Shop, make
@@ -27,7 +25,7 @@ from persona.generation.providers.base import (
 )
 from persona.generation.quality import Settings
 from persona.generation.quality.crowd import Crowd
-from persona.generation.responses import Saved
+from persona.generation.responses import Responses, Saved, load
 from persona.generation.retry import StoppedByProvider
 from persona.generation.standing import HoldLost, Standing
 
@@ -89,7 +87,6 @@ class Workshop:
                 segments=plan.segments,
                 provider=self.provider,
                 books=ledger,
-                calls_dir=self.calls_dir,
                 scoring=Settings(weights={"completeness": 1.0}, required_fields=("name",)),
                 crowd=Crowd(),
                 left_out=[],
@@ -115,7 +112,9 @@ def kept(workshop: Workshop, body: bytes, call: str = "call-old") -> Saved:
     saved = Saved(
         call=call, persona=row.persona, attempt=1, body=body, usage=Usage(7, 3), duration_ms=5
     )
-    responses.save(workshop.calls_dir, saved)
+    earlier = Responses(workshop.calls_dir)
+    earlier.keep([saved])
+    earlier.close()
     return saved
 
 
@@ -132,7 +131,7 @@ def test_an_answer_that_holds_no_persona_fails_it_after_its_retries(
     (failed,) = workshop.events("persona.failed")
     assert (failed.attempts, failed.error.kind) == (3, "invalid_output")
     assert workshop.provider.asked == [1, 2, 3]
-    assert not list(workshop.calls_dir.iterdir())
+    assert not load(workshop.calls_dir).saved
 
 
 def test_figures_that_make_no_sense_do_not_stop_the_batch(studio: Studio) -> None:
@@ -163,7 +162,7 @@ def test_a_kept_response_is_used_and_nobody_is_asked(studio: Studio) -> None:
     assert workshop.provider.asked == []
     (completed,) = workshop.events("persona.completed")
     assert (completed.name, completed.attempt) == ("Ada Moor", 1)
-    assert not list(workshop.calls_dir.iterdir())
+    assert not load(workshop.calls_dir).saved
 
 
 def test_a_kept_response_that_is_unusable_is_paid_for_and_asked_for_again(studio: Studio) -> None:
@@ -173,7 +172,7 @@ def test_a_kept_response_that_is_unusable_is_paid_for_and_asked_for_again(studio
 
     assert workshop.provider.asked == [2]
     assert [cost.input_tokens for cost in workshop.events("cost.recorded")] == [7, 10]
-    assert not list(workshop.calls_dir.iterdir())
+    assert not load(workshop.calls_dir).saved
 
 
 def test_a_provider_that_breaks_leaves_a_call_whose_answer_is_unknown(studio: Studio) -> None:
@@ -325,4 +324,4 @@ def test_a_lost_hold_keeps_the_fact_that_was_to_be_recorded(studio: Studio) -> N
 
     (cost,) = workshop.events("cost.recorded")
     assert cost.call == "call-old"
-    assert os.listdir(workshop.calls_dir) == ["call-old.response"]
+    assert [each.call for each in load(workshop.calls_dir).saved] == ["call-old"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from persona.generation.providers import provider
 from persona.generation.quality import SCORER
+from persona.generation.responses import load
 from persona.generation.retry import StoppedByProvider
 
 from ..provider_server import Paid, ProviderServer, Turn  # noqa: TID252
@@ -169,7 +170,7 @@ def test_a_refusal_in_words_is_paid_for_and_not_repeated(studio: Studio) -> None
     (failed,) = shop.events("persona.failed")
     assert (failed.error.kind, failed.attempts) == ("content_refused", 1)
     assert failed.error.message == "the model refused: I can't help with that."
-    assert not list(shop.calls_dir.iterdir())
+    assert not load(shop.calls_dir).saved
 
 
 def test_figures_that_are_missing_are_recorded_as_estimated(studio: Studio) -> None:

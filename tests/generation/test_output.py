@@ -16,15 +16,23 @@ from persona.generation.output import (
     BatchFile,
     BatchSettings,
     OutputError,
+    papers_of,
     persona_json,
     persona_markdown,
     prepare_folder,
     usd,
     write_batch,
     write_index,
-    write_persona,
+    write_papers,
     written_personas,
 )
+
+
+def write_persona(folder: Path, index: int, persona: Persona, *, total: int) -> tuple[Path, bytes]:
+    papers = papers_of(folder, index, persona, total=total)
+    write_papers(papers)
+    return papers.document, papers.data
+
 
 ANNA = Persona(
     id="persona-d4e5f6",

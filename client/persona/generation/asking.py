@@ -13,7 +13,7 @@ from persona.generation.providers.base import (
 )
 from persona.generation.providers.hearing import repair_words
 from persona.generation.providers.models import input_limit, output_limit
-from persona.generation.responses import Saved
+from persona.generation.responses import KEPT_BYTES_MAX, Saved
 from personad.contract.batch import BatchStarted
 
 REPAIRED_BYTES_MAX = 32 << 10
@@ -62,12 +62,12 @@ def repair(
 
 def kept(request: GenerationRequest, call: str, response: Response, duration_ms: int) -> Saved:
     """The response as it is kept, with figures that the ledger takes whatever was answered."""
-    usage = response.usage
+    usage, body = response.usage, response.body[:KEPT_BYTES_MAX]
     return Saved(
         call=call,
         persona=request.persona,
         attempt=request.attempt,
-        body=response.body,
+        body=body,
         usage=Usage(
             input_tokens=max(0, usage.input_tokens),
             output_tokens=max(0, usage.output_tokens),
@@ -77,7 +77,7 @@ def kept(request: GenerationRequest, call: str, response: Response, duration_ms:
         ),
         duration_ms=duration_ms,
         request_id=request_id(response.request_id),
-        ending=response.ending,
+        ending=response.ending if len(body) == len(response.body) else "cut",
         operation=operation(request.repair),
         prompt_digest=request.prompt.digest,
         ttft_ms=max(0, round(response.ttft_ms)) if response.ttft_ms is not None else None,

@@ -7,7 +7,7 @@ more line is kept free for what steers the batch, so that no work ever delays a 
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ import anyio.to_thread
 import msgspec
 
 from persona.client import Ledger
+from persona.generation import responses
+from persona.generation.responses import Responses
 from persona.generation.standing import HoldLost
 from persona.refused import refusal
 from persona.spool import Recorder, Spool, Spooled
@@ -27,8 +29,11 @@ from personad.contract.events import AnyEvent, Fence
 from personad.contract.paths import Paths
 from personad.contract.progress import Progress
 
-LINES = 8
-TOGETHER = 8
+LINES = 2
+"""Each has a thread, and threads that do a little at a time wake each other more than they work."""
+ASKING = 8
+"""Lines that calls are granted over, which takes no thread."""
+TOGETHER = 16
 """How many jobs a line's thread does before it says what became of them."""
 ANSWER_S = 30.0
 RETRY_S = 1.0
@@ -43,7 +48,9 @@ _BILLS = (c.CostRecorded, c.CallAbandoned)
 """What ends a reservation."""
 
 T = TypeVar("T")
-Events = Sequence[AnyEvent] | Callable[[], Sequence[AnyEvent]]
+Making = Generator[responses.Record, None, Sequence[AnyEvent]]
+"""Makes events; what it yields is on the disk before it goes on."""
+Events = Sequence[AnyEvent] | Callable[[], Sequence[AnyEvent] | Making]
 """Events, or what makes them, in a thread."""
 logger = logging.getLogger(__name__)
 
@@ -101,10 +108,12 @@ class Books:
         self._batch = batch
         self._runner = runner
         self._fence = 0
+        self.responses = Responses(paths.runs_dir / batch / responses.FOLDER)
         self._lines = [_Line(paths, autostart=autostart) for _ in range(LINES)]
+        self._asking = [_Line(paths, autostart=autostart) for _ in range(ASKING)]
         self._steering = _Line(paths, autostart=autostart)
         # Threads of their own: behind work that fills all others, a renewal would come too late.
-        self._threads = anyio.CapacityLimiter(LINES + 1)
+        self._threads = anyio.CapacityLimiter(LINES + ASKING + 1)
         self._billed = anyio.Event()
 
     async def claim(self) -> b.BatchStatus:
@@ -201,7 +210,7 @@ class Books:
         while True:
             billed = self._billed
             try:
-                reply = await self._asked(self._lines[about % LINES], fenced)
+                reply = await self._asked(self._asking[about % ASKING], fenced)
             except LedgerError as error:
                 if error.code == "conflict":
                     raise HoldLost(error.message) from None
@@ -278,16 +287,18 @@ class Books:
             async with line.turn:
                 while not job.is_done:
                     jobs = [line.waiting.popleft() for _ in range(min(TOGETHER, len(line.waiting)))]
-                    await anyio.to_thread.run_sync(_do, line, jobs, limiter=self._threads)
+                    do = partial(_do, line, self.responses, jobs)
+                    await anyio.to_thread.run_sync(do, limiter=self._threads)
         return job.outcome()
 
     def close(self) -> None:
-        for line in (*self._lines, self._steering):
+        self.responses.close()
+        for line in (*self._lines, *self._asking, self._steering):
             line.recorder.close()
             line.ledger.close()
 
 
-def _do(line: _Line, jobs: Sequence[_Job]) -> None:
+def _do(line: _Line, kept: Responses, jobs: Sequence[_Job]) -> None:
     """Does all of them, in their order; what is to be recorded goes into one request."""
     together: list[_Job] = []
     for job in jobs:
@@ -296,13 +307,48 @@ def _do(line: _Line, jobs: Sequence[_Job]) -> None:
             continue
         events = job.events
         _attempt(job, events if callable(events) else partial(tuple, events))
-        if job.error is None:
-            job.ready = job.found
-            together.append(job)
-    for fence in dict.fromkeys(_key(job.fence) for job in together):
-        _record_together(line, [job for job in together if _key(job.fence) == fence])
+        together.append(job)
+    _make_together(kept, [job for job in together if isinstance(job.found, Generator)])
+    made = [job for job in together if job.error is None]
+    for job in made:
+        job.ready = job.found
+    for fence in dict.fromkeys(_key(job.fence) for job in made):
+        _record_together(line, [job for job in made if _key(job.fence) == fence])
     for job in jobs:
         job.is_done = True
+
+
+def _make_together(kept: Responses, jobs: list[_Job]) -> None:
+    """Has each make its events, as far as what it has to keep first; that is kept for all at once,
+    because each sync waits for the disk."""
+    making: dict[_Job, Making] = {job: job.found for job in jobs}
+    trouble: OSError | None = None
+    while making:
+        yielded = [
+            each
+            for job, made in list(making.items())
+            if (each := _next(job, made, trouble, making)) is not None
+        ]
+        trouble = None
+        try:
+            if yielded:
+                kept.keep(yielded)
+        except OSError as error:
+            trouble = error
+
+
+def _next(
+    job: _Job, made: Making, trouble: OSError | None, making: dict[_Job, Making]
+) -> responses.Record | None:
+    """What the job has to keep before it goes on; None, and it is taken out, where it is done."""
+    try:
+        return next(made) if trouble is None else made.throw(trouble)
+    except StopIteration as done:
+        job.found = done.value
+    except BaseException as error:  # noqa: BLE001  # raised where the job is waited for
+        job.error = error
+    del making[job]
+    return None
 
 
 def _key(fence: Fence | None) -> int | None:

@@ -1,13 +1,12 @@
 """What is left of a batch to be made, how it ends, and what a run's own trouble is called."""
 
 import errno
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from persona.generation import responses
 from persona.generation.making import Piece
 from persona.generation.output import OutputError
 from persona.generation.providers.keys import KeyProblem
+from persona.generation.responses import Saved
 from persona.identity import now
 from personad.contract import batch as b
 from personad.contract.base import derived_id
@@ -28,10 +27,10 @@ def reason_of(error: Exception) -> str:
             return "error"
 
 
-def left_of(state: b.BatchState, calls_dir: Path) -> Iterator[Piece]:
+def left_of(state: b.BatchState, received: Iterable[Saved]) -> Iterator[Piece]:
     """What is still to be made, in order, each with what was already received for it."""
-    found: dict[str, list[responses.Saved]] = {}
-    for saved in responses.load(calls_dir):
+    found: dict[str, list[Saved]] = {}
+    for saved in received:
         found.setdefault(saved.persona, []).append(saved)
     for row in state.personas:
         if row.status not in ("completed", "failed"):

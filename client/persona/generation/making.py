@@ -14,13 +14,13 @@ from pathlib import Path
 import anyio
 from msgspec import Struct
 
-from persona.generation import asking, facts, responses
+from persona.generation import asking, facts
 from persona.generation.answers import read_draft
-from persona.generation.books import Books
+from persona.generation.books import Books, Making
 from persona.generation.cleaning import clean_line
 from persona.generation.gate import Gate, Slept
 from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
-from persona.generation.output import write_persona
+from persona.generation.output import papers_of, write_papers
 from persona.generation.pace import Turn
 from persona.generation.prompts import Prompt
 from persona.generation.providers.base import (
@@ -34,7 +34,7 @@ from persona.generation.providers.base import (
 from persona.generation.quality import Scores, Settings, score_persona
 from persona.generation.quality.crowd import Crowd
 from persona.generation.quality.faithfulness import without_invented
-from persona.generation.responses import Saved
+from persona.generation.responses import KEPT_BYTES_MAX, Document, Saved
 from persona.generation.retry import (
     ALL_STOP,
     StoppedByProvider,
@@ -65,7 +65,6 @@ class Shop(Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...]
     provider: Provider
     books: Books
-    calls_dir: Path
     scoring: Settings
     crowd: Crowd
     """The batch's finished personas, which the next one is compared with."""
@@ -296,20 +295,20 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> No
     answered = facts.answered(shop.started, saved)
     failed: list[ProviderError | OSError] = []
 
-    def made() -> list[AnyEvent]:
+    def made() -> Making:
         so_far: list[AnyEvent] = []
         if is_new:
-            responses.save(shop.calls_dir, saved)
+            yield saved
             so_far += [answered, facts.validating(shop.started, piece.persona, saved.attempt)]
         try:
-            return so_far + _written(shop, piece, saved)
+            return [*so_far, *(yield from _written(shop, piece, saved))]
         except (ProviderError, OSError) as error:
             failed.append(error)
             return so_far
 
     def forget() -> None:
         if not any(isinstance(error, OSError) for error in failed):
-            responses.forget(shop.calls_dir, saved.call)
+            shop.books.responses.forget(saved.call)
 
     # A stop may wait: what was received is paid for.
     with anyio.CancelScope(shield=True):
@@ -322,7 +321,7 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> No
         raise failed[0]
 
 
-def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
+def _written(shop: Shop, piece: Piece, saved: Saved) -> Making:
     """Reads, scores and writes a persona, in a thread; gives what is to be recorded of it."""
     answered = read_draft(shop.provider, saved, language=_language(shop))
     segment = shop.segments[piece.index - 1]
@@ -337,20 +336,20 @@ def _written(shop: Shop, piece: Piece, saved: Saved) -> list[AnyEvent]:
     )
     _tell_left_out(shop, piece, scores)
     persona = _persona(shop, piece, draft, scores, saved.prompt_digest)
-    path, data = write_persona(
-        Path(shop.started.output),
-        piece.index,
-        persona,
-        total=shop.started.total,
-        is_first=saved.attempt == 1 and not piece.saved,
-    )
+    folder, total = Path(shop.started.output), shop.started.total
+    papers = papers_of(folder, piece.index, persona, total=total)
+    if is_kept := len(papers.data) <= KEPT_BYTES_MAX:
+        yield Document(persona=piece.persona, index=piece.index, data=papers.data)
+    is_first = saved.attempt == 1 and not piece.saved
+    # What is kept needs no sync of its own: the run's end has one for all.
+    write_papers(papers, is_first=is_first, synced=not is_kept)
     return facts.made(
         shop.started,
         saved,
         scores,
         name=clean_line(persona.name, _NAME_MAX),
-        path=path,
-        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+        path=papers.document,
+        digest=f"sha256:{hashlib.sha256(papers.data).hexdigest()}",
         accept=shop.accept,
     )
 

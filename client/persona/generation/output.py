@@ -30,10 +30,12 @@ __all__ = [
     "BatchSettings",
     "LeftOut",
     "OutputError",
+    "Papers",
     "clean_draft",
     "clean_text",
     "give_back",
     "missing_folders",
+    "papers_of",
     "persona_json",
     "persona_markdown",
     "prepare_folder",
@@ -41,7 +43,7 @@ __all__ = [
     "usd",
     "write_batch",
     "write_index",
-    "write_persona",
+    "write_papers",
     "written_personas",
 ]
 
@@ -128,36 +130,47 @@ def persona_json(persona: Persona) -> bytes:
     return _document(persona)
 
 
-def write_persona(
-    folder: Path, index: int, persona: Persona, *, total: int, is_first: bool = False
-) -> tuple[Path, bytes]:
-    """Write `personas/NN-name.md`, then `.json`, and return the latter's path and content.
+class Papers(Struct, frozen=True, kw_only=True):
+    """What lands in the folder for one persona."""
 
-    `index` counts from 1, and NN has as many digits as `total`, at least 2. So a JSON file that is
-    there means that both are. Files of an earlier attempt with another name are removed, which
-    none is looked for where this `is_first`.
-    Raises OSError.
+    document: Path
+    data: bytes
+    page: Path
+    text: bytes
+
+
+def papers_of(folder: Path, index: int, persona: Persona, *, total: int) -> Papers:
+    """`personas/NN-name.json` and `.md`; NN has as many digits as `total`, at least 2."""
+    stem = f"{folder}/{PERSONAS}/{_number(index, total)}-{slug(persona.name)}"
+    return Papers(
+        document=Path(f"{stem}.json"),
+        data=persona_json(persona),
+        page=Path(f"{stem}.md"),
+        text=persona_markdown(persona).encode(),
+    )
+
+
+def write_papers(papers: Papers, *, is_first: bool = False, synced: bool = True) -> None:
+    """Write the page, then the document, so that one that is there means that both are.
+
+    Files of an earlier attempt with another name are removed, which none is looked for where this
+    `is_first`. What is not `synced` is on the disk after `files.sync_all`. Raises OSError.
     """
-    into = folder / PERSONAS
-    number = f"{index:0{_width(total)}d}"
-    stem = f"{number}-{slug(persona.name)}"
-    document = into / f"{stem}.json"
-    page = into / f"{stem}.md"
-    text, data = persona_markdown(persona).encode(), persona_json(persona)
+    into = papers.document.parent
     try:
-        write_whole(page, text, named=False)
+        write_whole(papers.page, papers.text, synced=synced)
     except FileNotFoundError:
         into.mkdir(parents=True, exist_ok=True)
-        write_whole(page, text, named=False)
-    write_whole(document, data)
+        write_whole(papers.page, papers.text, synced=synced)
+    write_whole(papers.document, papers.data, synced=synced)
     if is_first:
-        return document, data
+        return
+    number = papers.document.name.partition("-")[0]
     # Not by `glob`, which takes ten times as long where a thousand others lie there.
     for name in os.listdir(into):
         is_ours = name.startswith(f"{number}-") and name.endswith((".json", ".md"))
-        if is_ours and name not in (document.name, page.name):
+        if is_ours and name not in (papers.document.name, papers.page.name):
             (into / name).unlink(missing_ok=True)
-    return document, data
 
 
 def written_personas(folder: Path, *, total: int) -> list[tuple[int, Persona]]:
@@ -191,7 +204,7 @@ def write_index(
 ) -> Path:
     """Write `index.md` over (index, persona) pairs, with `notes` below. Raises OSError."""
     rows = [
-        (index, persona, f"{index:0{_width(total)}d}-{slug(persona.name)}")
+        (index, persona, f"{_number(index, total)}-{slug(persona.name)}")
         for index, persona in sorted(personas, key=lambda pair: pair[0])
     ]
     path = folder / "index.md"
@@ -291,6 +304,10 @@ def _refuse_others_files(folder: Path) -> None:
 
 def _document(content: Persona | BatchFile) -> bytes:
     return msgspec.json.format(_JSON.encode(content), indent=2) + b"\n"
+
+
+def _number(index: int, total: int) -> str:
+    return f"{index:0{_width(total)}d}"
 
 
 def _width(total: int) -> int:

@@ -25,7 +25,7 @@ import anyio.to_thread
 import msgspec
 
 from persona.failures import without_secrets
-from persona.generation import checkpoint, facts, kept_plan, responses, steering
+from persona.generation import checkpoint, facts, kept_plan, kept_responses, steering
 from persona.generation.books import Books, BudgetRefused
 from persona.generation.course import finish_of, left_of, reason_of
 from persona.generation.gate import Gate
@@ -129,6 +129,7 @@ class Runner:
             await self._resigned()
             return
         await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
+        await kept_responses.put_back(self.books, started)
         crowd = await anyio.to_thread.run_sync(crowd_of, started)
         shop = self._shop(started, plan, crowd)
         # The plan stays as long as the run: looking through it again and again finds nothing.
@@ -181,7 +182,6 @@ class Runner:
                 for_calls=True,
             ),
             books=self.books,
-            calls_dir=self.run_dir / "calls",
             scoring=settings_of(self.settings.quality),
             crowd=crowd,
             left_out=[],
@@ -200,7 +200,8 @@ class Runner:
             await self.books.record(queue_of(shop.started, plan.segments))
             await self.books.settle()
             state = await self.books.show()
-        pieces = left_of(state, self.run_dir / "calls")
+        found = await anyio.to_thread.run_sync(self.books.responses.found)
+        pieces = left_of(state, found.saved)
         async with anyio.create_task_group() as working:
             working.start_soon(self._until_at_once, working.cancel_scope)
             async with anyio.create_task_group() as workers:
@@ -250,14 +251,13 @@ class Runner:
             status = finish.status if finish else "paused"
             at = finish.at if finish else None
             state = msgspec.structs.replace(state, status=status, finished_at=at)
-        if not await self._summed_up(shop, state):
-            finish = None
-        elif finish is not None:
+        is_summed_up = await self._summed_up(shop, state)
+        await kept_responses.let_go(self.books, shop.started, state, is_synced=is_summed_up)
+        if finish is not None and is_summed_up:
             # Last, so that whoever sees the batch ended finds everything in its folder.
             await self.books.record([finish])
             await self.books.settle()
         if state.status not in b.OPEN:
-            await self._forget_responses(shop)
             kept_plan.forget(self.run_dir)
         return await self._resigned()
 
@@ -269,13 +269,6 @@ class Runner:
             await self._stop(reason_of(error), f"no index could be written: {error}")
             return False
         return True
-
-    async def _forget_responses(self, shop: Shop) -> None:
-        """The batch has ended; what a dead runner received and did not record was paid for."""
-        calls_dir = self.run_dir / "calls"
-        for saved in responses.load(calls_dir):
-            await self.books.record([facts.answered(shop.started, saved)], held=False)
-            responses.forget(calls_dir, saved.call)
 
     async def _resigned(self) -> bool:
         """Whether the batch was let go of; not, where a pause was taken back meanwhile."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from persona.files import sync_all
 from persona.generation.making import Shop
 from persona.generation.output import (
     BatchCosts,
@@ -20,9 +21,12 @@ from personad.contract.batch import BatchState
 
 
 def sum_up(shop: Shop, state: BatchState) -> None:
-    """Writes `index.md` and `batch.json` of the batch as it now is. Raises OSError."""
+    """Writes `index.md` and `batch.json` of the batch as it now is; all that was written before is
+    on the disk then. Raises OSError."""
     started = shop.started
     folder = Path(started.output)
+    # An ended batch is never looked at again, so nothing of it may be lost with the power.
+    sync_all(folder)
     left_out = [
         LeftOut(metric=metric, reason=reason, personas=personas)
         for (metric, reason), personas in sorted(Counter(shop.left_out).items())

@@ -1,5 +1,6 @@
 """Which calls there were, answered from the log: each with the figures that hold."""
 
+import json
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
@@ -18,7 +19,7 @@ from personad.contract.cost_rows import CostRow
 from personad.kinds import CODE_OF, event_of, microseconds
 from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, tokens_of
-from personad.projections import batch_questions, call_places, costs
+from personad.projections import batch_questions, call_order, call_places, costs
 from personad.projections.asked import resolve
 
 _RECORDED = CODE_OF[c.CostRecorded]
@@ -29,15 +30,24 @@ SELECT {COLUMNS} FROM {FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ?
 ORDER BY event.cost DESC, event.seq
 """  # noqa: S608 - numbers and columns of ours
-_ROW = f"SELECT {COLUMNS} FROM {FROM} WHERE event.seq = ?"  # noqa: S608
+_ROWS = f"""
+SELECT {COLUMNS} FROM json_each(?) AS wanted CROSS JOIN {FROM} WHERE event.seq = wanted.value
+"""  # noqa: S608
 _ONE = f"SELECT {COLUMNS}, kind FROM {FROM} WHERE event.seq = ?"  # noqa: S608
 _UNANSWERED = """
 SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 'unresolved'
 """
 _CALL = "SELECT seq, corrected FROM call WHERE call = ?"
+_CALLS = """
+SELECT call.call, call.seq, call.corrected
+FROM json_each(?) AS wanted CROSS JOIN call ON call.call = wanted.value
+"""
 _HELD = "SELECT reserved_nanousd FROM open_call WHERE call = ?"
 _MOST = 2**63 - 1
 PRODUCER = "producer"
+_AT_ONCE = 64
+_SPARE = 4
+"""So many more calls are expected to be looked at than are wanted: some don't count."""
 
 
 class Found(NamedTuple):
@@ -71,12 +81,14 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     usual: list[Found] = []
     if not request.unknown:
         known = {each.seq for each in unanswered}
-        in_order = call_places.unpriced if request.unpriced else call_places.dearest
-        seqs = in_order(db, asked, request.filter, batches, first)
-        rows = (row for seq in seqs if seq not in known for row in db.execute(_ROW, (seq,)))
-        counted = counting(db, rows, but_corrected_since=first)
+        in_order = call_order.unpriced if request.unpriced else call_order.dearest
+        enough = request.limit + 1
+        seqs = in_order(db, asked, request.filter, batches, first, enough + _SPARE)
+        at_once = min(enough, _AT_ONCE)
+        rows = _rows(db, (seq for seq in seqs if seq not in known), at_once)
+        counted = counting(db, rows, but_corrected_since=first, at_once=at_once)
         wanted = (each for each in counted if _is_wanted(each, request, batches))
-        usual = list(islice(wanted, request.limit + 1))
+        usual = list(islice(wanted, enough))
     least = 0
     if request.unpriced or request.unknown:
         least = _MOST
@@ -152,19 +164,31 @@ def counting(
     db: apsw.Connection,
     rows: Iterator[Sequence[Any]],
     but_corrected_since: int | None = None,
+    at_once: int = _AT_ONCE,
 ) -> Iterator[Found]:
     """Those of the events that count for their calls, with what counts; on demand without calls
-    whose correction is that event or a later one."""
+    whose correction is that event or a later one. So many rows are taken at once."""
     text = texts_of(db).text
-    for seq, event_id, at, cost, prices, body in rows:
-        event = event_of(_RECORDED, event_id, at, body, text)
-        assert isinstance(event, c.CostRecorded)
-        row = db.execute(_CALL, (event.call,)).fetchone()
-        if row is None or row[0] != seq:
-            continue
-        if but_corrected_since is not None and (row[1] or 0) >= but_corrected_since:
-            continue
-        yield _counted(db, seq, event, cost, prices, row[1])
+    while part := list(islice(rows, at_once)):
+        events: list[Any] = [
+            event_of(_RECORDED, event_id, at, body, text) for _, event_id, at, _, _, body in part
+        ]
+        names = msgspec.json.encode([event.call for event in events]).decode()
+        counts = {call: told for call, *told in db.execute(_CALLS, (names,))}
+        for (seq, _, _, cost, prices, _), event in zip(part, events, strict=True):
+            counted, corrected = counts.get(event.call, (None, None))
+            if counted != seq:
+                continue
+            if but_corrected_since is not None and (corrected or 0) >= but_corrected_since:
+                continue
+            yield _counted(db, seq, event, cost, prices, corrected)
+
+
+def _rows(db: apsw.Connection, seqs: Iterator[int], at_once: int) -> Iterator[Sequence[Any]]:
+    """The rows of events in that order; so many are looked up at once."""
+    while part := list(islice(seqs, at_once)):
+        found = {row[0]: row for row in db.execute(_ROWS, (json.dumps(part),))}
+        yield from (found[seq] for seq in part if seq in found)
 
 
 def _counted(

@@ -11,7 +11,7 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
 from personad.contract.events import Exported, Import
-from personad.projections import call_places
+from personad.projections import call_order, call_places
 from personad.questions import ANSWERS
 from personad.tidy import Tidier
 
@@ -38,7 +38,8 @@ FLAGS: tuple[dict[str, bool], ...] = ({}, {"unpriced": True}, {"unknown": True})
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_places, "SHIFT", 3)
-    monkeypatch.setattr(call_places, "_FEW", 4)
+    monkeypatch.setattr(call_order, "_FEW", 4)
+    monkeypatch.setattr(call_order, "_AT_ONCE", 2)
 
 
 def ask(core: Core, **asked: Any) -> k.CostCallsReply:

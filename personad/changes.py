@@ -4,134 +4,27 @@
 events that follow, and gives a function that makes the reply once they are folded.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from msgspec import UNSET
-
 from personad import alerting, granting, leases
+from personad.appending import Answer as Answer
+from personad.appending import Context as Context
+from personad.appending import append, check_fence, hear, take_back
 from personad.contract import batch as b
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.alerts import AlertsShown
-from personad.contract.base import Reply, derived_id
-from personad.contract.budget import BudgetCleared, BudgetSet, PriceSet
+from personad.contract.base import derived_id
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Append, Fence, Import
 from personad.contract.schema import tag
-from personad.leases import UNCLAIMED_MS, Lease, Leases
-from personad.log import Priced, TooLarge
-from personad.projections import batch_questions, budgets, states
+from personad.leases import UNCLAIMED_MS, Lease
+from personad.projections import batch_questions, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
-from personad.projections.prices import price_call, priced_by
-from personad.projections.scopes import scoped
 from personad.store import Transaction
-
-Answer = Callable[[], Reply]
-_BUDGETS = (BudgetSet, BudgetCleared)
-_TOLD_APART = frozenset((PriceSet, *_BUDGETS))
-"""Kinds with rules that their types don't tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a change may look at beside the transaction."""
-
-    leases: Leases
-    clock: float
-    """Monotonic seconds."""
-
-
-def append(txn: Transaction, request: Append, context: Context) -> Answer:
-    index = next((n for n, event in enumerate(request.events) if event.DAEMON_ONLY), None)
-    if index is not None:
-        raise LedgerError(
-            "invalid",
-            f"only the daemon writes {tag(type(request.events[index]))}",
-            field=f"$.events[{index}].type",
-        )
-    if request.fence is not None:
-        _check_fence(txn, request.fence)
-    answer = _add(txn, scoped(txn.book, request.events), "$.events[{}]")
-    _hear(txn, request.events, context)
-    return answer
-
-
-def take_back(txn: Transaction, request: Import, context: Context) -> Answer:
-    """Adds an export's lines: what was priced keeps its receipt, what had no price gets none."""
-    receipts: dict[UUID, tuple[int | None, int | None]] = {}
-    for index, item in enumerate(request.items):
-        event = item.event
-        if isinstance(event, c.CostRecorded | c.CostCorrected) and item.receipt is not UNSET:
-            found = None
-            says_cost = isinstance(event, c.CostRecorded) and event.cost_nanousd is not None
-            if item.receipt is not None and not says_cost:
-                found = priced_by(txn.book, event, item.receipt, f"$.items[{index}].receipt")
-            # Of several events with one id the first counts, and so does its receipt.
-            receipts.setdefault(event.id, found or (None, None))
-    events = [item.event for item in request.items]
-    return _add(
-        txn,
-        events,
-        "$.items[{}].event",
-        priced=lambda event: receipts.get(event.id) or price_call(txn.book, event),
-        silent=True,
-    )
-
-
-def _add(
-    txn: Transaction,
-    events: Sequence[AnyEvent],
-    where: str,
-    *,
-    priced: Priced | None = None,
-    silent: bool = False,
-) -> Answer:
-    """Adds what a client sent.
-
-    Raises:
-        LedgerError: an event that could be kept but never be read again.
-    """
-    # With their zones, the first and the last of years reach past what UTC can say.
-    for index in [n for n, event in enumerate(events) if not 1 < event.at.year < 9999]:
-        raise _strange_time(where.format(index) + ".at")
-    if not _TOLD_APART.isdisjoint(map(type, events)):
-        for index, event in enumerate(events):
-            if isinstance(event, PriceSet) and not 1 < event.effective_from.year < 9999:
-                raise _strange_time(where.format(index) + ".effective_from")
-            if isinstance(event, _BUDGETS):
-                budgets.check(event, where.format(index))
-    try:
-        return txn.add(events, priced=priced, silent=silent)
-    except TooLarge as error:
-        raise LedgerError(
-            "too-large", str(error), field=where.format(error.index), hint="send less in it"
-        ) from None
-
-
-def _hear(txn: Transaction, events: Sequence[AnyEvent], context: Context) -> None:
-    """Gives a queued batch that is spoken of another while to be claimed."""
-    concerned = {event.batch for event in events if isinstance(event, b.BatchStarted)}
-    if waiting := context.leases.deadlines:
-        concerned |= waiting.keys() & {getattr(event, "batch", None) for event in events}
-    for batch in concerned:
-        held = leases.get(txn.db, batch)
-        if held.runner is not None:
-            continue
-        txn.fold()
-        row = load(txn.db, batch)
-        if row is not None and row.status == "queued":
-            context.leases.deadlines[batch] = context.clock + UNCLAIMED_MS / 1_000
-        elif held.fence == 0:
-            # Somebody runs it who claims nothing, as programs in other languages may.
-            context.leases.deadlines.pop(batch, None)
-
-
-def _strange_time(field: str) -> LedgerError:
-    return LedgerError("invalid", "a time must lie between the years 2 and 9998", field=field)
 
 
 def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answer:
@@ -139,7 +32,7 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
     txn.fold()
     row = _batch(txn, request.batch) if request.batch is not None else None
     if row is not None and request.fence is not None:
-        _check_fence(txn, Fence(batch=row.batch, fence=request.fence))
+        check_fence(txn, Fence(batch=row.batch, fence=request.fence))
     # One that was granted stays so: its answer may have been lost on the way.
     before = granting.granted_before(txn, request)
     if before is not None:
@@ -165,7 +58,7 @@ def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answ
         )
         begun: list[AnyEvent] = [granted, *granting.begun(request, txn.now)]
         txn.conclude(begun)
-        _hear(txn, begun, context)
+        hear(txn, begun, context)
     elif isinstance(answer, c.Refused):
         txn.refused.add(answer.budget)
     return lambda: answer
@@ -210,14 +103,14 @@ def status_of(txn: Transaction, batch: str) -> b.BatchStatus:
 
 def renew(txn: Transaction, request: b.Renew, context: Context) -> Answer:
     row = _batch(txn, request.batch)
-    _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
+    check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
     context.leases.deadlines[row.batch] = context.clock + request.ttl_ms / 1_000
     return lambda: b.Claimed(fence=request.fence, status=row.status)
 
 
 def resign(txn: Transaction, request: b.Resign, context: Context) -> Answer:
     row = _batch(txn, request.batch)
-    _check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
+    check_fence(txn, Fence(batch=request.batch, fence=request.fence), runner=request.runner)
     if row.status in ("queued", "running"):
         # Decided here, where nothing can come between: a pause that was taken back is none.
         raise LedgerError(
@@ -332,10 +225,6 @@ def _batch(txn: Transaction, name: str) -> BatchRow:
             "not-found", f"there is no batch {name!r}", field="$.batch", hint="give its whole id"
         )
     return row
-
-
-def _check_fence(txn: Transaction, fence: Fence, *, runner: str | None = None) -> None:
-    leases.check_fence(txn.db, fence.batch, fence.fence, runner=runner)
 
 
 def _release(txn: Transaction, context: Context, batch: str) -> None:

@@ -105,6 +105,7 @@ class _Layout(NamedTuple):
     """How a kind lies on disk."""
 
     body: Callable[[Any, "Number"], bytes]
+    bodies: Callable[[Sequence[Any], Number], list[bytes]]
     event: Callable[[UUID, datetime, Any, "Text"], Any]
     """Makes the event of what `decode` gives."""
     words: tuple[int, ...]
@@ -135,6 +136,7 @@ def _layout(kind: type[Event]) -> _Layout:
     names = tuple(each.name for each in fields)
     return _Layout(
         body=_body_maker(names),
+        bodies=_bodies_maker(names),
         event=_event_maker(kind, names),
         words=tuple(place for place, name in enumerate(names) if name in WORDS),
         maps=tuple(place for place, name in enumerate(names) if name in WORD_KEYS),
@@ -167,6 +169,15 @@ def _body_maker(names: Sequence[str]) -> Callable[[Any, Number], bytes]:
     values = " ".join(f"({_translated(name, 'event', 'number')})," for name in names)
     made: Callable[[Any, Number], bytes] = eval(
         f"lambda event, number: encode(({values}))", {"encode": _encode}
+    )
+    return made
+
+
+def _bodies_maker(names: Sequence[str]) -> Callable[[Sequence[Any], Number], list[bytes]]:
+    """The same for many, which takes three quarters of the time."""
+    values = " ".join(f"({_translated(name, 'event', 'number')})," for name in names)
+    made: Callable[[Sequence[Any], Number], list[bytes]] = eval(
+        f"lambda events, number: [encode(({values})) for event in events]", {"encode": _encode}
     )
     return made
 
@@ -215,6 +226,14 @@ def uuid_of(data: bytes) -> UUID:
 def body_of(event: AnyEvent, number: Number) -> bytes:
     """What of an event lies in its row's body; `number` gives the number of a text."""
     return _LAYOUTS[type(event)].body(event, number)
+
+
+def bodies_of(events: Sequence[AnyEvent], number: Number) -> list[bytes]:
+    """The bodies of many, which are mostly of one kind."""
+    kinds = set(map(type, events))
+    if len(kinds) == 1:
+        return _LAYOUTS[kinds.pop()].bodies(events, number)
+    return [_LAYOUTS[type(event)].body(event, number) for event in events]
 
 
 def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) -> AnyEvent:

@@ -24,7 +24,7 @@ from personad.kinds import (
     MICROSECOND,
     RAW_KINDS,
     Text,
-    body_of,
+    bodies_of,
     event_of,
     microseconds,
     moment_of,
@@ -174,34 +174,58 @@ def insert(
     Raises:
         TooLarge: nothing was added.
     """
-    number = names.word
-    bodies = [body_of(event, number) for event in events]
-    if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
-        for index, body in enumerate(bodies):
-            check_size(body, index)
     if len(events) == 1:
-        row, entries = _rows(names, events, bodies, after, now, priced)
+        row, entries = _rows(names, events, _bodies(names, events), after, now, priced)
         db.execute(_INSERT_ONE, row)
         return entries if db.changes() else []
-    # Nearly always all of them are new: whether one isn't, the unique index says for nothing.
+    new = insert_new(db, names, events, after=after, now=now, priced=priced)
+    if new is not None:
+        return new
+    seen = known_of(db, [event.id.bytes for event in events])
+    fresh = []
+    for event in events:
+        if event.id.bytes not in seen:
+            seen.add(event.id.bytes)
+            fresh.append(event)
+    rows, entries = _rows(names, fresh, _bodies(names, fresh), after, now, priced)
+    bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
+    return entries
+
+
+def insert_new(
+    db: apsw.Connection,
+    names: Names,
+    events: Sequence[AnyEvent],
+    *,
+    after: int,
+    now: datetime,
+    priced: Priced,
+) -> list[Entry] | None:
+    """The same where all of them are new, as they nearly always are; None, with nothing added,
+    where one isn't, which the unique index says for nothing.
+
+    Raises:
+        TooLarge: nothing was added.
+    """
+    bodies = _bodies(names, events)
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
     before = db.total_changes()
     bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
-    if db.total_changes() - before != len(events):
+    are_new = db.total_changes() - before == len(events)
+    if not are_new:
         db.execute("ROLLBACK TO added")
         names.forget()
-        seen = known_of(db, [event.id.bytes for event in events])
-        fresh, kept = [], []
-        for event, body in zip(events, bodies, strict=True):
-            if event.id.bytes not in seen:
-                seen.add(event.id.bytes)
-                fresh.append(event)
-                kept.append(body)
-        rows, entries = _rows(names, fresh, kept, after, now, priced)
-        bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
     db.execute("RELEASE added")
-    return entries
+    return entries if are_new else None
+
+
+def _bodies(names: Names, events: Sequence[AnyEvent]) -> list[bytes]:
+    bodies = bodies_of(events, names.word)
+    if max(map(len, bodies), default=0) > MAX_EVENT_BYTES:
+        for index, body in enumerate(bodies):
+            check_size(body, index)
+    return bodies
 
 
 def _rows(

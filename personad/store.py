@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -197,6 +197,43 @@ class Transaction:
             self.silent.append((before + 1, self.last_seq))
         return appended
 
+    def add_together(
+        self, events: Sequence[AnyEvent], counts: Sequence[int]
+    ) -> list[Callable[[], Appended]] | None:
+        """The same for several clients' events at once, with what became of each one's; `counts`
+        are how many each of them said. None, with nothing added, where one is old or was known.
+        """
+        if quarantine.parted(self.db, events)[1]:
+            return None
+        added = log.insert_new(
+            self.db,
+            self.book.names,
+            events,
+            after=self.last_seq,
+            now=self.now,
+            priced=partial(price_call, self.book),
+        )
+        if added is None:
+            return None
+        firsts = [*accumulate(counts, initial=self.last_seq + 1)]
+        self.last_seq += len(added)
+        self._unfolded += added
+        return [
+            partial(self._appended, first, first + count - 1)
+            for first, count in zip(firsts, counts, strict=False)
+        ]
+
+    def _appended(
+        self, first: int, last: int, duplicates: int = 0, quarantined: int = 0
+    ) -> Appended:
+        return Appended(
+            first_seq=first if last >= first else None,
+            last_seq=last if last >= first else None,
+            duplicates=duplicates,
+            anomalies=sum(first <= seq <= last for seq in self.anomalies),
+            quarantined=quarantined,
+        )
+
     def _add(
         self, fresh: Sequence[AnyEvent], old: Sequence[AnyEvent], priced: Priced | None
     ) -> Callable[[], Appended]:
@@ -221,19 +258,8 @@ class Transaction:
             self._unfolded += added
         if old:
             quarantine.put(self.db, self.book.names, old, self.now)
-        first, last = before + 1, self.last_seq
-        duplicates = len(fresh) - (last - before)
-
-        def appended() -> Appended:
-            return Appended(
-                first_seq=first if last >= first else None,
-                last_seq=last if last >= first else None,
-                duplicates=duplicates,
-                anomalies=sum(first <= seq <= last for seq in self.anomalies),
-                quarantined=len(old),
-            )
-
-        return appended
+        duplicates = len(fresh) - (self.last_seq - before)
+        return partial(self._appended, before + 1, self.last_seq, duplicates, len(old))
 
     @property
     def news(self) -> list[Entry]:

@@ -12,18 +12,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import apsw
 
 from personad import alerting, log, news
+from personad.appending import together
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
 from personad.contract.base import Reply, Request
 from personad.contract.budget import AlertAcknowledged, AlertRaised
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import AnyEvent
+from personad.contract.events import AnyEvent, Append
 from personad.leases import Leases
 from personad.projections.book import Book
 from personad.store import BUSY_MS, Transaction, transaction
@@ -281,7 +283,7 @@ class Writer:
         deadlines = dict(self.leases.deadlines)
         try:
             with transaction(self.book, self.last_seq, now) as txn:
-                answers = [self._do(txn, job, context) for job in group]
+                answers = self._do_all(txn, group, context)
                 txn.fold()
                 alerting.raise_due(txn)
                 replies = [answer() for answer in answers]
@@ -305,6 +307,18 @@ class Writer:
             self.alerts = news.count(self.book.db)
         if AlertRaised in kinds:
             self.alerted()
+
+    def _do_all(
+        self, txn: Transaction, group: list[Job], context: Context
+    ) -> list[Callable[[], Reply | None]]:
+        """In their order; plain appends that follow one another are one."""
+        answers: list[Callable[[], Reply | None]] = []
+        for is_append, some in groupby(group, lambda job: type(job.request) is Append):
+            jobs, done = [*some], None
+            if is_append and len(jobs) > 1 and self.trouble is None:
+                done = together(txn, [job.request for job in jobs], context)  # type: ignore[misc]
+            answers += [self._do(txn, job, context) for job in jobs] if done is None else done
+        return answers
 
     def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:
         match job.request:

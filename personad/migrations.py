@@ -92,6 +92,11 @@ def _to_format_8(db: apsw.Connection) -> None:
     db.execute(call_places.SCHEMA)
 
 
+def _to_format_9(db: apsw.Connection) -> None:
+    """The dearest of many blocks are found without looking at all of a range."""
+    db.execute(call_places.INDEXES)
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -100,6 +105,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_6,
     _to_format_7,
     _to_format_8,
+    _to_format_9,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

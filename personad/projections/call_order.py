@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, merge
 from itertools import islice
+from typing import Any
 
 import apsw
 import msgspec
@@ -52,6 +53,10 @@ _scope_of = part_of(CostRecorded, "provider", "model", "experiment")
 _FEW = 64
 _AT_ONCE = 8
 """So many blocks are read at once, where more calls are asked for than expected."""
+_TRIED = 1_000
+"""So many of the dearest blocks of a ledger are tried for a range before those of the range are put
+in order."""
+_STREAMS_MAX = 16
 _PATTERNS_MAX = 8
 _SEQ_END = 2**63 - 1
 
@@ -74,6 +79,7 @@ class _Wanted:
     and from `by_model` on not by model."""
     fits: Callable[[bytes], bool] | None
     """Whether a body is of these models and experiments; None: it always is."""
+    models: Sequence[Key] | None
     patterns: Sequence[bytes]
     """One of these is in the body of a call that fits; none: it may be any."""
 
@@ -100,7 +106,7 @@ def dearest(
     is none of the range. It is quickest where no more than `expected` are taken.
     """
     wanted = _wanted(db, asked, kept, batches)
-    blocks = _blocks(db, wanted, "dearest DESC NULLS LAST, block", _dearest_first)
+    blocks = _dearest_blocks(db, wanted)
     behind = _tail(db, wanted, first, " ORDER BY 1, 2")
     for _, seq in merge(_of_blocks(db, wanted, blocks, min(expected, _FEW)), behind):
         yield seq
@@ -118,7 +124,7 @@ def unpriced(
     wanted = _wanted(db, asked, kept, batches)
     for _, seq in _tail(db, wanted, first, f"{_UNPRICED_ONLY} ORDER BY seq DESC"):
         yield seq
-    for block in _blocks(db, wanted, "block DESC", _newest_first, " AND place.unpriced > 0"):
+    for block in _unpriced_blocks(db, wanted):
         found = _calls(db, wanted, [block], _UNPRICED_ONLY)
         yield from sorted((seq for _, seq, body in found if wanted.has(body)), reverse=True)
 
@@ -126,10 +132,6 @@ def unpriced(
 def _dearest_first(block: _Block) -> Key:
     number, bound = block
     return 1 if bound is None else -bound, number
-
-
-def _newest_first(block: _Block) -> int:
-    return -block[0]
 
 
 def _of_blocks(
@@ -172,44 +174,78 @@ def _those_before(least: Key, waiting: list[_Call], wanted: _Wanted) -> Iterator
             yield cost, seq
 
 
-def _blocks(
-    db: apsw.Connection,
-    wanted: _Wanted,
-    order: str,
-    key: Callable[[_Block], int | Key],
-    more: str = "",
-) -> Iterator[_Block]:
-    """The blocks that can hold what is wanted, each once, in that order."""
-    sources = [("call_place AS place", "TRUE")]
-    if wanted.values["models"] is not None:
-        # What is not noted by model yet is looked for among what is noted of all.
-        sources = [(_OF_MODELS, "block < :by_model"), ("call_place AS place", "block >= :by_model")]
-        if wanted.values["by_model"] == wanted.values["placed"]:
-            del sources[1]
+def _dearest_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
+    """The blocks that can hold what is wanted, each once, those with the highest bounds first."""
+    models = wanted.models
+    tables = _noted(wanted)
+    if models is not None and len(models) <= _STREAMS_MAX:
+        # Each model's are in order already.
+        one = "call_place_model AS place", "provider = {} AND model = {}"
+        tables[0:1] = [(one[0], one[1].format(*model)) for model in models]
+    found = [_in_order(db, wanted, *source) for source in tables]
+    return _once(merge(*found, key=_dearest_first))
+
+
+def _unpriced_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
+    """Those with calls that have no cost, the newest first."""
+    found: list[Iterator[Any]] = [
+        db.execute(
+            f"{_within(wanted, *source)} AND unpriced > 0 ORDER BY block DESC", wanted.values
+        )
+        for source in _noted(wanted)
+    ]
+    return _once(merge(*found, key=lambda block: -block[0]))
+
+
+def _once(blocks: Iterable[_Block]) -> Iterator[_Block]:
     seen = set()
-    found = (_blocks_of(db, wanted, *source, order, more) for source in sources)
-    for block in merge(*found, key=key):
+    for block in blocks:
         if block[0] not in seen:
             seen.add(block[0])
             yield block
 
 
-def _blocks_of(
-    db: apsw.Connection, wanted: _Wanted, tables: str, noted: str, order: str, more: str
+def _noted(wanted: _Wanted) -> list[tuple[str, str]]:
+    """The tables that say where calls are, and under which condition."""
+    if wanted.models is None:
+        return [("call_place AS place", "TRUE")]
+    by_model = [(_OF_MODELS, "TRUE")]
+    if wanted.values["by_model"] == wanted.values["placed"]:
+        return by_model
+    # What is not noted by model yet is looked for among what is noted of all.
+    return [*by_model, ("call_place AS place", "block >= :by_model")]
+
+
+def _in_order(
+    db: apsw.Connection, wanted: _Wanted, tables: str, condition: str
 ) -> Iterator[_Block]:
     """The first few are told before all are put in order."""
-    sql = f"SELECT block, dearest FROM {tables} WHERE {_IN_RANGE} AND {noted}{more}"  # noqa: S608
+    order = "ORDER BY dearest DESC NULLS LAST, block"
+    few: list[Any] = []
+    if wanted.is_bounded and " JOIN " not in tables:
+        # Mostly the range has some of the very dearest, and an index has these.
+        some = f"SELECT * FROM {tables} WHERE {condition} {order} LIMIT {_TRIED}"  # noqa: S608
+        sql = f"SELECT block, dearest FROM ({some}) AS place WHERE {_IN_RANGE} {order}"  # noqa: S608
+        few = db.execute(f"{sql} LIMIT {_FEW}", wanted.values).fetchall()
+    sql = f"{_within(wanted, tables, condition)} {order}"
+    if len(few) < _FEW:
+        few = db.execute(f"{sql} LIMIT {_FEW}", wanted.values).fetchall()
+    yield from few
+    if len(few) == _FEW:
+        rest: Iterator[Any] = db.execute(f"{sql} LIMIT -1 OFFSET {_FEW}", wanted.values)
+        yield from rest
+
+
+def _within(wanted: _Wanted, tables: str, condition: str) -> str:
+    """The blocks of the range, and of the quarter-hours in which there was anything wanted."""
+    sql = f"SELECT block, dearest FROM {tables} WHERE {_IN_RANGE} AND {condition}"  # noqa: S608
     for name, rows in _QUARTERS.items():
         if wanted.values[name] is not None:
             sql += (
                 f" AND place.quarter IN (SELECT bucket FROM {rows} "  # noqa: S608 - of ours
                 f"IN (SELECT value FROM json_each(:{name})))"
             )
-    sql += f" ORDER BY {order}"
-    few: list[_Block] = db.execute(f"{sql} LIMIT {_FEW}", wanted.values).fetchall()  # type: ignore[assignment]
-    yield from few
-    if len(few) == _FEW:
-        yield from db.execute(f"{sql} LIMIT -1 OFFSET {_FEW}", wanted.values)
+    return sql
 
 
 def _tail(db: apsw.Connection, wanted: _Wanted, first: int, more: str) -> Iterator[Key]:
@@ -266,6 +302,7 @@ def _wanted(db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[s
             "by_model": by_model,
         },
         fits=_fitting(models, words),
+        models=models,
         patterns=_patterns(words),
     )
 

@@ -44,6 +44,12 @@ CREATE TABLE correction (
   most INTEGER                        -- nano-dollars that its call costs by it, NULL: or more
 ) STRICT;
 """
+INDEXES = """
+-- The blocks with the dearest calls of all, and those with calls that nobody knows the cost of.
+CREATE INDEX call_place_dearest ON call_place (dearest DESC, block);
+CREATE INDEX call_place_model_dearest ON call_place_model (provider, model, dearest DESC, block);
+CREATE INDEX call_place_unpriced ON call_place (quarter, block) WHERE unpriced > 0;
+"""
 TABLES = ("call_place", "call_place_model", "correction")
 
 _RECORDED, _CORRECTED = CODE_OF[CostRecorded], CODE_OF[CostCorrected]

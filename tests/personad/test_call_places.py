@@ -35,9 +35,12 @@ FILTERS = (
 FLAGS: tuple[dict[str, bool], ...] = ({}, {"unpriced": True}, {"unknown": True})
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[(1_000, 16), (30, 1)], ids=["sure", "tried in vain"])
+def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, streams = request.param
     monkeypatch.setattr(call_places, "SHIFT", 3)
+    monkeypatch.setattr(call_order, "_TRIED", tried)
+    monkeypatch.setattr(call_order, "_STREAMS_MAX", streams)
     monkeypatch.setattr(call_order, "_FEW", 4)
     monkeypatch.setattr(call_order, "_AT_ONCE", 2)
 

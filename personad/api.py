@@ -22,7 +22,7 @@ from personad.contract.admin import Hello
 from personad.contract.base import MAX_MESSAGE_BYTES, PROTOCOL, VERSION, Reply
 from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import AnyEvent
+from personad.contract.events import AnyEvent, check_request
 from personad.contract.nng import Closed, Incoming, Replier
 from personad.contract.schema import AnyRequest
 from personad.store import open_for_reading
@@ -72,7 +72,7 @@ class Api:
         self._keeps = keeps or {}
         self._later = later
         self._before_call = before_call
-        self._codec: Codec = codec(AnyRequest)
+        self._codec: Codec = codec(AnyRequest, check_request)
         self._lock = threading.Lock()
         self._closing = False
         self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()

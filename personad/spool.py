@@ -15,7 +15,7 @@ from msgspec import Struct
 from personad.contract import spool
 from personad.contract.codec import codec
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent
+from personad.contract.events import AnyEvent, check_event
 from personad.contract.schema import tag
 
 CHUNK_EVENTS = 1_000
@@ -28,7 +28,7 @@ MOST_TRIES = 7
 
 _COPY_BYTES = 1 << 20
 _HEADER_BYTES = 1 << 16
-_EVENT = codec(AnyEvent)
+_EVENT = codec(AnyEvent, check_event)
 
 Append = Callable[[list[AnyEvent]], None]
 """Puts events on disk, all or none, each once by its id; raises `LedgerError`."""

@@ -10,7 +10,14 @@ from msgspec import Struct
 from personad.contract.base import MAX_MESSAGE_BYTES
 from personad.contract.codec import invalid
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Appended, Exported, Import, Recorded
+from personad.contract.events import (
+    AnyEvent,
+    Appended,
+    Exported,
+    Import,
+    Recorded,
+    check_event,
+)
 
 CHUNK_EVENTS = 2_000
 CHUNK_BYTES = 2 << 20
@@ -83,8 +90,11 @@ def _parsed(number: int, text: bytes) -> Good | Bad:
     try:
         if _SHAPE.decode(text).event is msgspec.UNSET:
             event = _EVENT.decode(text)
+            check_event(event)
             return Good(number, len(text), Exported(event=event, derived=type(event).DAEMON_ONLY))
-        return Good(number, len(text), _EXPORTED.decode(text))
+        item = _EXPORTED.decode(text)
+        check_event(item.event, "$.event")
+        return Good(number, len(text), item)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Bad(number, invalid(error).message)
 

@@ -18,14 +18,14 @@ from personad.contract import spool
 from personad.contract.base import MAX_MESSAGE_BYTES
 from personad.contract.codec import codec, encode, too_large
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Appended, Fence
+from personad.contract.events import AnyEvent, Appended, Fence, check_event
 
 from .identity import event_id
 
 _TAKEN_POLL_S = 0.02
 _RETRY_MIN_S = 1.0
 _RETRY_MAX_S = 30.0
-_EVENT = codec(AnyEvent)
+_EVENT = codec(AnyEvent, check_event)
 
 
 class Spooled(Struct, frozen=True, kw_only=True):

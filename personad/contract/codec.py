@@ -1,6 +1,7 @@
 """Bytes to structs and back: msgpack or JSON, told apart by the first byte."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -31,6 +32,8 @@ class Codec(msgspec.Struct, frozen=True):
 
     json: msgspec.json.Decoder[Any]
     msgpack: msgspec.msgpack.Decoder[Any]
+    check: Callable[[Any], None] | None = None
+    """Raises msgspec.ValidationError for what the type leaves open."""
 
     def decode(self, message: bytes) -> Any:
         """The struct in `message`.
@@ -42,13 +45,16 @@ class Codec(msgspec.Struct, frozen=True):
             raise too_large(len(message))
         decoder = self.json if encoding_of(message) == "json" else self.msgpack
         try:
-            return decoder.decode(message)
+            found = decoder.decode(message)
+            if self.check is not None:
+                self.check(found)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(error) from None
+        return found
 
 
-def codec(kind: Any) -> Codec:
-    return Codec(msgspec.json.Decoder(kind), msgspec.msgpack.Decoder(kind))
+def codec(kind: Any, check: Callable[[Any], None] | None = None) -> Codec:
+    return Codec(msgspec.json.Decoder(kind), msgspec.msgpack.Decoder(kind), check)
 
 
 def reply_codec(request: type[Request[Any]]) -> Codec:

@@ -9,6 +9,7 @@ from .asking import Filter, Interval, Period, Range
 from .base import (
     MAX_APPEND_EVENTS,
     BatchId,
+    BilledBatch,
     Count,
     Event,
     Milliseconds,
@@ -63,7 +64,7 @@ class CostRecorded(Event, frozen=True, kw_only=True, tag="cost.recorded"):
     cache_read_tokens: Count = 0
     cache_write_tokens: Count = 0
     request_id: Name | None = None
-    batch: BatchId | None = None
+    batch: BilledBatch | None = None
     persona: Name | None = None
     experiment: Name | None = None
     service_tier: Name | None = None

@@ -1,11 +1,14 @@
 """Every kind of event in one union, and how events are appended and read."""
 
-from typing import Annotated
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError
 
 from . import batch, benchmark, budget, cost, quality
 from .base import (
+    BATCH_PATTERN,
     MAX_APPEND_EVENTS,
     MAX_READ_EVENTS,
     BatchId,
@@ -107,6 +110,30 @@ class Import(Request[Appended], frozen=True, tag="import"):
     """Takes an export back, the daemon's own events included; raises no alert."""
 
     items: Annotated[list[Exported], Meta(max_length=MAX_APPEND_EVENTS)]
+
+
+def check_request(request: Any) -> None:
+    """Raises msgspec.ValidationError for what the types of its events leave open."""
+    if type(request) is Append:
+        _check(request.events, "$.events[{}]")
+    elif type(request) is Import:
+        _check([item.event for item in request.items], "$.items[{}].event")
+
+
+def check_event(event: AnyEvent, where: str = "$") -> None:
+    """The same of one event by itself."""
+    _check((event,), where)
+
+
+def _check(events: Sequence[AnyEvent], where: str) -> None:
+    # Each name once: thousands of events are mostly of a few batches.
+    batches = {event.batch for event in events if type(event) is cost.CostRecorded}
+    wrong = {each for each in batches if each is not None and not re.search(BATCH_PATTERN, each)}
+    if wrong:
+        place = next(n for n, event in enumerate(events) if getattr(event, "batch", None) in wrong)
+        raise ValidationError(
+            f"Expected `str` matching regex {BATCH_PATTERN!r} - at `{where.format(place)}.batch`"
+        )
 
 
 class ReadReply(Reply, frozen=True, tag="events"):

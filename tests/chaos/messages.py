@@ -29,7 +29,7 @@ from personad.contract.base import Request
 from personad.contract.batch import BatchList
 from personad.contract.codec import codec, encode, reply_codec
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import Append, Read
+from personad.contract.events import Append, Read, check_request
 from personad.contract.forecast import CostForecast
 from personad.contract.optimise import CostOptimise
 from personad.contract.paths import Paths
@@ -56,7 +56,7 @@ AT = moment_of(1_790_000_000_000_000)
 NOT_TO_BE_DONE = {"stop", "backup", "restore", "rebuild", "retention", "verify"}
 """Whole requests of these would end the daemon, or keep it busy with something else."""
 
-_REQUEST = codec(AnyRequest)
+_REQUEST = codec(AnyRequest, check_request)
 _PEERS = {"req": b"\x00SP\x00\x00\x30\x00\x00", "sub": b"\x00SP\x00\x00\x21\x00\x00"}
 """What those who may connect say first; see the Scalability Protocols' mapping for TCP."""
 

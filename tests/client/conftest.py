@@ -18,6 +18,7 @@ from personad.contract.base import PROTOCOL, VERSION, Done, Reply
 from personad.contract.batch import BatchStarted, Source
 from personad.contract.codec import codec, encode
 from personad.contract.errors import LedgerError
+from personad.contract.events import check_request
 from personad.contract.nng import Closed, Replier
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
@@ -63,7 +64,7 @@ class Peer:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.asked: list[Any] = []
         self._answer = answer
-        self._codec = codec(AnyRequest)
+        self._codec = codec(AnyRequest, check_request)
         self._replier = Replier(str(path))
         self._closed = False
         self._stop, self._stopping = os.pipe()

@@ -31,10 +31,10 @@ from personad.contract import spool as form
 from personad.contract.batch import BatchInterrupted, BatchPaused
 from personad.contract.codec import codec
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Appended, Fence
+from personad.contract.events import AnyEvent, Appended, Fence, check_event
 from personad.contract.quality import GoalCleared
 
-EVENT = codec(AnyEvent)
+EVENT = codec(AnyEvent, check_event)
 
 
 def event(metric: str = "coherence") -> GoalCleared:

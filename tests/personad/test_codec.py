@@ -14,7 +14,7 @@ from personad.contract.batch import PersonaCompleted
 from personad.contract.codec import codec, encode, reply_codec
 from personad.contract.cost import Granted, StartCall
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import AnyEvent, Append
+from personad.contract.events import AnyEvent, Append, Exported, Import, check_event, check_request
 from personad.contract.schema import EVENTS, AnyRequest, tag
 from personad.kinds import CODE_OF, KINDS, body_of, event_of, microseconds
 from tests.make_golden import WORDS
@@ -23,8 +23,8 @@ from .facts import SPECIMENS, cost, happened, started
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FILES = sorted(file for file in GOLDEN.glob("*/*") if file.name != WORDS)
-EVENT = codec(AnyEvent)
-REQUEST = codec(AnyRequest)
+EVENT = codec(AnyEvent, check_event)
+REQUEST = codec(AnyRequest, check_request)
 
 
 def test_every_kind_of_event_has_a_specimen_a_number_and_golden_files_of_this_release() -> None:
@@ -146,6 +146,29 @@ def test_a_malformed_field_is_named_with_its_place(
     assert refused.value.field == f"$.events[1].{field}"
     assert words in refused.value.message
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("batch", ["no spaces", "newline\n", "", "-a", "a" * 101, "é"])
+def test_a_bills_batch_is_refused_in_the_words_that_every_batch_is(batch: str) -> None:
+    bill = msgspec.structs.replace(cost(), batch=batch)
+    step = happened(PersonaCompleted, batch=batch)
+    told: list[tuple[str | None, str]] = []
+    for event in (bill, step):
+        with pytest.raises(LedgerError) as refused:
+            REQUEST.decode(encode(Append(events=[started(), event])))
+        told.append((refused.value.field, refused.value.message))
+        with pytest.raises(LedgerError) as refused:
+            REQUEST.decode(encode(Import(items=[Exported(event=event)]), "json"))
+        told.append((refused.value.field, refused.value.message))
+        with pytest.raises(LedgerError) as refused:
+            EVENT.decode(encode(event))
+        told.append((refused.value.field, refused.value.message))
+    assert told[:3] == told[3:]
+    assert [field for field, _ in told[:3]] == [
+        "$.events[1].batch",
+        "$.items[0].event.batch",
+        "$.batch",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF, part_of
 from personad.projections import call_places
 from personad.projections.asked import Asked
+from personad.projections.call_places import Place
 
 _RECORDED = CODE_OF[CostRecorded]
 _IN_RANGE = "place.quarter >= :first AND place.quarter < :end"
@@ -75,11 +76,13 @@ class _Wanted:
     values: dict[str, str | int | None]
     """Of the statements: the range in quarter-hours (`first`, `end`) and in microseconds (`since`,
     `until`); and as JSON, None for any, pairs of words (`models`), and keys of `batches` and of
-    `experiments`. What lies from the block `placed` on (`tail` is its first number) is not noted,
-    and from `by_model` on not by model."""
+    `experiments`. From the block `placed` on it is not noted where calls are, and from `by_model`
+    on not by model; from the number `tail` on nobody has looked yet."""
     fits: Callable[[bytes], bool] | None
     """Whether a body is of these models and experiments; None: it always is."""
     models: Sequence[Key] | None
+    ahead: Sequence[Place]
+    """Of blocks from `placed` on and before `tail`, what is not noted."""
     patterns: Sequence[bytes]
     """One of these is in the body of a call that fits; none: it may be any."""
 
@@ -183,7 +186,8 @@ def _dearest_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
         one = "call_place_model AS place", "provider = {} AND model = {}"
         tables[0:1] = [(one[0], one[1].format(*model)) for model in models]
     found = [_in_order(db, wanted, *source) for source in tables]
-    return _once(merge(*found, key=_dearest_first))
+    ahead = sorted(((each.block, each.dearest) for each in wanted.ahead), key=_dearest_first)
+    return _once(merge(*found, ahead, key=_dearest_first))
 
 
 def _unpriced_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
@@ -194,7 +198,8 @@ def _unpriced_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
         )
         for source in _noted(wanted)
     ]
-    return _once(merge(*found, key=lambda block: -block[0]))
+    ahead = [(each.block, each.dearest) for each in reversed(wanted.ahead) if each.unpriced]
+    return _once(merge(*found, ahead, key=lambda block: -block[0]))
 
 
 def _once(blocks: Iterable[_Block]) -> Iterator[_Block]:
@@ -249,7 +254,7 @@ def _within(wanted: _Wanted, tables: str, condition: str) -> str:
 
 
 def _tail(db: apsw.Connection, wanted: _Wanted, first: int, more: str) -> Iterator[Key]:
-    """Those that are not noted yet, in the order of `more`: there may be any number of them."""
+    """Those that lie where nobody has looked yet, in the order of `more`."""
     low = max(first, int(wanted.values["tail"] or 0))
     body, only, values = _looking_at(wanted)
     sql = f"{_KEY}, {body} {_FROM_THERE_ON}{only}{more}"
@@ -288,6 +293,7 @@ def _wanted(db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[s
     models = _models(db, kept) if kept.providers or kept.models else None
     words = _found(db, _WORDS, kept.experiments) if kept.experiments else None
     placed, by_model = call_places.placed(db)
+    ahead = call_places.ahead_of(db)
     return _Wanted(
         values={
             "first": asked.first,
@@ -298,11 +304,12 @@ def _wanted(db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[s
             "batches": _keys(db, _BATCH_KEYS, list(batches)),
             "experiments": _keys(db, _EXPERIMENT_KEYS, kept.experiments),
             "placed": placed,
-            "tail": placed << call_places.SHIFT,
+            "tail": ahead.end << call_places.SHIFT,
             "by_model": by_model,
         },
         fits=_fitting(models, words),
         models=models,
+        ahead=[each for each in ahead.places if asked.first <= each.quarter < asked.end],
         patterns=_patterns(words),
     )
 

@@ -6,8 +6,11 @@ the blocks with the highest bounds (see `call_order`). By model it is noted like
 calls of a cheap one are found among dear ones.
 
 An append pays nothing for it: full blocks are noted in quiet moments (see `tidy`). What lies behind
-the last of them is read as it is, so no answer depends on when that happens.
+the last of them a reader looks through by itself, so no answer depends on when that happens.
 """
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import apsw
 
@@ -55,6 +58,9 @@ TABLES = ("call_place", "call_place_model", "correction")
 _RECORDED, _CORRECTED = CODE_OF[CostRecorded], CODE_OF[CostCorrected]
 _PLACED = "SELECT value FROM meta WHERE name = ?"
 _SET_PLACED = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+_AHEAD_MAX = 4_000
+"""Blocks that a reader looks through by itself: seconds of full ingest, and not the whole log that
+an older release has left."""
 _ALL, _MODELS = "calls_placed", "calls_placed_by_model"
 """How far these are: so many blocks, from the log's beginning."""
 _QUARTER = f"at / {civil.QUARTER_US} - (at % {civil.QUARTER_US} < 0)"
@@ -85,18 +91,76 @@ _model_of = part_of(CostRecorded, "provider", "model")
 _figure_of = part_of(CostCorrected, "cost_nanousd", "reason")
 
 
+class Place(NamedTuple):
+    """As a row of `call_place`."""
+
+    quarter: int
+    block: int
+    dearest: int | None
+    unpriced: int
+
+
+class Ahead:
+    """What a reader has found out by itself about full blocks that are not noted yet, so that it
+    looks through each of them once only: while much is coming in these are many.
+
+    What is in the log never changes. What retention drops of it may still be in here, as it may be
+    in the tables: whoever reads the block finds out.
+    """
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self.end = 0
+        """Of blocks before this one everything is known."""
+
+    def catch_up(self, db: apsw.Connection, placed: int) -> None:
+        """`placed` blocks are noted."""
+        if self.places and self.places[0].block < placed:
+            self.places = [each for each in self.places if each.block >= placed]
+        first = max(self.end, placed)
+        full = log.last_seq(db) >> SHIFT
+        if not first <= full <= placed + _AHEAD_MAX:
+            self.places, self.end = [], placed
+            return
+        self.places += sorted(_of_blocks(db, first, full)[0], key=lambda place: place.block)
+        self.end = full
+
+
+_AHEADS: "WeakKeyDictionary[apsw.Connection, Ahead]" = WeakKeyDictionary()
+
+
+def ahead_of(db: apsw.Connection) -> Ahead:
+    """What this connection knows, brought up to what it sees now."""
+    ahead = _AHEADS.setdefault(db, Ahead())
+    ahead.catch_up(db, _placed(db, _ALL))
+    return ahead
+
+
 def place(db: apsw.Connection, most: int) -> int:
     """Notes where the calls of up to so many full blocks lie; how many blocks it were."""
     first, end = _due(db, _ALL, most)
-    span = {"low": first << SHIFT, "high": end << SHIFT, "shift": SHIFT}
-    rows = db.execute(_OF_BLOCKS, span).fetchall() if first < end else []
-    if any(kind == _CORRECTED for kind, *_ in rows):
-        _note_corrections(db, span)
-    db.executemany(_PUT, [told for kind, *told in rows if kind == _RECORDED])
+    rows, has_corrections = _of_blocks(db, first, end)
+    if has_corrections:
+        _note_corrections(db, first, end)
+    db.executemany(_PUT, rows)
     return _done(db, _ALL, first, end)
 
 
-def _note_corrections(db: apsw.Connection, span: dict[str, int]) -> None:
+def _of_blocks(db: apsw.Connection, first: int, end: int) -> tuple[list[Place], bool]:
+    """Where the calls of these blocks lie, and whether there are corrections among them."""
+    if first >= end:
+        return [], False
+    rows: list[Any] = db.execute(_OF_BLOCKS, _span(first, end)).fetchall()
+    places = [Place(*told) for kind, *told in rows if kind == _RECORDED]
+    return places, len(places) < len(rows)
+
+
+def _span(first: int, end: int) -> dict[str, int]:
+    return {"low": first << SHIFT, "high": end << SHIFT, "shift": SHIFT}
+
+
+def _note_corrections(db: apsw.Connection, first: int, end: int) -> None:
+    span = _span(first, end)
     found = [(seq, _figure_of(body)) for seq, body in db.execute(_CORRECTIONS_OF_BLOCKS, span)]
     # What is settled for want of an answer gives way to one, which may have cost more.
     rows = [(seq, None if f.reason == "settled" else f.cost_nanousd) for seq, f in found]
@@ -107,7 +171,7 @@ def place_models(db: apsw.Connection, most: int) -> int:
     """Likewise by model, which takes five times as long."""
     first, end = _due(db, _MODELS, most)
     found: dict[tuple[int, ...], list[int | None]] = {}
-    span = {"low": first << SHIFT, "high": end << SHIFT, "shift": SHIFT}
+    span = _span(first, end)
     for quarter, block, cost, body in db.execute(_CALLS_OF_BLOCKS, span) if first < end else ():
         call = _model_of(body)
         known = found.setdefault((call.provider, call.model, quarter, block), [cost, 0])

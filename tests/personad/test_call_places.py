@@ -109,6 +109,45 @@ def test_no_answer_depends_on_how_much_is_noted(core: Core) -> None:
     assert ask(core).calls[0].call == "late"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_comes_after_a_question_is_found_by_the_next_one(core: Core, seed: int) -> None:
+    rng = random.Random(seed)
+    came: list[c.CostRecorded] = []
+    for first in range(0, len(EVENTS), 61):
+        part = EVENTS[first : first + 61]
+        core.append(*part)
+        came += [each for each in part if isinstance(each, c.CostRecorded)]
+        asked = rng.choice(FILTERS)
+        events = kept(between(came, "UTC", FIRST, LAST), asked)
+        priced = sorted(
+            (each for each in events if each.cost_nanousd), key=lambda e: -e.cost_nanousd
+        )
+        found = ask(core, filter=asked, limit=1 + len(priced)).calls[: len(priced)]
+        assert [each.call for each in found] == [each.call for each in priced]
+        newest = [each.call for each in events if each.cost_nanousd is None][::-1]
+        assert [each.call for each in ask(core, filter=asked, unpriced=True).calls] == newest[:20]
+        call_places.place(core.db, rng.choice((0, 0, 0, 5, 20)))
+        call_places.place_models(core.db, rng.choice((0, 0, 3, 20)))
+
+
+def test_what_is_dropped_after_a_question_is_not_told_by_the_next_one(core: Core) -> None:
+    core.append(*EVENTS)
+    before = ask(core, limit=50).calls
+    core.db.execute("DELETE FROM event WHERE seq = ?", (before[0].seq,))
+    assert [each.seq for each in ask(core, limit=49).calls] == [each.seq for each in before[1:]]
+
+
+def test_a_log_with_too_many_blocks_to_look_through_is_read_as_it_is(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core.append(*EVENTS)
+    looked_through = everything(core)
+    assert call_places.ahead_of(core.db).places
+    monkeypatch.setattr(call_places, "_AHEAD_MAX", 10)
+    assert everything(core) == looked_through
+    assert not call_places.ahead_of(core.db).places
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_of_those_that_cost_the_same_the_earlier_ones_come_first(core: Core, seed: int) -> None:
     rng = random.Random(seed)

@@ -57,6 +57,7 @@ _SET_WATCH = "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?)"
 _DROP_WATCH = "DELETE FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
 _CAUSE = "SELECT cause FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
 _LOOKED_AT = (CostRecorded, CostCorrected, BudgetSet, AlertConfigured, QualityScored)
+_BESIDE_BILLS = frozenset(_LOOKED_AT) - {CostRecorded}
 _ByKind = dict[type[Any], list[Any]]
 _NANO = 10**9
 _UNIT = 10_000
@@ -64,6 +65,8 @@ _UNIT = 10_000
 
 def raise_due(txn: Transaction) -> None:
     """Adds, and folds, an `alert.raised` for all that this transaction has brought about."""
+    if not txn.refused and not (txn.kinds & _BESIDE_BILLS) and _are_off(txn):
+        return
     found = _by_kind(txn.news)
     raised = [*_of_budgets(txn, found), *_of_quality(txn, found)]
     if not raised:

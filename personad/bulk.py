@@ -24,6 +24,9 @@ def insert(db: apsw.Connection, head: str, width: int, tail: str, values: Sequen
     For a transaction that ends with whatever fails here: so SQLite needn't remember what each page
     was like before each statement. Rows in the table's order touch the fewest pages.
     """
+    if len(values) == width:
+        db.execute(_statement(head, width, tail, 1), values)
+        return
     start = 0
     for together in TOGETHER:
         step = together * width

@@ -166,6 +166,8 @@ class Transaction:
         self.last_seq = self._since = last_seq
         self.entries: list[Entry] = []
         """Everything that was added."""
+        self.kinds: set[type[AnyEvent]] = set()
+        """The kinds of it."""
         self.silent: list[tuple[int, int]] = []
         """The seqs, first and last, of what nobody is to be alarmed by."""
         self.refused: set[str] = set()
@@ -298,6 +300,7 @@ class Transaction:
             log.mark(self.db, found)
             self.anomalies.update(found)
         self.entries += self._unfolded
+        self.kinds.update([type(entry[2]) for entry in self._unfolded])
         self._unfolded = []
 
 

@@ -302,7 +302,7 @@ class Writer:
         return list(zip(group, replies, strict=True))
 
     def _count_alerts(self, group: list[Job], txn: Transaction) -> None:
-        kinds = {type(event) for _, _, event, _ in txn.entries} & {AlertRaised, AlertAcknowledged}
+        kinds = txn.kinds & {AlertRaised, AlertAcknowledged}
         if kinds or any(isinstance(job.request, AlertsShown) for job in group):
             self.alerts = news.count(self.book.db)
         if AlertRaised in kinds:

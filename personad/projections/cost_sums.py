@@ -97,7 +97,8 @@ class _Sums:
         self._newest = newest
         """The seq of the newest event."""
         self._groups: dict[tuple[int, int, int | None, int | None], list[int]] = {}
-        self._personas: dict[tuple[int, str], list[int]] = {}
+        self._personas: dict[int, dict[str, list[int]]] = {}
+        """Calls and cost, by batch and persona."""
         self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
 
     def add(self, kind: _Kind, entries: Sequence[Entry], sign: int) -> None:
@@ -133,9 +134,13 @@ class _Sums:
                     series = names.series(("latency", measure, provider, model, ""))
                     self._latencies[sign].setdefault((quarter, series), []).extend(told)
         if batch_key is not None and outcome != "unknown":
+            personas = self._personas.setdefault(batch_key, {})
             for call, cost in zip(calls, costs, strict=True):
-                if call.persona is not None:
-                    known = self._personas.setdefault((batch_key, call.persona), [0, 0])
+                if (persona := call.persona) is None:
+                    continue
+                if (known := personas.get(persona)) is None:
+                    personas[persona] = [sign, sign * cost]
+                else:
                     known[0] += sign
                     known[1] += sign * cost
 
@@ -143,12 +148,18 @@ class _Sums:
         db = self._book.db
         COST.add(self._book, self._groups)
         values: list[bulk.Value] = []
-        for (batch, persona), (calls, cost) in sorted(self._personas.items()):
-            is_fit = -SUM_MAX <= cost <= SUM_MAX
-            values += batch, persona, calls, cost if is_fit else max(-SUM_MAX, min(cost, SUM_MAX))
+        for batch, personas in sorted(self._personas.items()):
+            for persona in sorted(personas):
+                calls, cost = personas[persona]
+                if not -SUM_MAX <= cost <= SUM_MAX:
+                    cost = max(-SUM_MAX, min(cost, SUM_MAX))
+                values += batch, persona, calls, cost
         bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, values)
         if is_taking_back:
-            db.executemany(_SWEEP, list(self._personas))
+            some = [
+                (batch, each) for batch, personas in self._personas.items() for each in personas
+            ]
+            db.executemany(_SWEEP, some)
         sketches.note(self._book, self._latencies[1], self._latencies[-1])
 
 

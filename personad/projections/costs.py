@@ -224,11 +224,16 @@ class _Fold:
 
 
 def _most_tokens(events: Sequence[c.CostRecorded]) -> int:
+    """No less than what any of them has of a kind: of numbers together it has every bit of each,
+    and is found in one pass."""
     return max(
-        max([event.input_tokens for event in events]),
-        max([event.output_tokens for event in events]),
-        max([event.cache_read_tokens for event in events]),
-        max([event.cache_write_tokens for event in events]),
+        [
+            event.input_tokens
+            | event.output_tokens
+            | event.cache_read_tokens
+            | event.cache_write_tokens
+            for event in events
+        ]
     )
 
 

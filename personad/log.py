@@ -72,10 +72,19 @@ _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # n
 _LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
-# Each by itself: of two in one query SQLite finds neither at an end of the table.
-_BOUNDS = """
-SELECT coalesce((SELECT min(seq) FROM event), 1), coalesce((SELECT max(seq) FROM event), 0)
-"""
+# The bounds each by itself: of two in one query SQLite finds neither at an end of the table.
+_IS_LATE = """coalesce((
+    SELECT at + delay FROM event WHERE seq >= (low + high) / 2 ORDER BY seq LIMIT 1
+  ) >= :wanted, TRUE)"""
+_RECORDED_FROM = f"""
+WITH RECURSIVE half (low, high) AS (
+  SELECT coalesce((SELECT min(seq) FROM event), 1), coalesce((SELECT max(seq) FROM event), 0)
+  UNION ALL
+  SELECT iif({_IS_LATE}, low, (low + high) / 2 + 1), iif({_IS_LATE}, (low + high) / 2, high)
+  FROM half WHERE low < high
+)
+SELECT low FROM half WHERE low >= high
+"""  # noqa: S608 - a condition of ours
 _RECORDED_AT = "SELECT seq, at + delay FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 _RECORDED_BEFORE = "SELECT at + delay FROM event WHERE seq < ? ORDER BY seq DESC LIMIT 1"
 _AHEAD_US = 86_400_000_000
@@ -284,15 +293,7 @@ def first_seq(db: apsw.Connection, since_us: int) -> int:
 
 def _recorded_from(db: apsw.Connection, wanted: int) -> int:
     """The first event that was recorded then or later; the last one, where none was."""
-    low, high = db.execute(_BOUNDS).fetchone() or (1, 0)
-    while low < high:
-        middle = (low + high) // 2
-        row = db.execute(_RECORDED_AT, (middle,)).fetchone()
-        if row is None or row[1] >= wanted:
-            high = middle
-        else:
-            low = int(row[0]) + 1
-    return int(low)
+    return int(db.execute(_RECORDED_FROM, {"wanted": wanted}).get)
 
 
 def first_recorded_at(db: apsw.Connection, since_us: int) -> int | None:

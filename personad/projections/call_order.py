@@ -180,12 +180,15 @@ def _those_before(least: Key, waiting: list[_Call], wanted: _Wanted) -> Iterator
 def _dearest_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
     """The blocks that can hold what is wanted, each once, those with the highest bounds first."""
     models = wanted.models
-    tables = _noted(wanted)
+    first, *rest = _noted(wanted)
+    sources = [(*first, models is None), *((*each, False) for each in rest)]
     if models is not None and len(models) <= _STREAMS_MAX:
         # Each model's are in order already.
-        one = "call_place_model AS place", "provider = {} AND model = {}"
-        tables[0:1] = [(one[0], one[1].format(*model)) for model in models]
-    found = [_in_order(db, wanted, *source) for source in tables]
+        sources[0:1] = [
+            ("call_place_model AS place", f"provider = {provider} AND model = {model}", True)
+            for provider, model in models
+        ]
+    found = [_in_order(db, wanted, *source) for source in sources]
     ahead = sorted(((each.block, each.dearest) for each in wanted.ahead), key=_dearest_first)
     return _once(merge(*found, ahead, key=_dearest_first))
 
@@ -222,16 +225,17 @@ def _noted(wanted: _Wanted) -> list[tuple[str, str]]:
 
 
 def _in_order(
-    db: apsw.Connection, wanted: _Wanted, tables: str, condition: str
+    db: apsw.Connection, wanted: _Wanted, tables: str, condition: str, is_indexed: bool
 ) -> Iterator[_Block]:
-    """The first few are told before all are put in order."""
+    """The first few are told before all are put in order. Of all that the condition leaves in there
+    may be an index in this order."""
     order = "ORDER BY dearest DESC NULLS LAST, block"
     few: list[Any] = []
-    if wanted.is_bounded and " JOIN " not in tables:
-        # Mostly the range has some of the very dearest, and an index has these.
-        some = f"SELECT * FROM {tables} WHERE {condition} {order} LIMIT {_TRIED}"  # noqa: S608
-        sql = f"SELECT block, dearest FROM ({some}) AS place WHERE {_IN_RANGE} {order}"  # noqa: S608
-        few = db.execute(f"{sql} LIMIT {_FEW}", wanted.values).fetchall()
+    if wanted.is_bounded and is_indexed:
+        # Mostly the range has some of the very dearest, and an index has all that is asked here.
+        some = f"SELECT block, dearest, quarter FROM {tables} WHERE {condition} {order}"  # noqa: S608
+        sql = f"SELECT block, dearest FROM ({some} LIMIT {_TRIED}) AS place WHERE {_IN_RANGE} "  # noqa: S608
+        few = db.execute(f"{sql}{order} LIMIT {_FEW}", wanted.values).fetchall()
     sql = f"{_within(wanted, tables, condition)} {order}"
     if len(few) < _FEW:
         few = db.execute(f"{sql} LIMIT {_FEW}", wanted.values).fetchall()

@@ -55,3 +55,27 @@ def test_kinds_that_are_kept_for_ever_are_found_by_an_index(sql: str) -> None:
 def test_every_kind_is_either_dropped_in_time_or_in_the_index() -> None:
     assert set(KEPT) | RAW_KINDS == set(KINDS)
     assert all(str(KINDS[kind]) in log.KEPT_INDEX for kind in RAW_KINDS)
+
+
+@given(
+    gaps=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=30),
+    wanted=st.integers(0, 300),
+)
+def test_where_what_was_recorded_from_then_on_begins(
+    gaps: list[tuple[int, int]], wanted: int
+) -> None:
+    db = apsw.Connection(":memory:")
+    db.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY, at INTEGER, delay INTEGER)")
+    seq, recorded, found = 0, 0, []
+    for step, later in gaps:
+        seq, recorded = seq + step, recorded + later
+        found.append((seq, recorded))
+        db.execute("INSERT INTO event VALUES (?, ?, ?)", (seq, recorded - 7, 7))
+    begins = log.first_seq(db, wanted + log._AHEAD_US)
+    assert [each for each in found if each[0] >= begins and each[1] >= wanted] == [
+        each for each in found if each[1] >= wanted
+    ]
+    if found and found[-1][1] >= wanted:
+        assert all(at < wanted for seq, at in found if seq < begins)
+    else:
+        assert begins == (found[-1][0] if found else 1)

@@ -38,6 +38,8 @@ EVENT_BYTES = 300
 """About what an event takes."""
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
+CARRY_PAGES = 4_000
+"""Of the write-ahead log; so many are carried into the database file at once."""
 QUICK_S = 0.002
 """A commit that takes longer had better be another thread's."""
 
@@ -123,6 +125,8 @@ class Writer:
         self._at_work = threading.Lock()
         """Held by whoever uses the connection."""
         self._is_quick = True
+        self._wal_pages = 0
+        self._could_carry = True
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -139,6 +143,8 @@ class Writer:
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
         self.leases.load(db, time.monotonic())
+        # In place of SQLite's own way, by which the commit that makes it too long has to wait.
+        db.set_wal_hook(self._committed_pages)
 
     def start(self) -> None:
         self._thread.start()
@@ -196,6 +202,7 @@ class Writer:
                     return False
             self.book.db.set_busy_timeout(0)
             self._answer(self._commit(jobs, patient=False))
+            self._carry_over()
             return True
         except apsw.BusyError:
             # Somebody else holds the database: that is to wait for, not here.
@@ -254,7 +261,28 @@ class Writer:
         with self._at_work:
             self._answer(self._commit(group) if group else [])
             self._visit()
+            self._carry_over()
         return bool(group)
+
+    def _committed_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _carry_over(self) -> None:
+        """Takes what was committed into the database file, once it is much: when those who sent it
+        have their answers already. Where that fails, all of it is still in the write-ahead log."""
+        if self._wal_pages < CARRY_PAGES:
+            return
+        self._wal_pages = 0
+        try:
+            self.book.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._could_carry = True
+        except apsw.BusyError:
+            pass  # Somebody else is doing it.
+        except apsw.Error as error:
+            if self._could_carry:
+                logger.warning("the write-ahead log can't be carried over: %s", error)
+            self._could_carry = False
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

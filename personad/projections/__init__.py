@@ -104,7 +104,9 @@ def fold(
             anomalies += found
             misfits.update(seq for seq, _ in found)
     if (only is None or batches in only) and not kinds.isdisjoint(batches.NOTICED):
-        noticed = [e for e in entries if type(e[2]) in batches.NOTICED and e[0] not in misfits]
+        noticed = entries
+        if misfits or not kinds <= batches.NOTICED:
+            noticed = [e for e in entries if type(e[2]) in batches.NOTICED and e[0] not in misfits]
         if noticed:
             batches.notice(book, noticed)
     return anomalies

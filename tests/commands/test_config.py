@@ -116,6 +116,13 @@ def test_an_unknown_key_on_the_command_line_is_wrong_usage(verb: list[str]) -> N
     assert "did you mean generate.concurrency?" in result.stderr
 
 
+def test_of_a_table_its_keys_are_said() -> None:
+    result = run("get", "quality.weights")
+
+    assert result.exit_code == USAGE
+    assert "quality.weights is a table, not a value; it has quality.weights." in result.stderr
+
+
 def test_an_unknown_key_like_no_other_points_to_the_list() -> None:
     assert "`persona config list` shows every key" in run("get", "zzzz").stderr
 

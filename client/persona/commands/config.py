@@ -187,6 +187,9 @@ def _surroundings() -> _Surroundings:
 
 def _expect_known(key: str, known: Collection[str]) -> None:
     if key not in known:
+        within = [each for each in known if each.startswith(f"{key}.")]
+        if within:
+            raise click.UsageError(f"{key} is a table, not a value; it has {', '.join(within)}")
         near = settings.nearest(key)
         then = f"did you mean {near}?" if near else "`persona config list` shows every key"
         raise click.UsageError(f"unknown key {key}; {then}")

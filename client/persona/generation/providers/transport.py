@@ -6,12 +6,14 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from urllib.request import getproxies
 
 import httpx2
 
 from persona.generation.cleaning import clean_line
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import ErrorKind, ProviderError
+from persona.generation.providers.sockets import DirectTransport
 
 # A line a request would be most of a runner's log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -87,13 +89,17 @@ class Transport:
             raise ProviderError("bad_request", clean_line(said, 300)) from None
 
     def _client(self) -> httpx2.AsyncClient:
+        # On loopback no proxy is asked: it would see the key, and stand elsewhere.
+        trust_env = not self._server.is_loopback
+        limits = httpx2.Limits(
+            max_connections=None, max_keepalive_connections=1, keepalive_expiry=_IDLE_S
+        )
+        is_direct = not (trust_env and getproxies())
         return httpx2.AsyncClient(
-            # On loopback no proxy is asked: it would see the key, and stand elsewhere.
-            trust_env=not self._server.is_loopback,
+            trust_env=trust_env,
             verify=self._certificates,
-            limits=httpx2.Limits(
-                max_connections=None, max_keepalive_connections=1, keepalive_expiry=_IDLE_S
-            ),
+            limits=limits,
+            transport=DirectTransport(self._certificates, limits) if is_direct else None,
             headers={"user-agent": "persona", "accept-encoding": "identity"},
             follow_redirects=False,
         )

@@ -102,17 +102,20 @@ def _case(case: Case) -> list[Figure]:
     events = events_of(case.load(PEERS_EVENTS, seed=1))
     ours, limits = [], []
     others: dict[str, list[float]] = {}
+    alone = []
     for _ in range(ROUNDS):
         with house() as here:
             limits.append(peers.bare_apsw(here.folder, events, COMMIT))
             if case.against_peers:
                 for name, peer in _PEERS.items():
                     others.setdefault(name, []).append(peer(here.folder, events, case.at_once))
+                alone.append(peers.log_alone(here.folder, events, case.at_once))
             with daemon(here):
                 ours.append(rate(case.loads, send(here, case.loads)))
     return [
         _share(case, ours, limits),
         *(_against(case, name, ours, theirs) for name, theirs in others.items()),
+        *(_alone(case, name, alone, others[name]) for name in _LIMITS_ALONE if alone),
     ]
 
 
@@ -126,6 +129,11 @@ _LIMITS = {
     "eventsourcing's SQLite recorder": AGAINST_EVENTSOURCING,
     "bare sqlite3": AGAINST_SQLITE3,
 }
+_LIMITS_ALONE = {
+    "a service on sqlite3, no projections": AGAINST_SQLITE3,
+    "eventsourcing, from an event": None,
+}
+"""What begins with an event, too, and folds nothing."""
 
 
 def _share(case: Case, ours: list[float], limits: list[float]) -> Figure:
@@ -153,6 +161,20 @@ def _against(case: Case, name: str, ours: list[float], theirs: list[float]) -> F
         peer=f"{name}: {median(theirs):,.0f} /s",
         detail=f"{case.at_once:,} a commit there, too; {PEERS_EVENTS:,} events from one thread, "
         "nothing sent",
+        interval=spread([mine / other for mine, other in zip(ours, theirs, strict=True)]),
+    )
+
+
+def _alone(case: Case, name: str, ours: list[float], theirs: list[float]) -> Figure:
+    return Figure(
+        name=f"the ledger's log alone against {name}",
+        value=median(ours) / median(theirs),
+        limit=_LIMITS_ALONE[name],
+        at_least=True,
+        unit="×",
+        peer=f"{name}: {median(theirs):,.0f} /s",
+        detail=f"{median(ours):,.0f} /s from each request's bytes to its rows, in one process, "
+        f"without sockets and projections; {case.at_once:,} a commit, {PEERS_EVENTS:,} events",
         interval=spread([mine / other for mine, other in zip(ours, theirs, strict=True)]),
     )
 

@@ -67,7 +67,8 @@ _MEANINGS = {
     "this machine is faster. Ours get them over a socket, as bytes. The peers have the same bytes "
     "ready in their own process and commit as many at once; but the service without projections "
     "begins with a request's bytes, and `eventsourcing, from an event` with that package's event "
-    "objects. Rounds of ours and theirs take turns. One event a request is "
+    "objects. The ledger's log alone is the ledger's own code on those terms, without sockets and "
+    "projections. Rounds of ours and theirs take turns. One event a request is "
     "measured in multiples of the median commit of one row. And what an event takes on disk with "
     "everything that is folded from it.",
     "large": "A ledger of 90 days with 10,000 experiments and 100,000 batches of personas, made "

@@ -8,18 +8,26 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from eventsourcing.domain import DomainEvent
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
+from personad import log
 from personad.contract.codec import codec, encode
-from personad.contract.events import AnyEvent, Append
-from personad.contract.schema import tag
+from personad.contract.events import AnyEvent, Append, check_request
+from personad.contract.schema import AnyRequest, tag
+from personad.projections.book import Book
+from personad.projections.prices import price_call
+from personad.quarantine import parted
+from personad.store import open_for_writing
 
 from .rows import INSERT, SCHEMA, Row, bare_database, rows_of
 
@@ -82,6 +90,28 @@ def service_on_sqlite3(folder: Path, events: Events, at_once: int) -> float:
             db.executemany(INSERT, rows)
     took_s = time.perf_counter() - began
     db.close()
+    return len(events) / took_s
+
+
+def log_alone(folder: Path, events: Events, at_once: int) -> float:
+    """No peer, but ours on the same terms as the service above: from each request's bytes, in this
+    process, to its rows on disk by the ledger's own code, without any projection."""
+    requests = [encode(Append(events=list(part))) for part in _parts(events, at_once)]
+    decode = codec(AnyRequest, check_request).decode
+    db = open_for_writing(str(folder / "log.db"))
+    book = Book(db, ZoneInfo("UTC"))
+    seq = 0
+    began = time.perf_counter()
+    for request in requests:
+        fresh, _ = parted(db, decode(request).events)
+        db.execute("BEGIN IMMEDIATE")
+        now, priced = datetime.now(UTC), partial(price_call, book)
+        seq += len(log.insert(db, book.names, fresh, after=seq, now=now, priced=priced))
+        db.execute("COMMIT")
+    took_s = time.perf_counter() - began
+    db.close()
+    if seq != len(events):
+        raise RuntimeError(f"{seq} of {len(events)} events are in the log")
     return len(events) / took_s
 
 

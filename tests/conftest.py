@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from . import warm
+
 if TYPE_CHECKING:
     from .studio import Studio
 
@@ -29,6 +31,15 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+
+
+warm.install()
+
+
+@pytest.fixture(autouse=True)
+def _warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this test's processes begin with everything loaded."""
+    monkeypatch.setattr(warm, "cold", request.node.get_closest_marker("cold") is not None)
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,8 @@ from personad.contract.events import AnyEvent
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import resolve_paths
 
+from . import warm
+
 STAGED = Path(__file__).with_name("staged_runner.py")
 FOREIGN = Path(__file__).with_name("foreign_daemon.py")
 WITHIN_S = 60.0
@@ -189,8 +191,9 @@ class Studio:
 
     def runners(self) -> list[int]:
         """Runners of this ledger that others have started."""
-        found = []
-        mine = f"PERSONAD_DATA_DIR={self.paths.data_dir}".encode()
+        variable = f"PERSONAD_DATA_DIR={self.paths.data_dir}"
+        found = warm.running("persona.generation.runner", variable)
+        mine = variable.encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with suppress(OSError):
@@ -198,6 +201,13 @@ class Studio:
                     if runs and mine in (entry / "environ").read_bytes().split(b"\0"):
                         found.append(int(entry.name))
         return found
+
+    def until_runners_end(self) -> None:
+        """Returns once each runner that others have started is gone."""
+        until = time.monotonic() + WITHIN_S
+        while self.runners():
+            assert time.monotonic() < until, "a runner does not end"
+            time.sleep(0.02)
 
     def foreign_daemon(self, protocol: int, version: str) -> subprocess.Popen[bytes]:
         """This ledger's daemon, of another release; it answers when this returns."""

@@ -3,9 +3,13 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.daemon_kills import Outcome, storm
 
 KILLS = 13
+
+pytestmark = pytest.mark.cold
 
 
 def test_a_daemon_killed_again_and_again_keeps_what_it_acknowledged(house: Path) -> None:

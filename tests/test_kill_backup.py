@@ -3,7 +3,11 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from .chaos.backup_kills import storm
+
+pytestmark = pytest.mark.cold
 
 
 def test_a_daemon_killed_while_it_makes_backups_leaves_whole_ones(house: Path) -> None:

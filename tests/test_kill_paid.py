@@ -1,7 +1,11 @@
 """What the provider was paid, and what the ledger says, after kills in mid-call."""
 
+import pytest
+
 from .chaos.paid_kills import CONCURRENCY, shake
 from .studio import Studio
+
+pytestmark = pytest.mark.cold
 
 
 def test_every_answer_that_was_received_is_paid_once_and_recorded_as_billed(

@@ -3,7 +3,11 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from .chaos.retention_kills import storm
+
+pytestmark = pytest.mark.cold
 
 
 def test_a_daemon_killed_while_it_drops_old_events_loses_nothing_else(house: Path) -> None:

@@ -3,7 +3,11 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from .chaos.work_kills import storm
+
+pytestmark = pytest.mark.cold
 
 
 def test_works_that_are_killed_leave_a_sound_ledger_that_lost_nothing(house: Path) -> None:

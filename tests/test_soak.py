@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.soak import soak
 
 EVENTS = 10_000
+
+pytestmark = pytest.mark.cold
 
 
 def test_traffic_of_every_kind_leaves_the_daemon_as_it_was(house: Path) -> None:

@@ -62,6 +62,7 @@ def test_the_first_question_starts_a_daemon_that_others_then_use(
     assert ledger.ask(Hello()).autostarted
 
 
+@pytest.mark.cold
 def test_no_key_reaches_the_daemon(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-1")
     monkeypatch.setenv("SOME_VENDOR_TOKEN", "sk-secret-2")

@@ -247,6 +247,7 @@ def test_an_interrupt_before_anything_is_shown_pauses_too(studio: Studio, source
     assert (state.reason, state.counts.failed) == ("user", 0)
 
 
+@pytest.mark.cold
 def test_keys_stay_with_the_runner(studio: Studio, source: str, house: Path) -> None:
     keys = {"ANTHROPIC_API_KEY": "sk-ant-planted-1", "OPENAI_API_KEY": "sk-planted-2"}
 

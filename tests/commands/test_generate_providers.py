@@ -101,6 +101,7 @@ def test_a_key_of_a_file_is_used_and_found_nowhere_else(
     assert held == [path]
 
 
+@pytest.mark.cold
 def test_no_process_shows_the_key_and_the_daemon_never_sees_it(studio: Studio, source: str) -> None:
     with ProviderServer([Turn(hangs="before")], key=KEY) as server:
         more = ("-n", "1", "--detach")

@@ -18,6 +18,8 @@ from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.settings import ConfigurationError
 
+pytestmark = pytest.mark.cold
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Raising = Callable[[BaseException], int]
 

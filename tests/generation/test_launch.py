@@ -126,6 +126,7 @@ def test_a_runner_is_started_where_its_working_folder_is_gone(studio: Studio, ho
     assert studio.until_status(started.batch, "completed").counts.completed == 1
 
 
+@pytest.mark.cold
 def test_a_runner_that_is_told_no_batch_ends_by_itself(studio: Studio) -> None:
     with Standby(studio.paths, tied=True, environ=os.environ) as runner:
         assert runner._process is not None

@@ -25,6 +25,8 @@ from personad.locks import lock
 from .conftest import Running
 from .facts import planned, started
 
+pytestmark = pytest.mark.cold
+
 
 @pytest.fixture
 def draining(

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from . import warm
 
 if TYPE_CHECKING:
+    from .layers import Layers
     from .studio import Studio
 
 # A shell that runs us in the background has us ignore Ctrl-C, `nohup` the end of a terminal, and so
@@ -74,3 +75,11 @@ def studio(house: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Studio]":
     found = Studio(house)
     yield found
     found.close()
+
+
+@pytest.fixture
+def layers(house: Path) -> "Layers":
+    """What configures in this test."""
+    from .layers import Layers
+
+    return Layers(house)

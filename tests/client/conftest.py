@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from persona.autostart import wait_until_released
 from persona.client import Ledger
-from persona.identity import event_id, now
+from persona.identity import event_id, now, persona_id
 
 from personad.contract.admin import Hello, Stop, Welcome
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
-from personad.contract.batch import BatchStarted, Source
+from personad.contract.batch import BatchStarted, PersonaQueued, SegmentRef, Source
 from personad.contract.codec import codec, encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import check_request
@@ -41,6 +41,24 @@ def paths(house: Path) -> Iterator[Paths]:
 def ledger(paths: Paths) -> Iterator[Ledger]:
     with Ledger(paths) as found:
         yield found
+
+
+@pytest.fixture
+def started(ledger: Ledger) -> Ledger:
+    """With a batch of three personas that nobody has begun."""
+    queued = [
+        PersonaQueued(
+            id=event_id(),
+            at=now(),
+            batch="batch-a",
+            persona=persona_id("batch-a", index),
+            index=index,
+            segment=SegmentRef(digest="d", record_ids=[]),
+        )
+        for index in range(1, 4)
+    ]
+    ledger.append([batch_started("batch-a"), *queued])
+    return ledger
 
 
 def welcome(version: str = VERSION, *, autostarted: bool = True) -> Welcome:
@@ -98,8 +116,11 @@ class Peer:
                     self._replier.reply(incoming, body)
 
 
+Serve = Callable[[Answer], Peer]
+
+
 @pytest.fixture
-def peer(paths: Paths) -> Iterator[Callable[[Answer], Peer]]:
+def peer(paths: Paths) -> Iterator[Serve]:
     made: list[Peer] = []
 
     def make(answer: Answer) -> Peer:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -33,6 +33,9 @@ from personad.projections.book import Book
 from personad.store import Transaction, open_for_writing, transaction
 
 from .facts import NOON
+
+if TYPE_CHECKING:
+    from .alerted import Watched
 
 R = TypeVar("R")
 
@@ -132,6 +135,27 @@ def open_core(house: Path) -> Iterator[Callable[[], Core]]:
 @pytest.fixture
 def core(open_core: Callable[[], Core]) -> Core:
     return open_core()
+
+
+@pytest.fixture
+def open_watched(house: Path) -> "Iterator[Callable[[], Watched]]":
+    """Opens ledgers that tell of alerts: each call another one."""
+    from .alerted import Watched
+
+    opened: list[Watched] = []
+
+    def open_one() -> Watched:
+        opened.append(Watched(house / f"watched-{len(opened)}.db"))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.db.close()
+
+
+@pytest.fixture
+def watched(open_watched: "Callable[[], Watched]") -> "Watched":
+    return open_watched()
 
 
 class Running:

@@ -15,8 +15,8 @@ from personad.contract.budget import Budget, BudgetStatus
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent
 
+from .budgeting import bill, budget, call, priced
 from .conftest import Running
-from .test_budgets import bill, budget, call, priced
 
 RUNS = 10
 IN_FLIGHT = 64

@@ -23,9 +23,9 @@ from personad.contract import cost as c
 from personad.contract.base import Event
 from personad.projections.book import Book
 
+from .budgeting import bill, budget, call, priced, status
 from .conftest import Core
 from .facts import happened, started
-from .test_budgets import bill, budget, call, priced, status
 
 LIMITS = {"daily": 100, "monthly": 260, "experiment:tone": 90, "batch:batch-a": 70}
 """The last is the batch's own."""

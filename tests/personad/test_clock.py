@@ -13,7 +13,7 @@ from tests.ledgers import damage_of
 
 from .conftest import Core
 from .facts import NOON, cost
-from .test_retention import count, dropped, keep
+from .retaining import count, dropped, keep
 
 DAY = timedelta(days=1)
 OWN = StartCall(

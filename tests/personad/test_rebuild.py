@@ -34,8 +34,8 @@ from tests.ledgers import UTC, damage_of
 
 from .conftest import Core, Running
 from .facts import NOON, cost, happened, planned, queued, started
+from .retaining import keep, take
 from .test_costs import call_started
-from .test_retention import keep, take
 
 EVENTS = list(history(Shape(3_000, 5, NOON)))
 SPOILT = (

@@ -25,9 +25,9 @@ from personad.webhook import ALERT, SIGNATURE, Courier, Hook, hook_of, signature
 from personad.writer import Job, Writer
 from tests.receiver import Got, Receiver, dripping, silent
 
+from .budgeting import budget
 from .conftest import Running
 from .facts import cost, fresh_id
-from .test_budgets import budget
 
 KEY = b"a key for the webhook alone"
 CERTIFICATE = str(Path(__file__).parents[1] / "data" / "loopback.pem")

@@ -110,6 +110,8 @@ class Ahead:
 
     def __init__(self) -> None:
         self.places: list[Place] = []
+        self.corrections: list[int] = []
+        """Their seqs."""
         self.end = 0
         """Of blocks before this one everything is known."""
 
@@ -117,12 +119,17 @@ class Ahead:
         """`placed` blocks are noted."""
         if self.places and self.places[0].block < placed:
             self.places = [each for each in self.places if each.block >= placed]
+        self.corrections = [seq for seq in self.corrections if seq >> SHIFT >= placed]
         first = max(self.end, placed)
         full = log.last_seq(db) >> SHIFT
         if not first <= full <= placed + _AHEAD_MAX:
-            self.places, self.end = [], placed
+            self.places, self.corrections, self.end = [], [], placed
             return
-        self.places += sorted(_of_blocks(db, first, full)[0], key=lambda place: place.block)
+        places, has_corrections = _of_blocks(db, first, full)
+        self.places += sorted(places, key=lambda place: place.block)
+        if has_corrections:
+            found = db.execute(_CORRECTIONS_OF_BLOCKS, _span(first, full))
+            self.corrections += [seq for seq, _ in found]
         self.end = full
 
 
@@ -211,5 +218,7 @@ def placed(db: apsw.Connection) -> tuple[int, int]:
 def corrections(db: apsw.Connection, first: int, least: int) -> list[int]:
     """The seqs of corrections from `first` on, of those that retention has left; some of them that
     can't have brought a call to that cost are left out."""
-    values = {"first": first, "tail": _placed(db, _ALL) << SHIFT, "least": least}
-    return [seq for (seq,) in db.execute(_CORRECTIONS, values)]
+    ahead = ahead_of(db)
+    values = {"first": first, "tail": ahead.end << SHIFT, "least": least}
+    found = [seq for (seq,) in db.execute(_CORRECTIONS, values)]
+    return found + [seq for seq in ahead.corrections if seq >= first]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -17,15 +17,23 @@ from personad.contract.cost import MAX_ROWS
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds, moment_of
 from personad.projections import batch_questions
-from personad.projections.book import stale_days
 
-_META = "SELECT value FROM meta WHERE name = ?"
+# One statement for all of it: while events are taken in, whoever has asked SQLite waits each time
+# for its turn to go on.
+_LEDGER = """
+SELECT (SELECT value FROM meta WHERE name = 'timezone'),
+  (SELECT value FROM meta WHERE name = 'week_start'),
+  (SELECT json_group_array(day) FROM stale WHERE tier = 'hour'),
+  (SELECT json_group_array(day) FROM stale WHERE tier = 'day'),
+  (SELECT json_group_object(outcome, keys || '')
+   FROM (SELECT outcome, json_group_array(key) AS keys FROM dim GROUP BY outcome))
+"""
+_ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
 _EXPERIMENTS = "SELECT experiment FROM experiment ORDER BY key DESC LIMIT 2000"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _PROVIDERS = "SELECT provider FROM dim UNION SELECT provider FROM series"
 _MODELS = "SELECT model FROM dim UNION SELECT model FROM series"
-_OUTCOMES = "SELECT outcome, json_group_array(key) FROM dim GROUP BY outcome"
 _KINDS = """
 SELECT json_group_array(key) FROM {}
 WHERE (:providers = '[]' OR provider IN (SELECT value FROM json_each(:providers)))
@@ -141,25 +149,46 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
     Raises:
         LedgerError: `invalid`, a range that can't be; `not-found`, a name that nobody has used.
     """
-    when = _when(db, span, now)
+    ledger = _ledger(db)
+    when = _when(ledger.home, span, now)
     experiments, batches = _keys(db, kept)
     providers = _known(db, "providers", kept.providers, _PROVIDERS)
     models = _known(db, "models", kept.models, _MODELS)
     return Asked(
         zone=when.zone,
         home=when.home,
-        week_start=cast(civil.WeekStart, _meta(db, "week_start", "monday")),
+        week_start=ledger.week_start,
         span=when.span,
         end=when.end,
         today=civil.day_of(civil.quarter_of(when.now_us), when.zone),
         as_of=span.as_of,
-        stale={tier: stale_days(db, tier) for tier in ("hour", "day")},
+        stale=ledger.stale,
         providers=providers,
         models=models,
         kinds=_kinds(db, providers, models) if providers or models else {},
-        outcomes=dict(db.execute(_OUTCOMES)),
+        outcomes=ledger.outcomes,
         experiments=experiments,
         batches=batches,
+    )
+
+
+class _Ledger(NamedTuple):
+    """What of it every question needs; see `Asked`."""
+
+    home: ZoneInfo
+    week_start: civil.WeekStart
+    stale: dict[str, set[int]]
+    outcomes: dict[str, str]
+
+
+def _ledger(db: apsw.Connection) -> _Ledger:
+    row: Any = db.execute(_LEDGER).fetchone()
+    zone, week_start, hours, days, outcomes = row
+    return _Ledger(
+        home=civil.find_zone(zone or "UTC"),
+        week_start=week_start or "monday",
+        stale={"hour": set(json.loads(hours)), "day": set(json.loads(days))},
+        outcomes=json.loads(outcomes),
     )
 
 
@@ -173,8 +202,7 @@ class _When(NamedTuple):
     end: int
 
 
-def _when(db: apsw.Connection, span: Range, now: datetime) -> _When:
-    home = civil.find_zone(_meta(db, "timezone", "UTC"))
+def _when(home: ZoneInfo, span: Range, now: datetime) -> _When:
     zone = _zone(span.timezone) if span.timezone is not None else home
     now_us, end = microseconds(now), None
     if span.as_of is not None:
@@ -193,7 +221,8 @@ def quarters(db: apsw.Connection, span: Range, now: datetime) -> tuple[int, int]
     Raises:
         LedgerError: `invalid`, a range that can't be.
     """
-    when = _when(db, span, now)
+    row = db.execute(_ZONE).fetchone()
+    when = _when(civil.find_zone(str(row[0]) if row else "UTC"), span, now)
     return when.span.first_quarter, when.end
 
 
@@ -207,11 +236,6 @@ def no_such(what: str, name: str, known: Iterable[str], field: str) -> LedgerErr
 
 def _moment(quarter: int) -> datetime:
     return moment_of(quarter * civil.QUARTER_US)
-
-
-def _meta(db: apsw.Connection, name: str, default: str) -> str:
-    row = db.execute(_META, (name,)).fetchone()
-    return str(row[0]) if row else default
 
 
 def _zone(name: str) -> ZoneInfo:

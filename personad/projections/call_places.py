@@ -81,6 +81,7 @@ _CORRECTIONS_OF_BLOCKS = f"""
 SELECT seq, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
 """  # noqa: S608
 _PUT_CORRECTION = "INSERT INTO correction (seq, most) VALUES (?, ?)"
+_ANY_CORRECTION = "SELECT 1 FROM correction LIMIT 1"
 _CORRECTIONS = f"""
 SELECT seq FROM correction JOIN event USING (seq)
 WHERE seq >= :first AND (most IS NULL OR most >= :least)
@@ -213,6 +214,17 @@ def _placed(db: apsw.Connection, what: str) -> int:
 def placed(db: apsw.Connection) -> tuple[int, int]:
     """How many blocks are noted from the log's beginning, and how many of these by model."""
     return _placed(db, _ALL), _placed(db, _MODELS)
+
+
+def begins(db: apsw.Connection, since_us: int) -> int:
+    """A number before which the log has nothing that happened from then on; just the first where
+    that is all that whoever looks for calls needs to know: nothing was corrected, and all full
+    blocks were looked through."""
+    ahead = ahead_of(db)
+    looked_through = ahead.end == log.last_seq(db) >> SHIFT
+    if looked_through and not ahead.corrections and not db.execute(_ANY_CORRECTION).fetchone():
+        return 1
+    return log.first_seq(db, since_us)
 
 
 def corrections(db: apsw.Connection, first: int, least: int) -> list[int]:

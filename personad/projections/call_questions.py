@@ -11,7 +11,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
-from personad import civil, log
+from personad import civil
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
@@ -75,7 +75,7 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     """
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
-    first = log.first_seq(db, since_us)
+    first = call_places.begins(db, since_us)
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     unanswered = list(of_calls(db, sorted(_unanswered(db))))
     usual: list[Found] = []

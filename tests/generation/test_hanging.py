@@ -15,10 +15,11 @@ import pytest
 from persona.client import Ledger
 from persona.generation import books as bookkeeping
 from persona.generation.books import Books
-from persona.generation.making import Piece, Shop, make
+from persona.generation.making import make
 from persona.generation.quality import plugins
 from persona.generation.quality.plugins import Plugin
 from persona.generation.responses import load
+from persona.generation.shop import Piece, Shop
 
 from ..studio import Studio  # noqa: TID252
 from .test_books import call_of, with_books

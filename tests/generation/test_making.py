@@ -11,7 +11,7 @@ import pytest
 from persona.client import Ledger
 from persona.generation.books import Books
 from persona.generation.gate import Gate
-from persona.generation.making import Piece, Shop, make
+from persona.generation.making import make
 from persona.generation.model import Draft
 from persona.generation.pace import Pace
 from persona.generation.plan import Wanted, make_plan
@@ -27,6 +27,7 @@ from persona.generation.quality import Settings
 from persona.generation.quality.crowd import Crowd
 from persona.generation.responses import Responses, Saved, load
 from persona.generation.retry import StoppedByProvider
+from persona.generation.shop import Piece, Shop
 from persona.generation.standing import HoldLost, Standing
 
 from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry

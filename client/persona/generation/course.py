@@ -3,10 +3,10 @@
 import errno
 from collections.abc import Iterable, Iterator
 
-from persona.generation.making import Piece
 from persona.generation.output import OutputError
 from persona.generation.providers.keys import KeyProblem
 from persona.generation.responses import Saved
+from persona.generation.shop import Piece
 from persona.identity import now
 from personad.contract import batch as b
 from personad.contract.base import derived_id

@@ -4,35 +4,33 @@ A crash at any point leaves a state from which another runner goes on without pa
 was received.
 """
 
+import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import anyio
-from msgspec import Struct
 
 from persona.generation import asking, facts
 from persona.generation.answers import read_draft
-from persona.generation.books import Books, Making
+from persona.generation.books import Making
 from persona.generation.cleaning import clean_line
-from persona.generation.gate import Gate, Slept
-from persona.generation.model import Draft, Persona, Provenance, Segment, SegmentOfPersona
+from persona.generation.gate import Slept
+from persona.generation.model import Draft, Persona, Provenance, SegmentOfPersona
 from persona.generation.output import papers_of, write_papers
 from persona.generation.pace import Turn
 from persona.generation.prompts import Prompt
 from persona.generation.providers.base import (
     GenerationRequest,
     InvalidOutput,
-    Provider,
     ProviderError,
     Repair,
     Response,
 )
-from persona.generation.quality import Scores, Settings, score_persona
-from persona.generation.quality.crowd import Crowd
+from persona.generation.quality import Scores, score_persona
 from persona.generation.quality.faithfulness import without_invented
 from persona.generation.responses import KEPT_BYTES_MAX, Document, Saved
 from persona.generation.retry import (
@@ -42,9 +40,9 @@ from persona.generation.retry import (
     is_worth_another,
     wait_ms,
 )
+from persona.generation.shop import Piece, Shop
 from persona.generation.standing import HoldLost
 from persona.identity import call_id, now
-from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import ErrorInfo
 from personad.contract.events import AnyEvent
@@ -56,44 +54,11 @@ _NAME_MAX = 200
 logger = logging.getLogger(__name__)
 
 
-class Shop(Struct, frozen=True, kw_only=True):
-    """What all personas of a batch are made with."""
-
-    started: b.BatchStarted
-    source_digest: str
-    language: str
-    segments: tuple[Segment, ...]
-    provider: Provider
-    books: Books
-    scoring: Settings
-    crowd: Crowd
-    """The batch's finished personas, which the next one is compared with."""
-    left_out: list[tuple[str, str]]
-    """The metrics that a persona has no score of, and why; grows as personas are made."""
-    accept: float
-    rng: Callable[[], float]
-    gate: Gate
-    rest: Callable[[float], Awaitable[None]]
-    """Sleeps for so many seconds, or raises HoldLost once nothing more is to be started."""
-    without_secrets: Callable[[str], str]
-    on_tokens: Callable[[int, int], None] | None = None
-    """Told, as an answer arrives, the persona's place and about how many tokens have come; 0 once
-    nothing more comes."""
-
-
-class Piece(Struct, frozen=True, kw_only=True):
-    """One persona that is to be made."""
-
-    index: int
-    persona: str
-    attempts: int
-    """How many there have been already, in an earlier run."""
-    saved: tuple[Saved, ...]
-    """Responses that an earlier run received for it."""
-
-
-async def make(shop: Shop, piece: Piece) -> bool:
+async def make(shop: Shop, piece: Piece, received: Callable[[], None] = lambda: None) -> bool:
     """Makes one persona, or records that it failed; True where it was made.
+
+    `received` is told, each time, that a response is on the disk: from then on a kill can't lose
+    it, and another call may be made while the persona is finished.
 
     Raises:
         HoldLost: the batch is another runner's now, or is to start no more calls.
@@ -114,7 +79,7 @@ async def make(shop: Shop, piece: Piece) -> bool:
         turn = await shop.gate.enter()
         try:
             saved = await _called(shop, piece, attempt, repair, turn)
-            await _finish(shop, piece, saved, is_new=True)
+            await _finish(shop, piece, saved, safe=partial(_safe, shop, turn, received))
             await shop.gate.report()
         except ProviderError as error:
             if error.kind in ALL_STOP:
@@ -154,7 +119,7 @@ async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
         cost = facts.answered(shop.started, saved)
         await shop.books.record([generating, cost], about=piece.index)
         try:
-            await _finish(shop, piece, saved, is_new=False)
+            await _finish(shop, piece, saved)
         except InvalidOutput as error:
             logger.info("%s: a saved response is unusable: %s", piece.persona, error)
         else:
@@ -173,18 +138,22 @@ def _prompt(shop: Shop, piece: Piece) -> Prompt:
 async def _called(
     shop: Shop, piece: Piece, attempt: int, repair: Repair | None, turn: Turn
 ) -> Saved:
-    """As `_call`; how it ended is told at the gate."""
+    """As `_call`; that it ended without an answer is told at the gate."""
     try:
-        saved = await _call(shop, piece, attempt, repair)
+        # Nothing is waited for between its end and the disk: a stop would lose what was paid for.
+        return await _call(shop, piece, attempt, repair)
     except ProviderError as error:
         await shop.gate.leave(turn, error)
         raise
     except BaseException:
         shop.gate.drop(turn)
         raise
-    # Nothing is waited for between here and the disk: a stop would lose what was paid for.
+
+
+def _safe(shop: Shop, turn: Turn, received: Callable[[], None]) -> None:
+    """A call's response is on the disk: so a kill loses no more calls than are let through."""
     shop.gate.answered(turn)
-    return saved
+    received()
 
 
 async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -> Saved:
@@ -283,9 +252,12 @@ async def _ask_provider(shop: Shop, request: GenerationRequest) -> Response:
     raise Slept
 
 
-async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> None:
-    """From the response to the recorded persona; one that `is_new` is on the disk before all else,
-    and where that can't be, or it holds no persona, its cost is known all the same.
+async def _finish(
+    shop: Shop, piece: Piece, saved: Saved, *, safe: Callable[[], None] | None = None
+) -> None:
+    """From the response to the recorded persona. A new one is on the disk before all else, and
+    `safe` is called then, once; where that can't be, or it holds no persona, its cost is known all
+    the same.
 
     Raises:
         InvalidOutput: the response holds no persona; it is kept no longer.
@@ -294,11 +266,17 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> No
     """
     answered = facts.answered(shop.started, saved)
     failed: list[ProviderError | OSError] = []
+    loop, to_tell = asyncio.get_running_loop(), [safe] if safe is not None else []
+
+    def tell() -> None:
+        while to_tell:
+            to_tell.pop()()
 
     def made() -> Making:
         so_far: list[AnyEvent] = []
-        if is_new:
+        if safe is not None:
             yield saved
+            loop.call_soon_threadsafe(tell)
             so_far += [answered, facts.validating(shop.started, piece.persona, saved.attempt)]
         try:
             return [*so_far, *(yield from _written(shop, piece, saved))]
@@ -317,6 +295,8 @@ async def _finish(shop: Shop, piece: Piece, saved: Saved, *, is_new: bool) -> No
         except OSError:
             await shop.books.record([answered], held=False)
             raise
+        finally:
+            tell()
     if failed:
         raise failed[0]
 

@@ -31,7 +31,7 @@ from persona.generation.course import finish_of, left_of, reason_of
 from persona.generation.gate import Gate
 from persona.generation.keeping import Keeper
 from persona.generation.launch import BEGUN, LOG
-from persona.generation.making import Piece, Shop, make
+from persona.generation.making import make
 from persona.generation.output import OutputError, prepare_folder
 from persona.generation.pace import Pace
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
@@ -40,10 +40,12 @@ from persona.generation.providers.keys import file_keys
 from persona.generation.quality.crowd import Crowd
 from persona.generation.retry import StoppedByProvider
 from persona.generation.scoring import crowd_of, settings_of
+from persona.generation.shop import Piece, Shop
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
 from persona.generation.telling import Arriving, tell
 from persona.generation.terms import EVENTS, in_force
+from persona.generation.working import one_by_one
 from personad.contract import batch as b
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read
@@ -52,7 +54,6 @@ from personad.contract.settings import ConfigurationError, Settings, load
 
 PAUSE_S = 10.0  # How long a pause is asked for while the ledger is away.
 _NO = frozenset({"0", "false", "no", "off"})
-
 THREADS = 4
 GC_AFTER = 20_000
 
@@ -205,33 +206,39 @@ class Runner:
         async with anyio.create_task_group() as working:
             working.start_soon(self._until_at_once, working.cancel_scope)
             async with anyio.create_task_group() as workers:
+                # One at a time: each is compared with all before it.
+                work = partial(one_by_one, overlapping=shop.started.concurrency > 1)
                 for _ in range(min(shop.started.concurrency, state.total)):
-                    workers.start_soon(self._worker, shop, pieces)
+                    workers.start_soon(work, self._going_on(pieces), partial(self._made, shop))
             working.cancel_scope.cancel()
+
+    def _going_on(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """The pieces, as long as there may be new calls."""
+        while self.standing.going_on and (piece := next(pieces, None)) is not None:
+            yield piece
 
     async def _until_at_once(self, working: anyio.CancelScope) -> None:
         """A cancelled batch, or one that is another's, stops at once; a pause lets calls finish."""
         await self.standing.until_at_once()
         working.cancel()
 
-    async def _worker(self, shop: Shop, pieces: Iterator[Piece]) -> None:
-        while self.standing.going_on and (piece := next(pieces, None)) is not None:
-            try:
-                await make(shop, piece)
-            except HoldLost as error:
-                # A pause refuses new calls just as a lost hold does; only asking tells them apart.
-                logger.info("%s was not made: %s", piece.persona, error)
-                await steering.look(self.books, self.standing)
-                return
-            except OSError as error:
-                await self._stop(reason_of(error), f"{piece.persona} was not made: {error}")
-                return
-            except BudgetRefused as error:
-                await self._stop("budget", str(error))
-                return
-            except StoppedByProvider as error:
-                await self._stop(error.reason, str(error))
-                return
+    async def _made(self, shop: Shop, piece: Piece, received: Callable[[], None]) -> bool:
+        """Whether another may be made after it."""
+        try:
+            await make(shop, piece, received)
+        except HoldLost as error:
+            # A pause refuses new calls just as a lost hold does; only asking tells them apart.
+            logger.info("%s was not made: %s", piece.persona, error)
+            await steering.look(self.books, self.standing)
+        except OSError as error:
+            await self._stop(reason_of(error), f"{piece.persona} was not made: {error}")
+        except BudgetRefused as error:
+            await self._stop("budget", str(error))
+        except StoppedByProvider as error:
+            await self._stop(error.reason, str(error))
+        else:
+            return True
+        return False
 
     async def _let_go(self, shop: Shop) -> bool:
         """Ends or pauses the batch and resigns; False where it is to go on after all."""

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 from persona.files import sync_all
-from persona.generation.making import Shop
 from persona.generation.output import (
     BatchCosts,
     BatchFile,
@@ -16,6 +15,7 @@ from persona.generation.output import (
     written_personas,
 )
 from persona.generation.quality import scorer_of
+from persona.generation.shop import Shop
 from personad.contract.base import VERSION
 from personad.contract.batch import BatchState
 

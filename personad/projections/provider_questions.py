@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import apsw
 
@@ -33,7 +34,7 @@ _NEWEST = """
 SELECT max(bucket) FROM score_quarter
 WHERE series IN (SELECT value FROM json_each(?)) AND bucket < ?
 """
-_BATCHES = f"""
+_BATCHES = """
 WITH newest AS (
   SELECT batch_key.key, batch_key.first_seq
   FROM batch JOIN batch_key USING (batch) LEFT JOIN experiment USING (experiment)
@@ -42,14 +43,23 @@ WITH newest AS (
     AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
   ORDER BY batch.started_at DESC LIMIT :limit
 )
-SELECT newest.key, event.body FROM newest CROSS JOIN event ON event.seq = newest.first_seq
-WHERE event.kind = {CODE_OF[BatchStarted]}
+SELECT json_group_array(json_array(key, first_seq)) FROM newest
+"""
+_STARTED = f"""
+SELECT event.seq, event.body FROM json_each(?) AS wanted
+CROSS JOIN event ON event.seq = wanted.value WHERE event.kind = {CODE_OF[BatchStarted]}
 """  # noqa: S608 - a number of ours
 _started = part_of(BatchStarted, "source")
+# One row for all of them: while events are taken in, each row is a turn to wait for.
 _SERIES_OF_BATCHES = """
-SELECT score.batch, score.series FROM json_each(?) AS wanted
-CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
+SELECT json_group_array(json_array(batch, series)) FROM (
+  SELECT DISTINCT score.batch, score.series FROM json_each(?) AS wanted
+  CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
+)
 """
+_SOURCES_KEPT = 5_000
+_SOURCES: "WeakKeyDictionary[apsw.Connection, dict[int, str]]" = WeakKeyDictionary()
+"""What batches were made from, by the seq of the event that says it: it never changes."""
 _BATCHES_MAX = 200
 """Providers are compared over so many batches, the newest."""
 _UNIT = 10_000
@@ -163,7 +173,7 @@ def _add(into: dict[K, list[int]], key: K, some: Sequence[int]) -> None:
 def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
     """The digest of what each batch was made from, by the batch's number; of batches whose
     beginning retention has dropped, nothing is known."""
-    rows = db.execute(
+    told = db.execute(
         _BATCHES,
         {
             "first": asked.first * civil.QUARTER_US,
@@ -172,8 +182,17 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
             "experiments": None if asked.experiments is None else json.dumps(asked.experiments),
             "limit": _BATCHES_MAX,
         },
-    ).fetchall()
-    return {key: _started(body).source.digest for key, body in rows}  # type: ignore[arg-type, misc]
+    ).get
+    batches: list[tuple[int, int]] = json.loads(told)
+    known = _SOURCES.setdefault(db, {})
+    unknown = [seq for _, seq in batches if seq not in known]
+    if len(known) + len(unknown) > _SOURCES_KEPT:
+        known.clear()
+        unknown = [seq for _, seq in batches]
+    if unknown:
+        for seq, body in db.execute(_STARTED, (json.dumps(unknown),)):
+            known[seq] = _started(body).source.digest
+    return {key: known[seq] for key, seq in batches if seq in known}
 
 
 def _shared(
@@ -185,11 +204,11 @@ def _shared(
     found = {batch: source for batch, source in sources.items() if times[source] > 1}
     alone = json.dumps([batch for batch in sources if batch not in found])
     of_batch: dict[int, Group] = {}
-    for batch, key in db.execute(_SERIES_OF_BATCHES, (alone,)).fetchall():
+    for batch, key in json.loads(db.execute(_SERIES_OF_BATCHES, (alone,)).get):
         if key in wanted:
-            _, group = wanted[key]  # type: ignore[index]
-            if of_batch.setdefault(batch, group) != group:  # type: ignore[arg-type]
-                found[batch] = sources[batch]  # type: ignore[index]
+            _, group = wanted[key]
+            if of_batch.setdefault(batch, group) != group:
+                found[batch] = sources[batch]
     return found
 
 

@@ -14,6 +14,7 @@ from personad.contract.asking import Filter, Range
 from personad.contract.cost import CostRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityProviders, QualityProvidersReply, QualityScored
+from personad.projections import provider_questions
 from personad.questions import ANSWERS
 
 from .conftest import Core
@@ -152,6 +153,19 @@ def test_no_star_where_sources_differ_or_chance_would_do(core: Core) -> None:
     reply = ask(core)
     assert stars(reply) == {"acme": set(), "blue": set(), "cyan": set()}
     assert [(each.better, each.than) for each in reply.differences] == [("acme", "cyan")] * 2
+
+
+def test_batches_that_come_after_a_question_are_compared_by_the_next_one(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_questions, "_SOURCES_KEPT", 3)
+    core.append(*made_by("acme", "batch-1", "d1", GOOD))
+    assert ask(core).differences == []
+    for number in range(2, 7):
+        core.append(*made_by("blue", f"batch-{number}", f"d{1 + number % 2}", BAD))
+        for _ in range(2):
+            told = ask(core).differences[0]
+            assert (told.better, told.than, told.sources) == ("acme", "blue", 1)
 
 
 def test_two_that_scored_in_one_batch_are_compared_over_its_source(core: Core) -> None:

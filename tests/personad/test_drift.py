@@ -1,6 +1,8 @@
 """The chart of quality, on simulated streams: how seldom it is wrong, and how soon it is right."""
 
 import random
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from statistics import median
 
 import pytest
@@ -11,25 +13,27 @@ STREAMS = 1_000
 MEAN, SD = 8_000, 500
 
 
-def alarms(scores: list[int]) -> list[int]:
+def told(scores: Iterable[int]) -> Iterator[int]:
     """After which points it was told that the level had dropped."""
     chart, level = Chart(), Level()
-    found = []
     for place, score in enumerate(scores):
         level.take(score)
         if chart.take(score, level.mean):
-            found.append(place)
-    return found
+            yield place
 
 
-def even(rng: random.Random, n: int, drop_sd: float = 0) -> list[int]:
-    return [round(rng.gauss(MEAN - drop_sd * SD, SD)) for _ in range(n)]
+def alarms(scores: Iterable[int]) -> list[int]:
+    return list(told(scores))
 
 
-def skewed(rng: random.Random, n: int, drop_sd: float = 0) -> list[int]:
+def even(rng: random.Random, n: int, drop_sd: float = 0) -> Iterator[int]:
+    return (round(rng.gauss(MEAN - drop_sd * SD, SD)) for _ in range(n))
+
+
+def skewed(rng: random.Random, n: int, drop_sd: float = 0) -> Iterator[int]:
     """As scores near the top are: a beta distribution with its long tail downwards."""
     mean, sd = 0.8, (8 * 2 / (10 * 10 * 11)) ** 0.5
-    return [round(MEAN + SD * ((rng.betavariate(8, 2) - mean) / sd - drop_sd)) for _ in range(n)]
+    return (round(MEAN + SD * ((rng.betavariate(8, 2) - mean) / sd - drop_sd)) for _ in range(n))
 
 
 @pytest.mark.no_cover
@@ -55,7 +59,7 @@ def test_a_drop_of_one_standard_deviation_is_found_within_12_points_at_the_media
     rng = random.Random(2)
     delays = []
     for _ in range(STREAMS):
-        found = alarms([*draw(rng, before), *draw(rng, 200, 1)])
+        found = told(chain(draw(rng, before), draw(rng, 200, 1)))
         delays.append(next((place - before + 1 for place in found if place >= before), 999))
     assert median(delays) <= 12
 

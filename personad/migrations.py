@@ -97,6 +97,13 @@ def _to_format_9(db: apsw.Connection) -> None:
     db.execute(call_places.INDEXES)
 
 
+def _to_format_10(db: apsw.Connection) -> None:
+    """Calls by experiment; they are noted together with those by model, in quiet moments."""
+    db.execute(call_places.EXPERIMENT_SCHEMA)
+    db.execute("DELETE FROM call_place_model")
+    db.execute("DELETE FROM meta WHERE name = 'calls_placed_by_model'")
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -106,6 +113,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_7,
     _to_format_8,
     _to_format_9,
+    _to_format_10,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

@@ -136,7 +136,7 @@ def begin_weeks_on(db: apsw.Connection, day: str) -> None:
 
 def _create(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
-    beside = (quarantine.SCHEMA, news.SCHEMA, call_places.SCHEMA, call_places.INDEXES)
+    beside = (quarantine.SCHEMA, news.SCHEMA, *call_places.SCHEMAS)
     for schema in (_META, names.SCHEMA, log.SCHEMA, *beside, FOLDED):
         db.execute(schema)
     versions = [(each.NAME, each.VERSION) for each in PROJECTIONS]

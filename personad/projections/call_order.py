@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from personad import civil
+from personad import civil, log
 from personad.contract.asking import Filter
 from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF, part_of
@@ -47,6 +47,10 @@ FROM json_each(:blocks) AS block CROSS JOIN event
 WHERE seq >= (block.value << :shift) AND seq < min((block.value + 1) << :shift, :tail)
   AND {_IS_CALL}
 """
+_OF_SEQS = f"""
+FROM json_each(:seqs) AS wanted CROSS JOIN event
+WHERE seq = wanted.value AND seq < :tail AND {_IS_CALL}
+"""
 _FROM_THERE_ON = f"FROM event WHERE seq >= :low AND {_IS_CALL}"
 _UNPRICED_ONLY = " AND cost IS NULL"
 _AT_LEAST = " AND cost >= :least"
@@ -58,6 +62,8 @@ _TRIED = 1_000
 """So many of the dearest blocks of a ledger are tried for a range before those of the range are put
 in order."""
 _STREAMS_MAX = 16
+_CALLS_MAX = 4_000
+"""Of experiments with more calls blocks are read."""
 _PATTERNS_MAX = 8
 _SEQ_END = 2**63 - 1
 
@@ -81,6 +87,8 @@ class _Wanted:
     fits: Callable[[bytes], bool] | None
     """Whether a body is of these models and experiments; None: it always is."""
     models: Sequence[Key] | None
+    words: Sequence[int] | None
+    """Of the experiments."""
     ahead: Sequence[Place]
     """Of blocks from `placed` on and before `tail`, what is not noted."""
     patterns: Sequence[bytes]
@@ -109,9 +117,11 @@ def dearest(
     is none of the range. It is quickest where no more than `expected` are taken.
     """
     wanted = _wanted(db, asked, kept, batches)
-    blocks = _dearest_blocks(db, wanted)
+    known = _of_experiments(db, wanted)
+    blocks = _dearest_blocks(db, wanted) if known is None else _later_blocks(db, wanted)
+    found = _of_blocks(db, wanted, blocks, min(expected, _FEW))
     behind = _tail(db, wanted, first, " ORDER BY 1, 2")
-    for _, seq in merge(_of_blocks(db, wanted, blocks, min(expected, _FEW)), behind):
+    for _, seq in merge(known or (), found, behind):
         yield seq
 
 
@@ -130,6 +140,20 @@ def unpriced(
     for block in _unpriced_blocks(db, wanted):
         found = _calls(db, wanted, [block], _UNPRICED_ONLY)
         yield from sorted((seq for _, seq, body in found if wanted.has(body)), reverse=True)
+
+
+def _of_experiments(db: apsw.Connection, wanted: _Wanted) -> list[Key] | None:
+    """Those that are noted by experiment, in order; None where these are too many to look at."""
+    if wanted.words is None:
+        return None
+    begin = log.first_seq(db, int(wanted.values["since"] or 0))
+    seqs = call_places.of_experiments(db, wanted.words, begin, _CALLS_MAX)
+    if seqs is None:
+        return None
+    body, _, values = _looking_at(wanted)
+    values |= {"seqs": json.dumps(seqs)}
+    found: list[Any] = db.execute(f"{_KEY}, {body} {_OF_SEQS}", values).fetchall()
+    return sorted((cost, seq) for cost, seq, data in found if wanted.has(data))
 
 
 def _dearest_first(block: _Block) -> Key:
@@ -191,6 +215,14 @@ def _dearest_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
     found = [_in_order(db, wanted, *source) for source in sources]
     ahead = sorted(((each.block, each.dearest) for each in wanted.ahead), key=_dearest_first)
     return _once(merge(*found, ahead, key=_dearest_first))
+
+
+def _later_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
+    """Those whose calls are not noted by model and experiment yet, in the same order."""
+    noted = _in_order(db, wanted, "call_place AS place", "block >= :by_model", False)
+    by_model = int(wanted.values["by_model"] or 0)
+    ahead = [(each.block, each.dearest) for each in wanted.ahead if each.block >= by_model]
+    return _once(merge(noted, sorted(ahead, key=_dearest_first), key=_dearest_first))
 
 
 def _unpriced_blocks(db: apsw.Connection, wanted: _Wanted) -> Iterator[_Block]:
@@ -313,6 +345,7 @@ def _wanted(db: apsw.Connection, asked: Asked, kept: Filter, batches: Iterable[s
         },
         fits=_fitting(models, words),
         models=models,
+        words=words,
         ahead=[each for each in ahead.places if asked.first <= each.quarter < asked.end],
         patterns=_patterns(words),
     )

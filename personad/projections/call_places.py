@@ -9,6 +9,8 @@ An append pays nothing for it: full blocks are noted in quiet moments (see `tidy
 the last of them a reader looks through by itself, so no answer depends on when that happens.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -20,6 +22,8 @@ from personad.kinds import CODE_OF, part_of
 
 SHIFT = 9
 """A block has 2⁹ numbers."""
+CHUNK = 17
+_PLACE_BYTES = 3
 SCHEMA = """
 -- What calls of a quarter-hour lie in which block of the log.
 CREATE TABLE call_place (
@@ -53,7 +57,17 @@ CREATE INDEX call_place_dearest ON call_place (dearest DESC, block);
 CREATE INDEX call_place_model_dearest ON call_place_model (provider, model, dearest DESC, block);
 CREATE INDEX call_place_unpriced ON call_place (quarter, block) WHERE unpriced > 0;
 """
-TABLES = ("call_place", "call_place_model", "correction")
+EXPERIMENT_SCHEMA = """
+-- The calls of an experiment (a number of `word`), chunk by chunk of the log.
+CREATE TABLE call_of_experiment (
+  chunk INTEGER NOT NULL,             -- 2^17 numbers each
+  experiment INTEGER NOT NULL,
+  places BLOB NOT NULL,               -- three bytes each, big-endian: how far into the chunk
+  PRIMARY KEY (chunk, experiment)
+) STRICT, WITHOUT ROWID;
+"""
+SCHEMAS = (SCHEMA, INDEXES, EXPERIMENT_SCHEMA)
+TABLES = ("call_place", "call_place_model", "call_of_experiment", "correction")
 
 _RECORDED, _CORRECTED = CODE_OF[CostRecorded], CODE_OF[CostCorrected]
 _PLACED = "SELECT value FROM meta WHERE name = ?"
@@ -69,13 +83,21 @@ SELECT kind, {_QUARTER}, seq >> :shift, max(cost), sum(cost IS NULL) FROM event
 WHERE seq >= :low AND seq < :high AND kind IN ({_RECORDED}, {_CORRECTED}) GROUP BY 1, 2, 3
 """  # noqa: S608 - numbers of ours
 _CALLS_OF_BLOCKS = f"""
-SELECT {_QUARTER}, seq >> :shift, cost, body FROM event
+SELECT {_QUARTER}, seq, cost, body FROM event
 WHERE seq >= :low AND seq < :high AND kind = {_RECORDED}
 """  # noqa: S608
 _PUT = "INSERT INTO call_place (quarter, block, dearest, unpriced) VALUES (?, ?, ?, ?)"
 _PUT_MODEL = """
 INSERT INTO call_place_model (provider, model, quarter, block, dearest, unpriced)
 VALUES (?, ?, ?, ?, ?, ?)
+"""
+_PUT_EXPERIMENT = """
+INSERT INTO call_of_experiment (chunk, experiment, places) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET places = CAST(places || excluded.places AS BLOB)
+"""
+_OF_EXPERIMENTS = """
+SELECT chunk, places FROM json_each(:chunks) AS c CROSS JOIN json_each(:experiments) AS e
+CROSS JOIN call_of_experiment ON chunk = c.value AND experiment = e.value
 """
 _CORRECTIONS_OF_BLOCKS = f"""
 SELECT seq, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
@@ -88,7 +110,7 @@ WHERE seq >= :first AND (most IS NULL OR most >= :least)
 UNION ALL SELECT seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
 """  # noqa: S608
 
-_model_of = part_of(CostRecorded, "provider", "model")
+_scope_of = part_of(CostRecorded, "provider", "model", "experiment")
 _figure_of = part_of(CostCorrected, "cost_nanousd", "reason")
 
 
@@ -176,18 +198,25 @@ def _note_corrections(db: apsw.Connection, first: int, end: int) -> None:
 
 
 def place_models(db: apsw.Connection, most: int) -> int:
-    """Likewise by model, which takes five times as long."""
+    """Likewise by model and experiment, which takes many times as long."""
     first, end = _due(db, _MODELS, most)
     found: dict[tuple[int, ...], list[int | None]] = {}
     span = _span(first, end)
-    for quarter, block, cost, body in db.execute(_CALLS_OF_BLOCKS, span) if first < end else ():
-        call = _model_of(body)
-        known = found.setdefault((call.provider, call.model, quarter, block), [cost, 0])
+    of_experiment: dict[tuple[int, int], bytearray] = {}
+    for quarter, seq, cost, body in db.execute(_CALLS_OF_BLOCKS, span) if first < end else ():
+        call = _scope_of(body)
+        if call.experiment is not None:
+            chunk, place = divmod(seq, 1 << CHUNK)
+            places = of_experiment.setdefault((chunk, call.experiment), bytearray())
+            places += place.to_bytes(_PLACE_BYTES, "big")
+        known = found.setdefault((call.provider, call.model, quarter, seq >> SHIFT), [cost, 0])
         if cost is None:
             known[1] += 1  # type: ignore[operator]
         elif known[0] is None or cost > known[0]:
             known[0] = cost
     db.executemany(_PUT_MODEL, [(*key, *told) for key, told in found.items()])
+    rows = [(*key, bytes(places)) for key, places in sorted(of_experiment.items())]
+    db.executemany(_PUT_EXPERIMENT, rows)
     return _done(db, _MODELS, first, end)
 
 
@@ -214,6 +243,24 @@ def _placed(db: apsw.Connection, what: str) -> int:
 def placed(db: apsw.Connection) -> tuple[int, int]:
     """How many blocks are noted from the log's beginning, and how many of these by model."""
     return _placed(db, _ALL), _placed(db, _MODELS)
+
+
+def of_experiments(
+    db: apsw.Connection, experiments: Sequence[int], first: int, most: int
+) -> list[int] | None:
+    """The seqs from there on of the calls of these experiments, as far as they are noted by model;
+    None where there are more."""
+    chunks = range(first >> CHUNK, (_placed(db, _MODELS) << SHIFT >> CHUNK) + 1)
+    values = {"chunks": json.dumps([*chunks]), "experiments": json.dumps(experiments)}
+    found: list[int] = []
+    for chunk, places in db.execute(_OF_EXPERIMENTS, values):
+        if len(found) + len(places) // _PLACE_BYTES > most:
+            return None
+        starts = range(0, len(places), _PLACE_BYTES)
+        found += [
+            (chunk << CHUNK) + int.from_bytes(places[n : n + _PLACE_BYTES], "big") for n in starts
+        ]
+    return found
 
 
 def begins(db: apsw.Connection, since_us: int) -> int:

@@ -35,10 +35,14 @@ FILTERS = (
 FLAGS: tuple[dict[str, bool], ...] = ({}, {"unpriced": True}, {"unknown": True})
 
 
-@pytest.fixture(autouse=True, params=[(1_000, 16), (30, 1)], ids=["sure", "tried in vain"])
+@pytest.fixture(
+    autouse=True, params=[(1_000, 16, 4_000), (30, 1, 40)], ids=["sure", "tried in vain"]
+)
 def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried, streams = request.param
+    tried, streams, calls = request.param
     monkeypatch.setattr(call_places, "SHIFT", 3)
+    monkeypatch.setattr(call_places, "CHUNK", 6)
+    monkeypatch.setattr(call_order, "_CALLS_MAX", calls)
     monkeypatch.setattr(call_order, "_TRIED", tried)
     monkeypatch.setattr(call_order, "_STREAMS_MAX", streams)
     monkeypatch.setattr(call_order, "_FEW", 4)

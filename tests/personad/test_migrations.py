@@ -9,8 +9,9 @@ import apsw
 import pytest
 
 from personad import migrations
-from personad.contract.asking import Range
+from personad.contract.asking import Filter, Range
 from personad.contract.base import VERSION
+from personad.contract.calls import CostCalls
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityTrends
 from personad.migrations import FORMAT, MIGRATIONS, format_of
@@ -81,6 +82,25 @@ def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(c
         assert db.execute("SELECT count(*) FROM sketch_all_day").get > 0
         assert ANSWERS[QualityTrends](db, whole, core.now) == before
     assert damage_of(core.path) is None
+
+
+def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Core) -> None:
+    lived(core, "UTC", a_past())
+    while call_places.place(core.db, 8) + call_places.place_models(core.db, 8):
+        pass
+    asked = CostCalls(range=Range(days=90), filter=Filter(experiments=["tone"]), limit=100)
+    before = ANSWERS[CostCalls](core.db, asked, core.now)
+    noted = core.db.execute("SELECT * FROM call_of_experiment").fetchall()
+    assert noted
+    core.db.execute("DROP TABLE call_of_experiment")
+    core.db.pragma("user_version", 9)
+    core.db.close()
+    with closing(open_for_writing(str(core.path))) as db:
+        assert ANSWERS[CostCalls](db, asked, core.now) == before
+        while call_places.place_models(db, 8):
+            pass
+        assert db.execute("SELECT * FROM call_of_experiment").fetchall() == noted
+        assert ANSWERS[CostCalls](db, asked, core.now) == before
 
 
 @pytest.mark.usefixtures("newer_release")

@@ -271,13 +271,13 @@ def _costs(events: Sequence[AnyEvent], priced: Priced) -> tuple[list[int | None]
     prices: list[int | None] = [None] * len(events)
     if None in costs:
         for place, event in enumerate(events):
-            kind = type(event)
-            # One whose answer never came counts at what is reserved for it.
-            if kind is CostRecorded and costs[place] is None and event.outcome != "unknown":  # type: ignore[union-attr]
-                cost, prices[place] = priced(event)  # type: ignore[arg-type]
-                costs[place] = cost if cost is None else min(cost, COST_END)
-            elif kind is CostCorrected:
-                _, prices[place] = priced(event)  # type: ignore[arg-type]
+            if type(event) is CostRecorded:
+                # One whose answer never came counts at what is reserved for it.
+                if costs[place] is None and event.outcome != "unknown":
+                    cost, prices[place] = priced(event)
+                    costs[place] = COST_END if cost is not None and cost > COST_END else cost
+            elif type(event) is CostCorrected:
+                _, prices[place] = priced(event)
     return costs, prices
 
 

@@ -75,9 +75,9 @@ def price_book(book: Book) -> PriceBook:
 def price_call(book: Book, call: CostRecorded | CostCorrected) -> tuple[int | None, int | None]:
     """What a call costs at the prices of its time, and its receipt's number; None: unpriced, or a
     correction, which says the cost itself."""
-    if isinstance(call, CostCorrected):
+    if type(call) is CostCorrected:
         return None, None
-    found = (book.prices or price_book(book)).bill(call)
+    found = (book.prices or price_book(book)).bill(call)  # type: ignore[arg-type]
     if found is None:
         return None, None
     cost, prices = found

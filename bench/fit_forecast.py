@@ -33,8 +33,8 @@ HORIZONS = (
 )
 """Days, and how many are left out before."""
 ORIGINS = 40
-BALANCE = -0.6
-"""A family counts by its size to this power more: not by its size alone, nor all families alike."""
+BALANCE = -0.5
+"""A family counts by the square root of its size: not by its size alone, nor all families alike."""
 RIDGE = 1e-3
 
 SIZE = (
@@ -47,6 +47,7 @@ SIZE = (
     *("heavy", "heavy u"),
     "risen",
     *("moved", "moved u", "moved v"),
+    *("apart", "apart u", "apart v", "apart n", "apart v n"),
 )
 LEAN = ("", "u", "v", "n", "empty")
 FREEDOM = ("", "u", "v", "n", "n n", "empty", "wander", "heavy", "rough")

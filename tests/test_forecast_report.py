@@ -7,7 +7,7 @@ import pytest
 
 from bench import daily_series
 from bench.daily_series import series
-from bench.forecasting import PAGE, Told, between, coverage, of_naive, score, told
+from bench.forecasting import PAGE, Told, between, coverage, of_naive, score, told, width
 
 
 @pytest.fixture
@@ -59,7 +59,20 @@ def test_each_third_series_is_kept_and_days_without_anything_are_there(
 
 
 def fact(name: str, missed: float, naive: float, *, inside: bool) -> Told:
-    return Told("walks (M4)", name, False, 60, 7, missed, naive, None, (inside, True), (0.0, 0.0))
+    return Told(
+        "walks (M4)",
+        name,
+        False,
+        60,
+        7,
+        missed,
+        naive,
+        None,
+        (inside, True),
+        (0.0, 0.0),
+        (1.0, 3.0),
+        2.0,
+    )
 
 
 def test_errors_are_a_geometric_mean_over_series_and_coverage_is_drawn_by_series() -> None:
@@ -72,6 +85,12 @@ def test_errors_are_a_geometric_mean_over_series_and_coverage_is_drawn_by_series
     assert coverage(facts, 0) == pytest.approx(2 / 3)
     assert between(facts, 0) == (0.0, 1.0)
     assert between(facts, 1) == (1.0, 1.0)
+
+
+def test_a_width_is_a_share_of_what_comes_on_average() -> None:
+    facts = [fact("a", 1.0, 1.0, inside=True)._replace(came=came) for came in (1.0, 5.0)]
+    assert width(facts, 0) == pytest.approx(1 / 3)
+    assert width(facts, 1) == pytest.approx(1.0)
 
 
 def test_an_interval_pays_for_its_width_and_for_what_it_misses() -> None:

@@ -127,6 +127,7 @@ class Past:
             "heavy": _heaviness(self._day_errors),
             "risen": _log_ratio(self._level, float(recent.mean())),
             "moved": abs(_log_ratio(float(later.mean()), float(earlier.mean()))),
+            "apart": _log_ratio(float(np.sqrt(levels[0]).std()), math.sqrt(self._day)),
         }
 
     def total(self, days: int, ahead: int = 0) -> Total:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
+from persona.generation import quality
 from persona.generation.model import (
     Draft,
     Evidence,
@@ -374,3 +375,18 @@ def test_whatever_the_texts_all_scores_are_from_0_to_1(
     assert all(0 <= score <= 1 for score in scored.scores.values())
     assert 0 <= scored.composite <= 1
     assert {*scored.scores, *scored.missing} == set(METRICS)
+
+
+def test_metrics_that_were_loaded_before_score_as_ever_and_a_broken_one_is_said_by_each_score(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = score_persona(GOOD, SOURCE)
+    monkeypatch.setattr(quality, "METRICS", {**quality.METRICS, "absent": "nowhere.at_all"})
+
+    with caplog.at_level("INFO"):
+        quality.load_metrics()
+
+    assert "absent can't be loaded" in caplog.text
+    after = score_persona(GOOD, SOURCE)
+    assert after.scores == before.scores
+    assert after.missing == (*before.missing, "absent")

@@ -37,6 +37,7 @@ from persona.generation.pace import Pace
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
 from persona.generation.providers.keys import file_keys
+from persona.generation.quality import load_metrics
 from persona.generation.quality.crowd import Crowd
 from persona.generation.retry import StoppedByProvider
 from persona.generation.scoring import crowd_of, settings_of
@@ -53,8 +54,7 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
 PAUSE_S = 10.0  # How long a pause is asked for while the ledger is away.
-_NO = frozenset({"0", "false", "no", "off"})
-THREADS = 4
+_NO, THREADS = frozenset({"0", "false", "no", "off"}), 4
 GC_AFTER = 20_000
 
 logger = logging.getLogger("persona.runner")
@@ -131,8 +131,8 @@ class Runner:
             return
         await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
         await kept_responses.put_back(self.books, started)
-        crowd = await anyio.to_thread.run_sync(crowd_of, started)
-        shop = self._shop(started, plan, crowd)
+        shop = self._shop(started, plan, await anyio.to_thread.run_sync(crowd_of, started))
+        watching.start_soon(anyio.to_thread.run_sync, load_metrics)
         # The plan stays as long as the run: looking through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(GC_AFTER, 20, 50)

@@ -221,8 +221,8 @@ def _about(found: Sequence[Series], facts: Sequence[Told]) -> list[str]:
         "",
         f"Each {KEPT_EVERY}rd series of a family, in the order of names, is kept for the final "
         "figures: the estimators were chosen and the spread was fitted, by "
-        "`python -m bench.fit_forecast`, on the others alone. Which signs are let in, and how much a "
-        "family counts, was chosen with an eye on the kept ones' figures and on the coverage "
+        "`python -m bench.fit_forecast`, on the others alone. Which signs are let in, and how much "
+        "a family counts, was chosen with an eye on the kept ones' figures and on the coverage "
         "below, and the families are the same in both parts. AutoETS runs on the kept ones, as it "
         "takes long.",
         "",

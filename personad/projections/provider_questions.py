@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import add
+from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import apsw
+import msgspec
 
 from personad import civil
 from personad.contract import quality as q
@@ -52,12 +54,11 @@ CROSS JOIN event ON event.seq = wanted.value WHERE event.kind = {CODE_OF[BatchSt
 _started = part_of(BatchStarted, "source")
 # One row for all of them: while events are taken in, each row is a turn to wait for.
 _SERIES_OF_BATCHES = """
-SELECT json_group_array(json_array(batch, series)) FROM (
-  SELECT DISTINCT score.batch, score.series FROM json_each(?) AS wanted
-  CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
-)
+SELECT json_group_array(json_array(score.batch, score.series)) FROM json_each(?) AS wanted
+CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
 """
-_SOURCES_KEPT = 5_000
+_pairs = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_SOURCES_KEPT = 20_000
 _SOURCES: "WeakKeyDictionary[apsw.Connection, dict[int, str]]" = WeakKeyDictionary()
 """What batches were made from, by the seq of the event that says it: it never changes."""
 _BATCHES_MAX = 200
@@ -183,7 +184,7 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
             "limit": _BATCHES_MAX,
         },
     ).get
-    batches: list[tuple[int, int]] = json.loads(told)
+    batches = _pairs(told)
     known = _SOURCES.setdefault(db, {})
     unknown = [seq for _, seq in batches if seq not in known]
     if len(known) + len(unknown) > _SOURCES_KEPT:
@@ -191,7 +192,7 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
         unknown = [seq for _, seq in batches]
     if unknown:
         for seq, body in db.execute(_STARTED, (json.dumps(unknown),)):
-            known[seq] = _started(body).source.digest
+            known[seq] = intern(_started(body).source.digest)
     return {key: known[seq] for key, seq in batches if seq in known}
 
 
@@ -204,7 +205,7 @@ def _shared(
     found = {batch: source for batch, source in sources.items() if times[source] > 1}
     alone = json.dumps([batch for batch in sources if batch not in found])
     of_batch: dict[int, Group] = {}
-    for batch, key in json.loads(db.execute(_SERIES_OF_BATCHES, (alone,)).get):
+    for batch, key in _pairs(db.execute(_SERIES_OF_BATCHES, (alone,)).get):
         if key in wanted:
             _, group = wanted[key]
             if of_batch.setdefault(batch, group) != group:

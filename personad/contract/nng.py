@@ -10,7 +10,6 @@ closed before it can send a byte.
 
 import os
 import select
-from collections import deque
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
@@ -163,41 +162,27 @@ def _body(message: Any) -> bytes:
 class Incoming:
     """A request, and the way back to who sent it."""
 
-    __slots__ = ("body", "client", "way")
+    __slots__ = ("body", "header")
 
-    def __init__(self, body: bytes, client: bytes, way: "_Way") -> None:
-        self.body = body
-        self.client = client
+    @property
+    def client(self) -> bytes:
         """The connection that it came over."""
-        self.way = way
+        return self.header[:4]
 
-
-class _Way:
-    """A context of nng's: from one request to its reply."""
-
-    __slots__ = ("context", "sending")
-
-    def __init__(self, socket: Any) -> None:
-        self.context = _ffi.new("nng_ctx *")
-        _check(_lib.nng_ctx_open(self.context, socket))
-        made = _ffi.new("nng_aio **")
-        _check(_lib.nng_aio_alloc(made, _ffi.NULL, _ffi.NULL))
-        self.sending = made[0]
+    def __init__(self, header: bytes, body: bytes) -> None:
+        self.header = header
+        self.body = body
 
 
 class Replier(_Socket):
-    """Answers requests in any order, from any thread.
-
-    Each request has a context of its own. A reply then leaves in the thread that gives it, where a
-    socket in raw mode has two threads of nng's wake one after the other first.
-    """
+    """Answers requests in any order, from any thread (raw-mode REP)."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(_lib.nng_rep0_open)
+        super().__init__(_lib.nng_rep0_open_raw)
         self._set_size(b"recv-size-max", RECEIVE_MAX_BYTES)
-        self._free: deque[_Way] = deque()
-        self._leaving: deque[_Way] = deque()
-        """Whose reply waits for one who reads slowly."""
+        # Nothing waits in here: each connection has its own next request ready, and gets its turn.
+        self._set_int(b"recv-buffer", 0)
+        self._set_int(b"send-buffer", SEND_QUEUE_MESSAGES)
         self._listen(path)
         self._arrived = self._descriptor(b"recv-fd")
         self._woken, self._wake = os.pipe()
@@ -223,31 +208,18 @@ class Replier(_Socket):
 
     def receive_now(self) -> Incoming | None:
         """A request that is there already, or None."""
-        way = self._way()
         message = _ffi.new("nng_msg **")
-        number = _lib.nng_ctx_recvmsg(way.context[0], message, _lib.NNG_FLAG_NONBLOCK)
-        if number:
-            self._free.append(way)
-            if number == _lib.NNG_EAGAIN:
-                return None
-            _check(number)
+        number = _lib.nng_recvmsg(self._socket[0], message, _lib.NNG_FLAG_NONBLOCK)
+        if number == _lib.NNG_EAGAIN:
+            return None
+        _check(number)
         try:
-            pipe = _lib.nng_pipe_id(_lib.nng_msg_get_pipe(message[0]))
-            return Incoming(_body(message[0]), pipe.to_bytes(4, "big"), way)
+            header = bytes(
+                _ffi.buffer(_lib.nng_msg_header(message[0]), _lib.nng_msg_header_len(message[0]))
+            )
+            return Incoming(header, _body(message[0]))
         finally:
             _lib.nng_msg_free(message[0])
-
-    def _way(self) -> _Way:
-        """One that nothing is on."""
-        # Of those that wait, a few at a time in turn: some may wait for long.
-        for _ in range(min(2, len(self._leaving))):
-            way = self._leaving.popleft()
-            if _lib.nng_aio_busy(way.sending):
-                self._leaving.append(way)
-            else:
-                self._sent(way)
-                self._free.append(way)
-        return self._free.pop() if self._free else _Way(self._socket[0])
 
     def interrupt(self) -> None:
         """Ends `receive`, now and from now on; replies still leave."""
@@ -260,29 +232,15 @@ class Replier(_Socket):
             os.close(descriptor)
 
     def reply(self, incoming: Incoming, body: bytes) -> bool:
-        """Sends the answer, without ever waiting for it to leave; False where it can't."""
-        way = incoming.way
+        """Sends the answer; False where the one who asked takes none any more."""
         message = _ffi.new("nng_msg **")
         _check(_lib.nng_msg_alloc(message, 0))
-        _check(_lib.nng_msg_append(message[0], body, len(body)))
-        _lib.nng_aio_set_msg(way.sending, message[0])
-        _lib.nng_ctx_send(way.context[0], way.sending)
-        if _lib.nng_aio_busy(way.sending):
-            self._leaving.append(way)
-            return True
-        sent = self._sent(way)
-        self._free.append(way)
-        return sent
-
-    def _sent(self, way: _Way) -> bool:
-        """Whether a reply that waits no more has left."""
-        if not _lib.nng_aio_result(way.sending):
-            return True
-        message = _lib.nng_aio_get_msg(way.sending)
-        if message != _ffi.NULL:
-            _lib.nng_aio_set_msg(way.sending, _ffi.NULL)
-            _lib.nng_msg_free(message)
-        return False
+        _lib.nng_msg_header_append(message[0], incoming.header, len(incoming.header))
+        _lib.nng_msg_append(message[0], body, len(body))
+        number = _lib.nng_sendmsg(self._socket[0], message[0], _lib.NNG_FLAG_NONBLOCK)
+        if number:
+            _lib.nng_msg_free(message[0])
+        return not number
 
 
 class Publisher(_Socket):

@@ -37,10 +37,9 @@ from persona.generation.pace import Pace
 from persona.generation.plan import Plan, make_plan, queue_of, source_change, wanted_by
 from persona.generation.providers import provider
 from persona.generation.providers.keys import file_keys
-from persona.generation.quality import load_metrics
 from persona.generation.quality.crowd import Crowd
 from persona.generation.retry import StoppedByProvider
-from persona.generation.scoring import crowd_of, settings_of
+from persona.generation.scoring import crowd_of, load_soon, settings_of
 from persona.generation.shop import Piece, Shop
 from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
@@ -132,7 +131,7 @@ class Runner:
         await anyio.to_thread.run_sync(prepare_folder, Path(started.output), self.batch)
         await kept_responses.put_back(self.books, started)
         shop = self._shop(started, plan, await anyio.to_thread.run_sync(crowd_of, started))
-        watching.start_soon(anyio.to_thread.run_sync, load_metrics)
+        watching.start_soon(load_soon)
         # The plan stays as long as the run: looking through it again and again finds nothing.
         gc.freeze()
         gc.set_threshold(GC_AFTER, 20, 50)

@@ -15,7 +15,7 @@ from personad.projections.summing import runs
 from personad.sketch import Scale, add_many, empty
 
 if TYPE_CHECKING:
-    from personad.sketch_arrays import Grid
+    from personad.sketch_grid import Grid
 
 _SERIES = "SELECT key, measure, provider, model, scorer FROM series WHERE kind = ?"
 _FRESH = """
@@ -87,7 +87,7 @@ def of_slices(
 ) -> tuple[list[dict[G, Told]], dict[H, Told]]:
     """What is told of each slice, by group, and of all slices together, by metric; only of those
     with values."""
-    from personad.sketch_arrays import Grid  # numpy: a daemon starts without it
+    from personad.sketch_grid import Grid  # numpy: a daemon starts without it
 
     groups = list(dict.fromkeys(wanted.groups.values()))
     metrics = list(dict.fromkeys(map(wanted.metric, groups)))

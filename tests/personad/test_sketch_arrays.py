@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personad import sketch_arrays
+from personad import sketch_grid
 from personad.sketch import (
     LATENCIES,
     MAX,
@@ -20,7 +20,7 @@ from personad.sketch import (
     merge,
     remove_many,
 )
-from personad.sketch_arrays import Grid
+from personad.sketch_grid import Grid
 
 QS = (0.0, 0.1, 0.5, 0.95, 0.99, 1.0)
 ROWS = 4
@@ -91,7 +91,7 @@ def test_a_damaged_one_among_many_is_named_and_never_added(place: int) -> None:
         Grid(SCORES, 1).merge([0] * 5, [good, good, damages[place], good, good])
 
 
-@pytest.mark.parametrize("few", [0, 1_000])
+@pytest.mark.parametrize("few", [0, ROWS, 1_000])
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_it_makes_no_difference_what_was_read_before(few: int, data: st.DataObject) -> None:
@@ -100,7 +100,7 @@ def test_it_makes_no_difference_what_was_read_before(few: int, data: st.DataObje
     ]
     more = [(row, add_many(empty(SCORES), values)) for row, values in data.draw(piles(10_000))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sketch_arrays, "FEW", few)
+        patch.setattr(sketch_grid, "FEW", few)
         for late in ([], more, []):
             grid = Grid(SCORES, ROWS)
             grid.merge([row for row, _ in stored], [each for _, each in stored])
@@ -127,8 +127,8 @@ def test_a_bin_of_more_values_than_floats_can_count_is_read_exactly() -> None:
 
 def test_what_was_read_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     room = 20_000
-    monkeypatch.setattr(sketch_arrays, "_REMEMBERED_BYTES", room)
-    memory = sketch_arrays._Memory(LATENCIES)
+    monkeypatch.setattr(sketch_grid, "_REMEMBERED_BYTES", room)
+    memory = sketch_grid._Memory(LATENCIES)
     stored = [encode(add_many(empty(LATENCIES), [n, 2 * n, 9 * n])) for n in range(1, 400)]
     for n in range(0, len(stored), 7):
         read = memory.read(stored[n : n + 7])

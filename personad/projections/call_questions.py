@@ -16,7 +16,7 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
 from personad.contract.cost_rows import CostRow
-from personad.kinds import CODE_OF, event_of, microseconds
+from personad.kinds import CODE_OF, event_of, microseconds, part_of
 from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, tokens_of
 from personad.projections import batch_questions, call_order, call_places, costs
@@ -42,10 +42,19 @@ _CALLS = """
 SELECT call.call, call.seq, call.corrected
 FROM json_each(?) AS wanted CROSS JOIN call ON call.call = wanted.value
 """
+_BODIES = "SELECT body FROM json_each(?) AS wanted CROSS JOIN event ON event.seq = wanted.value"
+_SCOPES = """
+SELECT call.call, event.kind, event.body FROM json_each(?) AS wanted
+CROSS JOIN call ON call.call = wanted.value CROSS JOIN event ON event.seq = call.seq
+WHERE event.at >= ? AND event.at < ?
+"""
 _HELD = "SELECT reserved_nanousd FROM open_call WHERE call = ?"
 _MOST = 2**63 - 1
 PRODUCER = "producer"
 _AT_ONCE = 64
+_NAMES_AT_ONCE = 1_000
+_call_of = part_of(c.CostCorrected, "call")
+_scope_of = part_of(c.CostRecorded, "provider", "model", "experiment")
 _SPARE = 4
 """So many more calls are expected to be looked at than are wanted: some don't count."""
 
@@ -95,7 +104,9 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     elif len(usual) > request.limit:
         # Whatever cost less by its correction comes after all of these.
         least = min(each.cost or 0 for each in usual)
-    corrected = _corrected_since(db, first, least) - {each.event.call for each in unanswered}
+    within = since_us, until_us
+    corrected = _corrected_since(db, first, least, within, request.filter)
+    corrected -= {each.event.call for each in unanswered}
     listed = {each.seq for each in usual}
     apart = [
         each
@@ -126,10 +137,30 @@ def _unanswered(db: apsw.Connection) -> Iterator[str]:
     return (str(call) for (call,) in db.execute(_UNANSWERED))
 
 
-def _corrected_since(db: apsw.Connection, first: int, least: int) -> set[str]:
-    """Calls with another cost than their event's, and not under `least`: no order of the log has
-    them in place."""
-    return {_corrected(db, seq)[0].call for seq in call_places.corrections(db, first, least)}
+def _corrected_since(
+    db: apsw.Connection, first: int, least: int, within: tuple[int, int], kept: Filter
+) -> set[str]:
+    """Calls of that time with another cost than their event's, and not under `least`: no order of
+    the log has them in place. Some of them the filter may not leave in."""
+    seqs = call_places.corrections(db, first, least)
+    bodies = db.execute(_BODIES, (json.dumps(seqs),)) if seqs else ()
+    names = iter({_call_of(body).call for (body,) in bodies})
+    text = texts_of(db).text
+    found: set[str] = set()
+    while part := list(islice(names, _NAMES_AT_ONCE)):
+        rows = db.execute(_SCOPES, (msgspec.json.encode(part).decode(), *within))
+        for call, kind, body in rows:
+            if kind == _RECORDED:
+                scope = _scope_of(body)
+                experiment = None if scope.experiment is None else text(scope.experiment)
+                if not (
+                    _in(text(scope.provider), kept.providers)
+                    and _in(text(scope.model), kept.models)
+                    and _in(experiment, kept.experiments)
+                ):
+                    continue
+            found.add(call)
+    return found
 
 
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:

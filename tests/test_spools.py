@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import apsw
+import pytest
 from persona.identity import event_id, now
 from persona.spool import Spool
 
@@ -41,6 +42,7 @@ def metrics(paths: Paths) -> list[str]:
     return [event.metric for event in events if isinstance(event, GoalCleared)]
 
 
+@pytest.mark.cold
 def test_many_producers_spool_while_daemons_die_stop_and_can_not_write(house: Path) -> None:
     found = storm(house, ROUNDS, random.Random(20261123))
     assert found.is_good, found

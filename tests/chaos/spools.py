@@ -124,12 +124,15 @@ def _stop(paths: Paths, outcome: Outcome) -> None:
 
 
 def _stop_writing(paths: Paths, outcome: Outcome) -> None:
-    """Another writer holds the database until the daemon has given up, and takes only questions."""
+    """Another writer holds the database until the daemon has given up, and takes only questions.
+
+    And until something waits in the spools: on a busy machine producers may only just be loading.
+    """
     db = apsw.Connection(str(paths.database))
     db.set_busy_timeout(10_000)
     db.execute("BEGIN IMMEDIATE")
     mode, until = "normal", time.monotonic() + WITHIN_S
-    while mode != "read-only" and time.monotonic() < until:
+    while (mode != "read-only" or not outcome.largest_backlog) and time.monotonic() < until:
         time.sleep(0.05)
         status = launch.ask(paths, Status(), WITHIN_S)
         mode = status.mode

@@ -7,8 +7,8 @@ weights come from how well each would have told the next day and the next seven 
 (rolling-origin evaluation, Tashman 2000), the sharper the longer the history.
 
 The interval is Student's t on the square root of the total, so that no total is negative, with a
-spread of its own above and below. These, and how heavy its tails are, come from the errors of the
-weighted mean at those origins and from signs of what longer horizons do
+spread and a chance of its own above and below. These, and how heavy its tails are, come from the
+errors of the weighted mean at those origins and from signs of what longer horizons do
 (`personad/analytics/spread.py`).
 """
 
@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from personad.analytics.spread import Signs, Spread, bounded, spread_of
-from personad.analytics.student import student_t, student_t_share
 
 LEAST_DAYS = 14
 """With fewer, nothing is known of how far a forecast errs."""
@@ -58,7 +57,7 @@ class Total(NamedTuple):
     """What some coming days will cost together, on the square root of it."""
 
     expected: float
-    """As likely to be exceeded as not."""
+    """Its spread tells how likely the total is to come under it."""
     spread: Spread | None
     """Of the square root; None where nothing is known of errors."""
 
@@ -66,8 +65,7 @@ class Total(NamedTuple):
         """The total that isn't exceeded with that probability; never negative."""
         if self.spread is None:
             return None
-        away = student_t(probability, self.spread.freedom)
-        root = math.sqrt(self.expected) + away * self.spread.on_side(away)
+        root = math.sqrt(self.expected) + self.spread.quantile(probability)
         return max(0.0, root) ** 2
 
     def exceeds(self, limit: float) -> float | None:
@@ -76,11 +74,7 @@ class Total(NamedTuple):
             return 1.0
         if self.spread is None:
             return None
-        distance = math.sqrt(limit) - math.sqrt(self.expected)
-        scale = self.spread.on_side(distance)
-        if scale == 0:
-            return float(distance < 0)
-        return 1 - student_t_share(distance / scale, self.spread.freedom)
+        return self.spread.exceeds(math.sqrt(limit) - math.sqrt(self.expected))
 
 
 class Past:

@@ -1,15 +1,19 @@
 """How far a forecast may err, from signs that its history gives.
 
-Three sums say it: how great the spread is, how much further it reaches up than down, and how heavy
-the tails are. Each is of products of signs, so that a sign may count more for a month than for a
-day, or for a short history than for a long one. The coefficients were fitted on real series by
-`python -m bench.fit_forecast`; docs/forecast-report.md says how well they hold on others.
+Four sums say it: how great the spread is, how much further it reaches up than down, how heavy the
+tails are, and on which side of the expected a total comes more often: what is expected is about a
+mean, and most totals of a skewed sort come under theirs. Each is of products of signs, so that a
+sign may count more for a month than for a day, or for a short history than for a long one. The
+coefficients were fitted on real series by `python -m bench.fit_forecast`; docs/forecast-report.md
+says how well they hold on others.
 """
 
 import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from personad.analytics.student import student_t, student_t_share
 
 
 class Signs(NamedTuple):
@@ -47,13 +51,29 @@ class Signs(NamedTuple):
 
 
 class Spread(NamedTuple):
+    """Of a total around the expected one: half of a Student's t on each side, of its own width."""
+
     above: float
     below: float
     freedom: float
     """Degrees of freedom of Student's t."""
+    under: float
+    """The chance that the total comes under the expected, within 0 and 1."""
 
-    def on_side(self, distance: float) -> float:
-        return self.above if distance > 0 else self.below
+    def quantile(self, probability: float) -> float:
+        """How far it is from the expected; less than 0 if under it."""
+        if probability < self.under:
+            return self.below * student_t(probability / self.under / 2, self.freedom)
+        beyond = (1 - probability) / (1 - self.under)
+        return self.above * student_t(1 - beyond / 2, self.freedom)
+
+    def exceeds(self, distance: float) -> float:
+        """The chance of a total that is further up than so far from the expected."""
+        if not self.above or not self.below:
+            return float(distance < 0)
+        if distance < 0:
+            return 1 - 2 * self.under * student_t_share(distance / self.below, self.freedom)
+        return 2 * (1 - self.under) * student_t_share(-distance / self.above, self.freedom)
 
 
 class Fit(NamedTuple):
@@ -65,11 +85,15 @@ class Fit(NamedTuple):
     """Of how much greater, in logarithms, it is above, and how much less below."""
     freedom: Mapping[str, float]
     """Of the logarithm of the degrees of freedom beyond `LEAST_FREEDOM`."""
+    under: Mapping[str, float]
+    """Of the logarithm of how much likelier it is to come under the expected than over it."""
 
 
 LEAST_FREEDOM = 1.5
 FREEDOM_BOUNDS = (-3.0, 5.3)
 """Of that logarithm: with more, it is as good as normal."""
+UNDER_BOUNDS = (-0.4, 0.85)
+"""Of that one: chances of 40 % and 70 %, where nearly all are that it was fitted on."""
 BOUNDS = {
     "lasting": (-2.5, 1.2),
     "wander": (-0.6, 2.0),
@@ -139,11 +163,18 @@ FITTED = Fit(
         "heavy": -0.398,
         "rough": -0.144,
     },
+    under={
+        "empty": 1.006,
+        "empty u": -0.729,
+        "empty v": -0.412,
+        "empty n": -0.169,
+        "risen u": 0.792,
+    },
 )
 
 
 def bounded(signs: Signs) -> Signs:
-    kept = {name: min(max(getattr(signs, name), low), high) for name, (low, high) in BOUNDS.items()}
+    kept = {name: _within(getattr(signs, name), bounds) for name, bounds in BOUNDS.items()}
     return signs._replace(**kept)
 
 
@@ -151,12 +182,17 @@ def spread_of(signs: Signs, by: Fit = FITTED) -> Spread:
     """On square roots; none where no error was ever made."""
     known = signs._asdict()
     if not signs.day and not signs.week:
-        return Spread(0.0, 0.0, 1.0)
+        return Spread(0.0, 0.0, 1.0, 0.5)
     size = math.log(signs.day or signs.week) + _sum(by.size, known)
     lean = _sum(by.lean, known)
-    least, most = FREEDOM_BOUNDS
-    freedom = LEAST_FREEDOM + math.exp(min(max(_sum(by.freedom, known), least), most))
-    return Spread(math.exp(size + lean), math.exp(size - lean), freedom)
+    freedom = LEAST_FREEDOM + math.exp(_within(_sum(by.freedom, known), FREEDOM_BOUNDS))
+    under = 1 / (1 + math.exp(-_within(_sum(by.under, known), UNDER_BOUNDS)))
+    return Spread(math.exp(size + lean), math.exp(size - lean), freedom, under)
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    least, most = bounds
+    return min(max(value, least), most)
 
 
 @functools.cache

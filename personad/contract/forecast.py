@@ -40,8 +40,9 @@ class ForecastBudget(Struct, frozen=True, kw_only=True):
     over_by_nanousd: NanoUsd
     """That the expected total is over the limit, or what was spent already; 0 if it isn't."""
     probability_exceeded: Finite | None
-    """Over a half exactly where the expected total is over the limit; null where nothing is known
-    of how far a forecast errs."""
+    """By the distribution that the intervals are of; at the expected total it need not be a half,
+    since more totals may come under it than over it. null where nothing is known of how far a
+    forecast errs."""
     expected_on: date | None
     """The day of this month on which the limit was crossed, or is expected to be."""
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personad.analytics.forecast import LEAST_DAYS, Past, total
-from personad.analytics.spread import LEAST_FREEDOM, Signs, bounded, spread_of
+from personad.analytics.forecast import LEAST_DAYS, Past, Total, total
+from personad.analytics.spread import LEAST_FREEDOM, Signs, Spread, bounded, spread_of
 from personad.analytics.student import student_t, student_t_share
 
 
@@ -147,7 +147,61 @@ def test_what_lies_beyond_a_quantile_is_as_likely_as_it_says(probability: float)
     assert found.spread is not None
     assert found.spread.above != found.spread.below
     assert found.exceeds(limit) == pytest.approx(1 - probability, abs=1e-6)
-    assert found.quantile(0.5) == pytest.approx(found.expected)
+    assert found.quantile(found.spread.under) == pytest.approx(found.expected)
+
+
+SPREADS = st.builds(
+    Spread, st.floats(0.01, 3), st.floats(0.01, 3), st.floats(1.6, 200), st.floats(0.05, 0.95)
+)
+CHANCES = st.floats(0.001, 0.999)
+
+
+@given(SPREADS, CHANCES, CHANCES)
+def test_quantiles_rise_with_their_chance_and_lie_on_its_side(
+    spread: Spread, one: float, other: float
+) -> None:
+    low, high = (spread.quantile(chance) for chance in sorted((one, other)))
+    assert low <= high + 1e-9 * abs(high)
+    here = spread.quantile(one)
+    assert here <= 0 if one < spread.under else here >= 0
+
+
+@given(SPREADS, CHANCES)
+def test_a_quantile_and_the_chance_of_more_take_one_another_back(
+    spread: Spread, chance: float
+) -> None:
+    assert spread.exceeds(spread.quantile(chance)) == pytest.approx(1 - chance, abs=1e-7)
+    found = Total(1e6, spread)
+    limit = found.quantile(chance)
+    assert limit is not None
+    # What would be negative is cut off at 0.
+    if limit > 0:
+        assert found.exceeds(limit) == pytest.approx(1 - chance, abs=1e-6)
+
+
+@given(SPREADS)
+def test_at_the_expected_the_chance_is_that_of_its_upper_side_and_does_not_jump(
+    spread: Spread,
+) -> None:
+    assert spread.exceeds(0.0) == pytest.approx(1 - spread.under)
+    near = 1e-9 * min(spread.above, spread.below)
+    for distance in (-near, near):
+        assert spread.exceeds(distance) == pytest.approx(1 - spread.under, abs=1e-6)
+
+
+def test_what_comes_rarely_and_then_much_comes_under_its_mean_more_often_than_over() -> None:
+    rng = np.random.default_rng(6)
+    under, times, told = 0, 200, []
+    for _ in range(times):
+        days = rng.gamma(0.8, 10, 121) * (rng.random(121) < 0.25)
+        found = total(days[:-1], 1)
+        assert found.spread is not None
+        told.append(found.spread.under)
+        under += days[-1] < found.expected
+    assert 0.55 < np.mean(told) <= under / times
+    steady = total((100 + rng.normal(0, 9, 120)).tolist(), 1).spread
+    assert steady is not None
+    assert steady.under == pytest.approx(0.5, abs=0.02)
 
 
 OF_UNITS = {"u": (0, 1), "v": (0, 1.4), "n": (-1.2, 1.5), "empty": (0, 1)}
@@ -160,6 +214,7 @@ def test_no_sign_however_strange_makes_a_spread_absurd(
     known = {name: data.draw(st.floats(*ends)) for name, ends in OF_UNITS.items()}
     found = spread_of(bounded(Signs(**(strange | {"day": 1.0, "week": 1.0} | known))))
     assert found.freedom > LEAST_FREEDOM
+    assert 0.4 <= found.under <= 0.71
     for side in found[:2]:
         assert 1e-4 < side < 1e4
 

@@ -358,9 +358,10 @@ def _coverages(facts: Sequence[Told]) -> list[str]:
         "",
         f"{cells - beyond} of {cells} reach their window. Two thirds of these series are those "
         "that the spread was fitted on, and which signs tell the side that a total comes on "
-        "was chosen by this table: of other series fewer will. Families of 3 to 10 series, of which bike rides are sums "
-        "of one another, have intervals of coverage that say little. Intervals that were fitted "
-        "to coverage itself were of less use: see `bench/fit_forecast.py`.",
+        "was chosen by this table: of other series fewer will. Families of 3 to 10 series, of "
+        "which bike rides are sums of one another, have intervals of coverage that say little. "
+        "Intervals that were fitted to coverage itself were of less use: see "
+        "`bench/fit_forecast.py`.",
     ]
 
 

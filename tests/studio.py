@@ -202,13 +202,6 @@ class Studio:
                         found.append(int(entry.name))
         return found
 
-    def until_runners_end(self) -> None:
-        """Returns once each runner that others have started is gone."""
-        until = time.monotonic() + WITHIN_S
-        while self.runners():
-            assert time.monotonic() < until, "a runner does not end"
-            time.sleep(0.02)
-
     def foreign_daemon(self, protocol: int, version: str) -> subprocess.Popen[bytes]:
         """This ledger's daemon, of another release; it answers when this returns."""
         process = subprocess.Popen(

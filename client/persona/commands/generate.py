@@ -206,11 +206,23 @@ def run(
             result_line=result_line and not options.as_json,
         )
     if not (left.is_silent or left.is_detached):
+        _await_checkpoint(app, batch, runner)
         for said in standstill.lines(app, left.state):
             app.note(said)
     if options.as_json:
         _document(app, batch)
     return left.status
+
+
+def _await_checkpoint(app: App, batch: str, runner: "Standby") -> None:
+    """Where the batch has a checkpoint, the runner writes it once more after the batch has ended:
+    who copies it after this command gets that one."""
+    from persona.generation.checkpoint import place
+    from persona.generation.launch import END_S
+
+    file = place(app.paths.runs_dir / batch)
+    if file is not None and not runner.has_ended(END_S):
+        app.note(f"{file} is still being written")
 
 
 def _document(app: App, batch: str) -> None:

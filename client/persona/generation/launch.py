@@ -18,6 +18,8 @@ DETACHED = b"d"
 """Written by a starter that leaves on purpose: its end is then no reason to pause."""
 BEGUN = b"b"
 """Written by a runner once it has the batch, or has seen that there is nothing for it to do."""
+END_S = 10.0
+"""How long whoever needs what a runner writes last waits for its end."""
 BEGIN_S = 30.0
 """How long a starter waits for that word; a slower runner is not held to have failed."""
 
@@ -115,6 +117,13 @@ class Standby:
         with open(log, encoding="utf-8", errors="replace") as lines:
             reason = _last_line([*early, *lines]) or f"it ended with status {status}"
         raise RunnerFailed(f"the runner could not begin: {reason}", f"its log is {log}")
+
+    def has_ended(self, within_s: float) -> bool:
+        """Whether the process is gone by then; waits for it so long."""
+        try:
+            return self._process is None or self._process.wait(within_s) is not None
+        except subprocess.TimeoutExpired:
+            return False
 
     def close(self) -> None:
         """Lets go of it; what was told its batch goes on, tied or not as it was."""

@@ -20,9 +20,9 @@ from typing import Any
 from msgspec import Struct
 from persona.identity import event_id, now
 
-from personad.contract.batch import BatchStarted
+from personad.contract.batch import BatchInterrupted, BatchStarted
 from personad.contract.budget import BudgetStatus, Prices, PriceSet
-from personad.contract.cost import CostHistory
+from personad.contract.cost import CallStarted, CostHistory, CostRecorded
 from personad.contract.errors import LedgerError
 
 from ..provider_server import Asked, Paid, ProviderServer, Turn  # noqa: TID252
@@ -53,7 +53,7 @@ class Stock(Struct, frozen=True, kw_only=True):
     unknown: int
     """Calls whose answer never came."""
     most_lost: int
-    """By one kill."""
+    """By one kill, for good."""
     wrong: list[str]
 
 
@@ -111,8 +111,8 @@ def shake(studio: Studio, kills: int, personas: int, seed: int) -> Stock:
                 studio, server, f"batch-{len(names)}", count=personas, concurrency=CONCURRENCY
             )
             names.append(started.batch)
-            lost = _until_completed(studio, started, kills, counts, rng)
-            most_lost = max(most_lost, lost)
+            _until_completed(studio, started, kills, counts, rng)
+            most_lost = max(most_lost, _most_lost(studio, started.batch))
             wrong += amiss(studio, started, server)
         paid = dict(server.paid)
     found = [event for name in names for event in studio.events(name, "cost.recorded")]
@@ -149,12 +149,9 @@ def shake(studio: Studio, kills: int, personas: int, seed: int) -> Stock:
 
 def _until_completed(
     studio: Studio, started: BatchStarted, kills: int, counts: Counter[str], rng: random.Random
-) -> int:
-    """Returns the most calls that one kill lost."""
-    most_lost = 0
+) -> None:
     while True:
         runner = studio.staged(started.batch)
-        before = studio.ledger.ask(BudgetStatus()).unresolved_calls
         while counts.total() < kills and _at_a_chance_moment(
             studio, started, kills - counts.total(), rng
         ):
@@ -167,10 +164,24 @@ def _until_completed(
                 counts["daemon"] += 1
         runner.wait(WITHIN_S)
         studio.resumed(started.batch)
-        lost = studio.ledger.ask(BudgetStatus()).unresolved_calls - before
-        most_lost = max(most_lost, lost)
         if studio.state(started.batch).status == "completed":
-            return most_lost
+            return
+
+
+def _most_lost(studio: Studio, batch: str) -> int:
+    """The most calls that one runner's end lost for good: what it had on the disk and not yet in
+    the ledger, its follower records."""
+    lives: list[set[str]] = [set()]
+    answered = set()
+    for event in studio.events(batch, "call.started", "cost.recorded", "batch.interrupted"):
+        match event:
+            case BatchInterrupted():
+                lives.append(set())
+            case CallStarted():
+                lives[-1].add(event.call)
+            case CostRecorded(outcome="ok"):
+                answered.add(event.call)
+    return max(len(life - answered) for life in lives)
 
 
 def _at_a_chance_moment(

@@ -118,10 +118,20 @@ class TestCheck:
 
 
 class TestGoals:
+    def test_a_metric_that_nobody_knows_is_named_with_the_nearest(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "goals", "set", "--metric", "compsite", "--target", "0.9"]) == 64
+        assert "did you mean composite?" in capsys.readouterr().err
+
     def test_a_goal_is_judged_by_the_present_trend_until_it_is_cleared(
         self, scored: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        for metric, target in (("composite", "0.9"), ("completeness", "0.7"), ("other", "0.5")):
+        for metric, target in (
+            ("composite", "0.9"),
+            ("completeness", "0.7"),
+            ("authenticity", "0.5"),
+        ):
             assert run(["quality", "goals", "set", "--metric", metric, "--target", target]) == 0
         capsys.readouterr()
         goals = {row["metric"]: row for row in told(capsys, "goals", "list")["goals"]}
@@ -132,10 +142,11 @@ class TestGoals:
         # It rises by 0.01 a day, and 0.13 are missing.
         expected = (now() + timedelta(days=13)).date()
         assert composite["expected_on"] == str(expected)
-        assert (goals["other"]["current"], goals["other"]["status"]) == (None, "in progress")
-        assert run(["quality", "goals", "clear", "--metric", "other"]) == 0
-        assert run(["quality", "goals", "clear", "--metric", "other"]) == 64
-        assert "no goal for other is set; there is completeness" in capsys.readouterr().err
+        other = goals["authenticity"]
+        assert (other["current"], other["status"]) == (None, "in progress")
+        assert run(["quality", "goals", "clear", "--metric", "authenticity"]) == 0
+        assert run(["quality", "goals", "clear", "--metric", "authenticity"]) == 64
+        assert "no goal for authenticity is set; there is completeness" in capsys.readouterr().err
 
     def test_what_falls_is_slipping(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]

@@ -6,6 +6,7 @@ import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
 from persona.asking import filter_options, range_options
+from persona.known_metric import expect_metric
 from persona.score import score
 from personad.contract.asking import Filter, Range
 from personad.contract.quality import GoalCleared, GoalSet, QualityGoals, QualityTrends
@@ -137,8 +138,7 @@ def set_goal(app: App, metric: str, target: float, output: Output) -> None:
     """Set a goal; it stands until it is cleared or set anew."""
     from persona.identity import event_id, now
 
-    if not metric.strip():
-        raise click.UsageError("the metric's name is empty")
+    expect_metric(app, metric)
     app.ledger.append([GoalSet(id=event_id(), at=now(), metric=metric, target=target)])
     _show_goals(app, output)
 

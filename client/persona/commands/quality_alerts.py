@@ -3,9 +3,8 @@
 import click
 
 from persona.app import App, Group, Output, Stopped, limit_option, output_options, pass_app
+from persona.known_metric import expect_metric
 from persona.score import score
-
-LOOKED_BACK_DAYS = 400
 
 _METRIC = click.option("--metric", metavar="M", help="Only this one's; all, if not given.")
 
@@ -47,7 +46,7 @@ def set_rule(app: App, metric: str, least: float, output: Output) -> None:
     from persona.identity import event_id, now
     from personad.contract.budget import AlertConfigured
 
-    _check(app, metric)
+    expect_metric(app, metric)
     rule = AlertConfigured(
         id=event_id(), at=now(), kind="quality", enabled=True, metric=metric, threshold=least
     )
@@ -87,7 +86,7 @@ def _switch(app: App, output: Output, metric: str | None, *, enabled: bool) -> N
     if metric is not None:
         rules = {rule.metric for rule in app.ledger.ask(QualityAlerts(limit=1)).rules}
         if metric not in rules:
-            _check(app, metric)
+            expect_metric(app, metric)
             raise Stopped(
                 f"{metric} has no threshold",
                 code=64,
@@ -96,29 +95,6 @@ def _switch(app: App, output: Output, metric: str | None, *, enabled: bool) -> N
     event = AlertConfigured(id=event_id(), at=now(), kind="quality", enabled=enabled, metric=metric)
     app.ledger.append([event])
     _show(app, output, 100)
-
-
-def _check(app: App, metric: str) -> None:
-    """Raises Stopped for a metric that neither this program nor the ledger knows."""
-    from personad.contract.options import Weights
-
-    own = (*Weights.__struct_fields__, "composite")
-    if metric in own:
-        return
-    from difflib import get_close_matches
-    from importlib.metadata import entry_points
-
-    from personad.contract.asking import Range
-    from personad.contract.quality import QualityTrends
-
-    known = {*own, *(each.name for each in entry_points(group="persona.metrics"))}
-    if metric not in known:
-        trends = app.ledger.ask(QualityTrends(range=Range(days=LOOKED_BACK_DAYS))).metrics
-        known |= {row.metric for row in trends}
-    if metric not in known:
-        near = get_close_matches(metric, sorted(known), 1)
-        said = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-        raise Stopped(f"there is no metric {metric!r}", code=64, hint=said)
 
 
 def _show(app: App, output: Output, limit: int) -> None:

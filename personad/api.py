@@ -8,7 +8,6 @@ from the thread that made it.
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,14 +22,17 @@ from personad.contract.base import MAX_MESSAGE_BYTES, PROTOCOL, VERSION, Reply
 from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, check_request
-from personad.contract.nng import Closed, Incoming, Replier
 from personad.contract.schema import AnyRequest
+from personad.replier import Closed, Incoming, Replier
 from personad.store import open_for_reading
 from personad.writer import EVENT_BYTES, Job, Note, Writer
 
 READERS = 2
-LINGER_S = 0.05
-AT_ONCE_BYTES = 64 << 10
+QUESTIONS = 1_024
+"""That may wait for the readers at once; with so many, no request is received."""
+TOGETHER_BYTES, AT_ONCE_BYTES = 256 << 10, 64 << 10
+"""Requests that have come together are handed to the writer together, or done at once, up to so
+much: with as many commits as requests, four producers would get less done."""
 AT_ONCE_JOBS = 64
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Api:
         self._lock = threading.Lock()
         self._closing = False
         self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(QUESTIONS)
         self._threads = [
             threading.Thread(target=self._receive, name="receiver"),
             *(threading.Thread(target=self._read, name=f"reader {n}") for n in range(READERS)),
@@ -95,8 +98,6 @@ class Api:
             thread.join()
         self._replier.interrupt()
         self._threads[0].join()
-        # nng throws away what it has not written when a socket closes, and has no flush.
-        time.sleep(LINGER_S)
         self._replier.close()
 
     def _receive(self) -> None:
@@ -111,7 +112,7 @@ class Api:
         """
         incoming: Incoming | None = self._replier.receive()
         jobs: list[Job] = []
-        room = AT_ONCE_BYTES
+        room = TOGETHER_BYTES
         while incoming is not None:
             job = self._dispatched(incoming)
             if job is not None:
@@ -120,9 +121,9 @@ class Api:
             if room < 0 or len(jobs) == AT_ONCE_JOBS:
                 break
             incoming = self._replier.receive_now()
-        if jobs and not (room >= 0 and self._writer.do_at_once(jobs)):
-            for job in jobs:
-                self._change(job)
+        is_little = TOGETHER_BYTES - room <= AT_ONCE_BYTES
+        if jobs and not (is_little and self._writer.do_at_once(jobs)):
+            self._change(*jobs)
 
     def _dispatched(self, incoming: Incoming) -> Job | None:
         """Has a request answered; gives back what the writer has to do."""
@@ -149,10 +150,7 @@ class Api:
         elif kind in self._later:
             self._later[kind](request, lambda reply: self._reply(incoming, reply))
         elif kind in self._answers:
-            with self._lock:
-                if self._closing:
-                    raise _stopping()
-                self._questions.put((incoming, request))
+            self._ask(incoming, request)
         elif kind in CHANGES:
             size, client = len(incoming.body), incoming.client
             job = Job(request, size, lambda reply: self._reply(incoming, reply), client)
@@ -163,9 +161,20 @@ class Api:
             raise LedgerError("internal", f"nobody answers {kind.__name__}")
         return None
 
-    def _change(self, job: Job) -> None:
-        if not self._writer.submit(job):
-            job.answer(_stopping().failure())
+    def _ask(self, incoming: Incoming, request: Any) -> None:
+        """Raises LedgerError `unavailable` while the daemon stops."""
+        self._room.acquire()
+        with self._lock:
+            if not self._closing:
+                self._questions.put((incoming, request))
+                return
+        self._room.release()
+        raise _stopping()
+
+    def _change(self, *jobs: Job) -> None:
+        if not self._writer.submit(*jobs):
+            for job in jobs:
+                job.answer(_stopping().failure())
 
     def _read(self) -> None:
         db = open_for_reading(self._database)
@@ -174,6 +183,7 @@ class Api:
             reply, kept = self._answer(db, request)
             if not (kept and self._keep(incoming, reply, kept)):
                 self._reply(incoming, reply)
+            self._room.release()
         db.close()
 
     def _answer(self, db: apsw.Connection, request: Any) -> tuple[Reply, list[AnyEvent]]:

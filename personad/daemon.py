@@ -41,7 +41,7 @@ from personad.contract.admin import (
     Welcome,
 )
 from personad.contract.base import PROTOCOL, VERSION, Done, Reply
-from personad.contract.nng import Publisher, Replier
+from personad.contract.nng import Publisher
 from personad.contract.paths import Paths, check_socket_path, private_directory
 from personad.contract.prices import PricesUpdate
 from personad.contract.progress import Progress
@@ -55,6 +55,7 @@ from personad.price_updates import PriceUpdates
 from personad.projections import batch_questions
 from personad.questions import ANSWERS, KEEPS
 from personad.rebuilding import Rebuilds
+from personad.replier import Replier
 from personad.reporting import Reports
 from personad.restore import complete
 from personad.retention import held_back, last_retention

@@ -175,14 +175,15 @@ class Writer:
             raise LedgerError("unavailable", f"the writer was busy for {timeout_s:g} s")
         return future.result()
 
-    def submit(self, job: Job) -> bool:
-        """Queues a job, waiting for room; False once the writer drains."""
+    def submit(self, *jobs: Job) -> bool:
+        """Queues jobs, waiting for room; False, with none queued, once the writer drains."""
         with self._changed:
             while self._queue.bytes > QUEUE_BYTES and not self._draining:
                 self._changed.wait()
             if self._draining:
                 return False
-            self._queue.put(job)
+            for job in jobs:
+                self._queue.put(job)
             self._changed.notify_all()
             return True
 

@@ -1,4 +1,4 @@
-"""The only room that knows nng: three small typed sockets over `ipc://`.
+"""The only room that knows nng: two small typed sockets over `ipc://`.
 
 pynng's own package imports asyncio, which costs a command more than everything else that it loads,
 and its asyncio layer leaks messages and cancellations. So only its extension module is loaded, and
@@ -9,15 +9,9 @@ closed before it can send a byte.
 """
 
 import os
-import select
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any
-
-from .base import MAX_MESSAGE_BYTES
-
-RECEIVE_MAX_BYTES = 2 * MAX_MESSAGE_BYTES
-"""nng drops the connection of a larger message without a word; up to here it gets an answer."""
 
 SEND_QUEUE_MESSAGES = 256
 
@@ -77,7 +71,7 @@ def _check(number: int) -> None:
 
 
 class _Socket:
-    """What all three share: options, sending, receiving, closing."""
+    """What both share: options, sending, receiving, closing."""
 
     def __init__(self, opener: Any) -> None:
         self._socket = _ffi.new("nng_socket *")
@@ -157,90 +151,6 @@ class _Socket:
 
 def _body(message: Any) -> bytes:
     return bytes(_ffi.buffer(_lib.nng_msg_body(message), _lib.nng_msg_len(message)))
-
-
-class Incoming:
-    """A request, and the way back to who sent it."""
-
-    __slots__ = ("body", "header")
-
-    @property
-    def client(self) -> bytes:
-        """The connection that it came over."""
-        return self.header[:4]
-
-    def __init__(self, header: bytes, body: bytes) -> None:
-        self.header = header
-        self.body = body
-
-
-class Replier(_Socket):
-    """Answers requests in any order, from any thread (raw-mode REP)."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(_lib.nng_rep0_open_raw)
-        self._set_size(b"recv-size-max", RECEIVE_MAX_BYTES)
-        # Nothing waits in here: each connection has its own next request ready, and gets its turn.
-        self._set_int(b"recv-buffer", 0)
-        self._set_int(b"send-buffer", SEND_QUEUE_MESSAGES)
-        self._listen(path)
-        self._arrived = self._descriptor(b"recv-fd")
-        self._woken, self._wake = os.pipe()
-        self._interrupted = False
-
-    def receive(self) -> Incoming:
-        """Waits for the next request.
-
-        nng hangs or aborts where a socket is closed just as another thread begins to receive. So
-        this waits outside of nng, and whoever closes the socket first ends it with `interrupt`,
-        then joins the thread.
-
-        Raises:
-            Closed: it was interrupted.
-        """
-        while True:
-            if self._interrupted:
-                raise Closed(_lib.NNG_ECLOSED)
-            incoming = self.receive_now()
-            if incoming is not None:
-                return incoming
-            select.select([self._arrived, self._woken], [], [])
-
-    def receive_now(self) -> Incoming | None:
-        """A request that is there already, or None."""
-        message = _ffi.new("nng_msg **")
-        number = _lib.nng_recvmsg(self._socket[0], message, _lib.NNG_FLAG_NONBLOCK)
-        if number == _lib.NNG_EAGAIN:
-            return None
-        _check(number)
-        try:
-            header = bytes(
-                _ffi.buffer(_lib.nng_msg_header(message[0]), _lib.nng_msg_header_len(message[0]))
-            )
-            return Incoming(header, _body(message[0]))
-        finally:
-            _lib.nng_msg_free(message[0])
-
-    def interrupt(self) -> None:
-        """Ends `receive`, now and from now on; replies still leave."""
-        self._interrupted = True
-        os.write(self._wake, b"x")
-
-    def close(self) -> None:
-        super().close()
-        for descriptor in (self._woken, self._wake):
-            os.close(descriptor)
-
-    def reply(self, incoming: Incoming, body: bytes) -> bool:
-        """Sends the answer; False where the one who asked takes none any more."""
-        message = _ffi.new("nng_msg **")
-        _check(_lib.nng_msg_alloc(message, 0))
-        _lib.nng_msg_header_append(message[0], incoming.header, len(incoming.header))
-        _lib.nng_msg_append(message[0], body, len(body))
-        number = _lib.nng_sendmsg(self._socket[0], message[0], _lib.NNG_FLAG_NONBLOCK)
-        if number:
-            _lib.nng_msg_free(message[0])
-        return not number
 
 
 class Publisher(_Socket):

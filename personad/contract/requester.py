@@ -10,24 +10,16 @@ import itertools
 import os
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from .errors import LedgerError
 from .paths import check_socket_path
+from .sp import FRAME, HELLO_OF_A_REPLIER, HELLO_OF_A_REQUESTER, LAST, MESSAGE, NUMBER
 
-_HELLO_OF_A_REQUESTER = b"\x00SP\x00\x00\x30\x00\x00"
-_HELLO_OF_A_REPLIER = b"\x00SP\x00\x00\x31\x00\x00"
-"""What both sides of a Scalability Protocols connection say first; see nanomsg's sp-tcp RFC."""
-_MESSAGE = 1
-_FRAME = struct.Struct(">BQ")
-"""Before each message over a Unix socket: what follows, and its size."""
-_NUMBER = struct.Struct(">I")
-_LAST = 0x80000000
-"""The bit that marks the last number of a request's way; see nanomsg's sp-request-reply RFC."""
 _AT_ONCE_BYTES = 1 << 16
+_SEND_ROOM_BYTES = 1 << 20
 _CROWDED_S = 0.005
 
 
@@ -120,8 +112,8 @@ class Requester:
     def send(self, body: bytes, timeout_s: float) -> bytes:
         """Asks, and gives the number that the answer will bear; who gives up in the middle has to
         close. Raises as `request`."""
-        number = _NUMBER.pack(_LAST | next(self._numbers) & ~_LAST)
-        rest = memoryview(_FRAME.pack(_MESSAGE, len(number) + len(body)) + number + body)
+        number = NUMBER.pack(LAST | next(self._numbers) & ~LAST)
+        rest = memoryview(FRAME.pack(MESSAGE, len(number) + len(body)) + number + body)
         until = time.monotonic() + timeout_s
         while rest:
             try:
@@ -136,13 +128,13 @@ class Requester:
         """The next message; what has arrived of it stays where it isn't whole in time."""
         while True:
             arrived = self._arrived
-            if len(arrived) >= _FRAME.size:
-                kind, size = _FRAME.unpack_from(arrived)
-                if kind != _MESSAGE:
+            if len(arrived) >= FRAME.size:
+                kind, size = FRAME.unpack_from(arrived)
+                if kind != MESSAGE:
                     raise Gone
-                end = _FRAME.size + size
+                end = FRAME.size + size
                 if len(arrived) >= end:
-                    message = bytes(memoryview(arrived)[_FRAME.size : end])
+                    message = bytes(memoryview(arrived)[FRAME.size : end])
                     self._arrived = arrived[end:]
                     return message
             self._take(until)
@@ -203,8 +195,8 @@ def _knock(path: Path, timeout_s: float) -> socket.socket:
     plain = _connect(path, timeout_s)
     try:
         _check_owner(path)
-        plain.sendall(_HELLO_OF_A_REQUESTER)
-        heard = plain.recv(len(_HELLO_OF_A_REPLIER), socket.MSG_WAITALL)
+        plain.sendall(HELLO_OF_A_REQUESTER)
+        heard = plain.recv(len(HELLO_OF_A_REPLIER), socket.MSG_WAITALL)
     except (TimeoutError, BlockingIOError):
         plain.close()
         raise Silent from None
@@ -214,7 +206,7 @@ def _knock(path: Path, timeout_s: float) -> socket.socket:
     except BaseException:
         plain.close()
         raise
-    if heard != _HELLO_OF_A_REPLIER:
+    if heard != HELLO_OF_A_REPLIER:
         plain.close()
         if not heard:
             raise Gone
@@ -224,6 +216,8 @@ def _knock(path: Path, timeout_s: float) -> socket.socket:
             hint="find out what it is and stop it, then run the same command again",
         )
     plain.setblocking(False)
+    # As far as the system lets it: what fits in is sent without waiting for the other side.
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_ROOM_BYTES)
     return plain
 
 

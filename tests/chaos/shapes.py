@@ -14,8 +14,8 @@ from uuid import UUID
 import msgspec
 from msgspec import inspect
 
+from personad.arriving import RECEIVE_MAX_BYTES
 from personad.contract.base import MAX_MESSAGE_BYTES
-from personad.contract.nng import RECEIVE_MAX_BYTES
 
 LONGEST = 40
 """Of a text that nothing limits."""

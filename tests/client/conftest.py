@@ -1,7 +1,6 @@
 """A ledger of its own for each test, and a stand-in where a real daemon can't be what is needed."""
 
 import os
-import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -19,10 +18,10 @@ from personad.contract.batch import BatchStarted, PersonaQueued, SegmentRef, Sou
 from personad.contract.codec import codec, encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import check_request
-from personad.contract.nng import Closed, Replier
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.schema import AnyRequest
+from personad.replier import Closed, Replier
 
 Answer = Callable[[Any], Reply | bytes | None]
 
@@ -85,7 +84,6 @@ class Peer:
         self._codec = codec(AnyRequest, check_request)
         self._replier = Replier(str(path))
         self._closed = False
-        self._stop, self._stopping = os.pipe()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -93,24 +91,17 @@ class Peer:
         if self._closed:
             return
         self._closed = True
-        os.write(self._stopping, b"\n")
+        with suppress(OSError):  # It may have gone away by itself.
+            self._replier.interrupt()
         self._thread.join()
-        os.close(self._stop)
-        os.close(self._stopping)
 
     def _serve(self) -> None:
-        # nng hangs or aborts where a socket is closed just as another thread begins to receive, so
-        # the thread that receives is also the one that closes.
-        arrived = self._replier._descriptor(b"recv-fd")
-        with closing(self._replier):
-            while self._stop not in select.select([arrived, self._stop], [], [])[0]:
+        with closing(self._replier), suppress(Closed):
+            while True:
                 incoming = self._replier.receive()
                 request = self._codec.decode(incoming.body)
                 self.asked.append(request)
-                try:
-                    reply = self._answer(request)
-                except Closed:
-                    break
+                reply = self._answer(request)
                 if reply is not None:
                     body = reply if isinstance(reply, bytes) else encode(reply)
                     self._replier.reply(incoming, body)

@@ -21,10 +21,10 @@ from personad.contract.batch import BatchShow, PersonaFailed
 from personad.contract.codec import encode
 from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Appended
-from personad.contract.nng import Closed
 from personad.contract.paths import Paths
 from personad.contract.quality import GoalCleared
 from personad.contract.settings import ConfigurationError
+from personad.replier import Closed
 
 from .conftest import Serve, batch_started, polite
 

@@ -14,9 +14,9 @@ from persona.client import Ledger
 from personad.contract.admin import Hello, Status, StatusReply, Stop, Welcome
 from personad.contract.base import VERSION, Done, Reply
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.nng import Closed
 from personad.contract.paths import Paths
 from personad.locks import lock
+from personad.replier import Closed
 
 from .conftest import Serve, done, polite
 

@@ -16,11 +16,11 @@ from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import StartCall
 from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
-from personad.contract.nng import Replier
 from personad.contract.progress import Progress
 from personad.contract.requester import Requester
 from personad.contract.spool import SUFFIX
 from personad.intake import Intake
+from personad.replier import Replier
 from personad.store import open_for_writing
 from personad.writer import Writer
 

@@ -385,7 +385,7 @@ class TestCommand:
 _DIES_WHEN_ASKED = """
 import os, sys
 from pathlib import Path
-from personad.contract.nng import Replier
+from personad.replier import Replier
 from personad.locks import lock
 
 with lock(Path(sys.argv[1])):

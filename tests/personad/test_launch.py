@@ -17,10 +17,10 @@ from personad.contract.base import Reply
 from personad.contract.codec import encode
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append
-from personad.contract.nng import Closed, Replier
 from personad.contract.paths import Paths
 from personad.contract.requester import Requester
 from personad.locks import lock
+from personad.replier import Closed, Replier
 
 from .conftest import Running
 from .facts import planned, started

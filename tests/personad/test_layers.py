@@ -36,7 +36,9 @@ CORE = (
     "changes",
     "questions",
 )
-RIM = tuple(f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng"))
+RIM = tuple(
+    f"personad.{each}" for each in ("api", "live", "daemon", "writer", "contract.nng", "replier")
+)
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -3,17 +3,17 @@
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from personad.contract.base import MAX_MESSAGE_BYTES
 from personad.contract.errors import LedgerError
-from personad.contract.nng import Replier
 from personad.contract.requester import Gone, Requester, Silent
+from personad.replier import Closed, Replier
 
 HELLO = b"\x00SP\x00\x00\x31\x00\x00"
 
@@ -47,6 +47,25 @@ def met(path: str, listening: socket.socket) -> Iterator[tuple[Requester, socket
         accepted = other.submit(greeted)
         with Requester(path, 10) as requester, accepted.result(10) as found:
             yield requester, found
+
+
+@contextmanager
+def replying(path: str, answer: Callable[[bytes], bytes | None]) -> Iterator[None]:
+    """Somebody who says to each question what `answer` gives, if anything."""
+
+    def reply() -> None:
+        with suppress(Closed):
+            while True:
+                incoming = replier.receive()
+                body = answer(incoming.body)
+                if body is not None:
+                    assert replier.reply(incoming, body)
+
+    with Replier(path) as replier, ThreadPoolExecutor() as other:
+        replies = other.submit(reply)
+        yield
+        replier.interrupt()
+        replies.result(10)
 
 
 def frame(number: bytes, body: bytes) -> bytes:
@@ -99,36 +118,34 @@ def test_one_who_hangs_up_is_nobody_and_one_who_says_something_else_no_daemon(
 
 
 def test_no_answer_in_time_is_said(path: str) -> None:
-    with Replier(path), Requester(path, 10) as requester, pytest.raises(Silent):
+    silent = replying(path, lambda _: None)
+    with silent, Requester(path, 10) as requester, pytest.raises(Silent):
         requester.request(b"anybody?", 0.05)
 
 
 def test_who_wants_to_wait_on_is_asked_after_each_while(path: str) -> None:
-    with Replier(path) as replier, Requester(path, 10) as requester:
+    had_enough = threading.Event()
 
-        def go_on() -> bool:
-            waited.append(len(waited))
-            if len(waited) == 3:
-                assert replier.reply(replier.receive(), b"at last")
-            return True
+    def answer(_: bytes) -> bytes:
+        had_enough.wait(10)
+        return b"at last"
 
-        waited: list[int] = []
+    def go_on() -> bool:
+        waited.append(len(waited))
+        if len(waited) == 3:
+            had_enough.set()
+        return True
+
+    waited: list[int] = []
+    with replying(path, answer), Requester(path, 10) as requester:
         assert requester.request_while(b"well?", 0.01, go_on) == b"at last"
-        assert waited[:3] == [0, 1, 2]
+    assert waited[:3] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, MAX_MESSAGE_BYTES])
 def test_messages_of_any_size_come_back_whole(path: str, size: int) -> None:
-    with Replier(path) as replier, ThreadPoolExecutor() as other:
-
-        def echo() -> None:
-            incoming = replier.receive()
-            replier.reply(incoming, incoming.body)
-
-        answering = other.submit(echo)
-        with Requester(path, 10) as requester:
-            assert requester.request(b"\xa5" * size, 30) == b"\xa5" * size
-        answering.result(10)
+    with replying(path, lambda body: body), Requester(path, 10) as requester:
+        assert requester.request(b"\xa5" * size, 30) == b"\xa5" * size
 
 
 def test_the_late_answer_to_one_question_is_never_taken_for_that_to_another(

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from personad import api
 from personad.api import READERS, Answers, Api, Keeps, Own
 from personad.contract import batch as b
 from personad.contract.admin import Hello, Status, Stop
@@ -170,6 +171,30 @@ def test_a_question_that_comes_while_it_closes_is_refused(opened: Open) -> None:
     for each in (*askers, closing):
         each.join(20)
     assert replies == [late] * READERS
+
+
+def test_with_so_many_questions_waiting_no_more_is_received_and_none_is_lost(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "QUESTIONS", READERS)
+    go_on, asked = threading.Event(), threading.Semaphore(0)
+    late = Failure(code="not-found", message="late, but here")
+
+    def slow(*_: object) -> Failure:
+        asked.release()
+        go_on.wait(20)
+        return late
+
+    counter = opened(answers={Status: slow})
+    with Requester(counter.socket, 10) as requester:
+        numbers = [requester.send(encode(Status()), 10) for _ in range(READERS + 2)]
+        for _ in range(READERS):
+            assert asked.acquire(timeout=20)
+        assert not requester.ends_within(0.05)
+        assert counter.api._questions.empty()
+        go_on.set()
+        answers = [requester.answer(number, 20) for number in numbers]
+    assert [reply_codec(Status).decode(answer) for answer in answers] == [late] * len(numbers)
 
 
 def test_a_reply_that_nobody_takes_any_more_ends_nothing(opened: Open) -> None:

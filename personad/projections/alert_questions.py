@@ -11,6 +11,9 @@ from personad.contract import alerts as a
 from personad.kinds import moment_of
 from personad.projections import alert_rules
 
+THRESHOLD_MAX = 10
+"""Of a budget, as a share of its limit. What is taken back from another's export may say more."""
+
 _OF = """
 SELECT alert, at, kind, scope, level, value, threshold, message, acknowledged_at, metric, since,
   spent_nanousd, limit_nanousd, n, baseline
@@ -41,7 +44,7 @@ def of_cost(db: apsw.Connection, request: a.CostAlerts, now: datetime) -> a.Cost
         unsent=news.count_owed(db),
         alerts=[
             a.CostAlert(
-                percent=max(0, round(row["threshold"] * 100)),
+                percent=round(100 * min(max(row["threshold"], 0), THRESHOLD_MAX)),
                 **{field: row[field] for field in fields},
             )
             for row in _rows(db, request.limit, is_quality=False)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from personad.contract.alerts import CostAlerts
 from personad.contract.asking import Range
-from personad.contract.budget import BudgetCleared, BudgetSet
+from personad.contract.budget import AlertRaised, BudgetCleared, BudgetSet
 from personad.contract.codec import encode, reply_codec
 from personad.contract.cost import CostBreakdown, CostHistory
 from personad.contract.cost_rows import CostRows
@@ -81,6 +82,31 @@ def extremes(draw: st.DrawFn) -> Any:
     except (msgspec.ValidationError, LedgerError):
         event = msgspec.structs.replace(specimen, id=fresh_id(), at=NOON)
     return event
+
+
+@pytest.mark.parametrize(
+    ("threshold", "percent"), [(-1.7e308, 0), (0.8, 80), (10.0, 1_000), (1.7e308, 1_000)]
+)
+def test_alerts_that_were_taken_back_can_be_asked_for_whatever_they_say(
+    open_core: Callable[[], Core], threshold: float, percent: int
+) -> None:
+    core = open_core()
+    raised = AlertRaised(
+        id=fresh_id(),
+        at=NOON,
+        alert="a",
+        kind="cost",
+        scope="all",
+        level="warning",
+        value=0.0,
+        threshold=threshold,
+        message="m",
+        spent_nanousd=0,
+        limit_nanousd=1,
+    )
+    core.do(Import(items=[Exported(event=raised)]))
+    told = ANSWERS[CostAlerts](core.db, CostAlerts(), core.now)
+    assert [alert.percent for alert in told.alerts] == [percent]
 
 
 @pytest.mark.no_cover

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -186,14 +187,20 @@ def test_with_so_many_questions_waiting_no_more_is_received_and_none_is_lost(
         return late
 
     counter = opened(answers={Status: slow})
-    with Requester(counter.socket, 10) as requester:
-        numbers = [requester.send(encode(Status()), 10) for _ in range(READERS + 2)]
+    with ExitStack() as stack:
+        # One question each: readers answer in any order, and a requester waits for one answer.
+        requesters = [
+            stack.enter_context(Requester(counter.socket, 10)) for _ in range(READERS + 2)
+        ]
+        numbers = [each.send(encode(Status()), 10) for each in requesters]
         for _ in range(READERS):
             assert asked.acquire(timeout=20)
-        assert not requester.ends_within(0.05)
+        assert not requesters[0].ends_within(0.05)
         assert counter.api._questions.empty()
         go_on.set()
-        answers = [requester.answer(number, 20) for number in numbers]
+        answers = [
+            each.answer(number, 20) for each, number in zip(requesters, numbers, strict=True)
+        ]
     assert [reply_codec(Status).decode(answer) for answer in answers] == [late] * len(numbers)
 
 

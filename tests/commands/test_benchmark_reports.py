@@ -35,12 +35,26 @@ class TestBaselines:
         (folder / "c.yaml").write_bytes(b"name: [")
         assert run(["benchmark", "list"]) == 0
         out, err = capsys.readouterr()
-        assert out.index("newer") < out.index("older")
+        assert [line.split()[0] for line in out.splitlines()] == ["Name", "b", "a"]
         assert "c.yaml:" in err
         assert "it is no YAML" in err
         assert run(["benchmark", "clean", "--keep", "1"]) == 0
         assert sorted(path.name for path in folder.iterdir()) == ["b.yaml", "c.yaml"]
         assert load(folder / "b.yaml").name == "newer"
+
+    def test_a_copy_goes_by_its_file_s_name(
+        self, house: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = Path("baselines")
+        folder.mkdir()
+        for name in ("kept", "copy"):
+            (folder / f"{name}.yaml").write_bytes(dump(kept("kept")))
+        assert run(["benchmark", "clean", "--name", "other"]) == 64
+        err = capsys.readouterr().err
+        assert "copy" in err
+        assert "kept" in err
+        assert run(["benchmark", "clean", "--name", "copy"]) == 0
+        assert [path.name for path in folder.iterdir()] == ["kept.yaml"]
 
     def test_none_is_no_error(self, house: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["benchmark", "list"]) == 0

@@ -16,6 +16,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     """One baseline, as `persona benchmark list` tells of it."""
 
     name: str
+    """Its file's, by which `compare` and `clean` find it: a copy may say another's inside."""
     captured_at: datetime
     version: str
     workloads: list[str]
@@ -54,7 +55,7 @@ def newest_first(folder: Path) -> tuple[list[tuple[Path, Baseline]], list[Baseli
 
 def listed(path: Path, baseline: Baseline) -> Listed:
     return Listed(
-        name=baseline.name,
+        name=path.stem,
         captured_at=baseline.captured_at,
         version=baseline.version,
         workloads=list(baseline.workloads),

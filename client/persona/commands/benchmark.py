@@ -266,9 +266,9 @@ def clean(app: App, keep: int | None, name: str | None) -> None:
         raise click.UsageError("say which: --keep N or --name NAME")
     folder = Path(app.settings.benchmark.baselines_dir)
     good, _ = newest_first(folder)
-    gone = good[keep:] if keep is not None else [each for each in good if each[1].name == name]
+    gone = good[keep:] if keep is not None else [each for each in good if each[0].stem == name]
     if name is not None and not gone:
-        known = ", ".join(each.name for _, each in good) or "none"
+        known = ", ".join(path.stem for path, _ in good) or "none"
         raise Stopped(f"there is no baseline {name} in {folder}; there is {known}", code=64)
     if not gone:
         app.note(f"nothing to delete: {folder} holds {plural(len(good), 'baseline')}")

@@ -43,3 +43,18 @@ def test_no_line_is_wider_than_it_may_be(
 def test_a_constant_series_is_drawn(value: float) -> None:
     drawn = columns(chart([value] * 5), 40)
     assert ("█" in drawn) == (value > 0)
+
+
+@pytest.mark.parametrize("values", [[0.96], [0.96] * 5, [None, 0.96, None]])
+def test_scores_that_are_all_the_same_stand_up_to_their_own_value(
+    values: list[float | None],
+) -> None:
+    drawn = columns(chart(values, from_zero=False, amount=lambda v: f"{v:.2f}"), 40)
+    lines = drawn.splitlines()
+    assert [line.split(" ┤")[0].strip() for line in (lines[1], lines[LINES])] == ["0.96", "0.48"]
+    assert all("█" in line for line in lines[1 : LINES + 1])
+
+
+def test_what_was_nothing_all_the_time_names_no_amount_above_it() -> None:
+    lines = columns(chart([0, 0], amount=lambda v: f"${v}"), 40).splitlines()
+    assert [line.rstrip() for line in lines[1 : LINES + 1]] == ["     ┤"] * 7 + ["$0.0 ┤"]

@@ -12,7 +12,7 @@ from personad.contract.alerts import (
 )
 
 from . import values
-from .tables import SCORE, WHEN, YES_NO, Column, Fact, Facts, Table, View
+from .tables import SCORE, SCORE_BESIDE, WHEN, YES_NO, Column, Fact, Facts, Table, View
 
 _STYLES = {"warn": "yellow", "stop": "red"}
 _BY: dict[SetBy, str] = {"command": "by a command", "configuration": "by the configuration"}
@@ -27,11 +27,16 @@ COST_COLUMNS: tuple[Column[CostAlert], ...] = (
 QUALITY_COLUMNS: tuple[Column[QualityAlert], ...] = (
     Column("When", lambda row: row.at, WHEN),
     Column("Metric", lambda row: row.metric, style=lambda row: _style(row)),
-    Column("Value", lambda row: row.value, SCORE),
-    Column("Threshold", lambda row: row.threshold, SCORE),
+    Column("Value", lambda row: (row.value, row.threshold), SCORE_BESIDE),
+    Column("Threshold", lambda row: (row.threshold, row.value), SCORE_BESIDE),
     Column("Where", lambda row: row.where),
     Column("Cause", lambda row: f"{row.cause} (seen)" if row.acknowledged else row.cause),
     Column("ID", lambda row: row.id),
+)
+_NARROW_QUALITY: tuple[Column[QualityAlert], ...] = (
+    QUALITY_COLUMNS[0],
+    Column("Metric", lambda row: _below(row), style=lambda row: _style(row)),
+    *QUALITY_COLUMNS[-3:],
 )
 _RULES: tuple[Column[QualityRule], ...] = (
     Column("Watched metric", lambda row: row.metric),
@@ -82,4 +87,12 @@ def of_quality(reply: QualityAlertsReply) -> View:
 
 def quality_table(found: Sequence[QualityAlert]) -> Table[QualityAlert]:
     """A row an alert."""
-    return Table(QUALITY_COLUMNS, found, "quality has raised no alert")
+    return Table(QUALITY_COLUMNS, found, "quality has raised no alert", _NARROW_QUALITY)
+
+
+def _below(row: QualityAlert) -> str:
+    value, limit = (
+        values.score_beside(row.value, row.threshold),
+        values.score_beside(row.threshold, row.value),
+    )
+    return f"{row.metric} {value}, below {limit}"

@@ -45,6 +45,13 @@ LIST_COLUMNS: tuple[Column[BatchSummary], ...] = (
     Column("Cost", lambda row: (row.cost_nanousd or 0, row.cost_nanousd is None), SPENT),
 )
 
+_NARROW_COLUMNS: tuple[Column[BatchSummary], ...] = (
+    *LIST_COLUMNS[:3],
+    Column("Model", lambda row: f"{row.provider}/{row.model}"),
+    Column("Completed", lambda row: _completed(row)),
+    *LIST_COLUMNS[-2:],
+)
+
 PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
     Column("#", lambda row: row.index, COUNT),
     Column("ID", lambda row: row.persona),
@@ -61,7 +68,12 @@ PERSONA_COLUMNS: tuple[Column[PersonaRow], ...] = (
 def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) -> View:
     asked = f" that is {' or '.join(statuses)}" if statuses else " yet"
     empty = f"no batch{asked}; `persona generate --from PATH` makes one"
-    return (Table(LIST_COLUMNS, reply.batches, empty),)
+    return (Table(LIST_COLUMNS, reply.batches, empty, _NARROW_COLUMNS),)
+
+
+def _completed(row: BatchSummary) -> str:
+    of = f"{values.count(row.completed)} of {values.count(row.total)}"
+    return f"{of}, {values.count(row.failed)} failed" if row.failed else of
 
 
 def batch_show(state: BatchState) -> View:

@@ -10,10 +10,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .plain import records
-from .tables import Block, Chart, Column, Facts, Table, View, shown
+from .tables import Block, Chart, Column, Facts, Table, View, narrower, shown
 from .values import clean, width_of
 
-_LEAST, _TITLE, _WORD = 8, 9, 15
+_LEAST, _TITLE, _WORD = 8, 10, 15
 """Cells that a column needs to be readable when its text is folded; titles up to `_TITLE` and words
 up to `_WORD` stay whole: names of metrics do, ids don't."""
 _GAP = 2
@@ -39,13 +39,25 @@ def _drawn(block: Block, width: int) -> RenderableType:
 
 
 def table(block: Table[Any], width: int) -> RenderableType:
-    """Never drops a column: folds what is too wide, and where even that won't fit, a line a value.
+    """Never drops a column: folds what is too wide, and where even that won't fit, tells the same
+    in fewer columns, or turned, or a line a value.
 
     Cells are `Text`, never markup: what a model called a persona is only ever letters.
     """
+    if not block.rows:
+        return _folded(block, width)
+    fitting = (each for each in (block, *narrower(block)) if _fits(each, width))
+    found = next(fitting, None)
+    return _folded(found, width) if found else Text(records(block).rstrip("\n"))
+
+
+def _fits(block: Table[Any], width: int) -> bool:
     least = _least_widths(block)
-    if block.rows and sum(least) + _GAP * len(least) > width:
-        return Text(records(block).rstrip("\n"))
+    return sum(least) + _GAP * len(least) <= width
+
+
+def _folded(block: Table[Any], width: int) -> RichTable:
+    least = _least_widths(block)
     cells = _cell_widths(block)
     titles = (cell_len(column.title) for column in block.columns)
     whole = [max(each) for each in zip(least, cells, titles, strict=True)]
@@ -98,7 +110,7 @@ def _least_widths(block: Table[Any]) -> list[int]:
     """Of each column: figures are never folded; text may be, but not within a short word."""
     return [
         max(
-            min(width_of(column.title), _TITLE),
+            min(max(map(width_of, column.title.split()), default=0), _TITLE),
             *(_least(shown(column, row), folds=column.kind.folds) for row in block.rows),
             0,
         )

@@ -20,8 +20,9 @@ def columns(chart: Chart, width: int) -> str:
     known = [value for value in chart.values if value is not None]
     if not known:
         return ""
-    low, high = _range(known, from_zero=chart.from_zero)
-    labels = [chart.amount(high), chart.amount(low)]
+    low, high = _range(known, chart)
+    # Of what is all nothing, no height is above it.
+    labels = [chart.amount(high) if any(known) else "", chart.amount(low)]
     gutter = max(len(label) for label in labels) + 1
     cells = max(_LEAST_CELLS, width - gutter - 1)
     places, bar = _places(len(chart.values), cells)
@@ -37,10 +38,12 @@ def columns(chart: Chart, width: int) -> str:
     return "\n".join(lines)
 
 
-def _range(known: Sequence[float], *, from_zero: bool) -> tuple[float, float]:
+def _range(known: Sequence[float], chart: Chart) -> tuple[float, float]:
     high = max(known)
     least = min(known)
-    low = 0.0 if from_zero else least - (high - least) * 0.25
+    # Of what is always the same, or was only once, half is seen: it has no height of its own.
+    span = (high - least) * 0.25 or abs(least) * 0.5
+    low = 0.0 if chart.from_zero else least - span
     # What is never negative has no negative line.
     low = max(low, min(least, 0.0))
     return (low, high) if high > low else (low, low + 1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .tables import Block, Chart, Facts, Table, View, shown
+from .tables import Block, Chart, Facts, Table, View, narrower, shown
 from .values import clean, width_of
 
 _GAP = "  "
@@ -29,12 +29,22 @@ def _drawn(block: Block, width: int | None) -> str:
 
 
 def table(block: Table[Any], width: int | None) -> str:
-    """A line a row; where that is too wide, a line a value."""
+    """A line a row; where that is too wide, in fewer columns, or turned, or a line a value."""
+    text = _aligned(block)
+    if width is None or _is_within(text, width):
+        return text
+    others = (_aligned(each) for each in narrower(block))
+    return next((each for each in others if _is_within(each, width)), records(block))
+
+
+def _is_within(text: str, width: int) -> bool:
+    return all(width_of(line) <= width for line in text.splitlines())
+
+
+def _aligned(block: Table[Any]) -> str:
     titles = [column.title for column in block.columns]
     cells = [[shown(column, row) for column in block.columns] for row in block.rows]
     widths = [max(width_of(cell) for cell in column) for column in zip(titles, *cells, strict=True)]
-    if width is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        return records(block)
     right = [column.kind.right for column in block.columns]
     return "".join(
         _GAP.join(

@@ -4,7 +4,7 @@ A column says how to get its value from a row and what kind of value that is; ea
 then asks for the value as people read it (`shown`) or as programs do (`written`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -37,6 +37,11 @@ SPENT = Kind(
 """Of nano-dollars, and how many calls have no price."""
 DURATION = Kind(values.duration, lambda ms: values.decimal(ms, 3))
 SCORE = Kind(values.score, str)
+SCORE_BESIDE = Kind(
+    lambda pair: values.score_beside(*pair) if None not in pair else values.score(pair[0]),
+    lambda pair: str(pair[0]),
+)
+"""A score and the one that it is held against: the two never look alike unless they are."""
 SHARE = Kind(values.percent, str)
 WHEN = Kind(values.when, values.rfc3339, right=False, folds=True)
 YES_NO = Kind(
@@ -58,6 +63,8 @@ class Table(Struct, Generic[Row], frozen=True):
     rows: Sequence[Row]
     empty: str = ""
     """One line that says what to do next, where there are no rows."""
+    narrow: Sequence[Column[Row]] = ()
+    """The same told in fewer columns, for a terminal that has no room for them all."""
 
 
 class Fact(Struct, frozen=True):
@@ -103,6 +110,29 @@ def written(column: Column[Row], row: Row) -> str:
     """A cell for programs; empty where there is no value."""
     value = column.value(row)
     return "" if value is None else column.kind.written(value)
+
+
+def turned(block: Table[Row]) -> Table[Column[Row]]:
+    """A row a column, and a column a row: what few rows of many values are told apart by."""
+    first, *others = block.columns
+
+    def told(row: Row) -> Column[Column[Row]]:
+        return Column(
+            shown(first, row),
+            lambda column: shown(column, row),
+            style=lambda column: column.style(row) if column.style else "",
+        )
+
+    titles: Column[Column[Row]] = Column(first.title, lambda column: column.title)
+    return Table((titles, *map(told, block.rows)), others)
+
+
+def narrower(block: Table[Any]) -> Iterator[Table[Any]]:
+    """What is tried where a table has no room, the most alike first."""
+    if block.narrow:
+        yield Table(block.narrow, block.rows)
+    if len(block.rows) > 1:
+        yield turned(block)
 
 
 def tables(view: View) -> list[Table[Any]]:

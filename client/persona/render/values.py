@@ -153,6 +153,16 @@ def score(value: float) -> str:
     return f"{value:.2f}"
 
 
+def score_beside(value: float, other: float) -> str:
+    """As `score`, but with as many decimals as tell it from `other`: 0.7498 is below 0.75."""
+    told = (f"{value:.{places}f}" for places in (2, 3, 4) if _differ(value, other, places))
+    return next(told, score(value))
+
+
+def _differ(value: float, other: float, places: int) -> bool:
+    return f"{value:.{places}f}" != f"{other:.{places}f}"
+
+
 def percent(share: float) -> str:
     """A share from 0 to 1; what is not quite all is never shown as 100%."""
     rounded = round(share * 100)

@@ -15,9 +15,11 @@ import pytest
 from persona.client import Ledger
 from persona.outcome import exit_status
 from persona.program import run
+from persona.render import plain
+from persona.render.batches import batch_list
 
 from personad.contract.admin import Status
-from personad.contract.batch import BatchShow
+from personad.contract.batch import BatchList, BatchShow
 from personad.contract.events import AnyEvent
 
 from .conftest import BATCH, failed, finished, made, paused, started
@@ -80,6 +82,18 @@ def test_list_as_text(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> Non
         "batch-2026-11-23-a1b2c3  first       running  local     local-1      2          1       0"
         "  2026-11-23 12:00:00  $0.0042",
     ]
+
+
+def test_a_narrow_list_tells_the_same_in_fewer_columns(ledger: Ledger) -> None:
+    ledger.append([*started(), *made()])
+    view = batch_list(ledger.ask(BatchList()))
+
+    text = plain.render(view, 110)
+
+    assert text.splitlines()[0].split() == [
+        *("Batch", "Experiment", "Status", "Model", "Done", "Started", "Cost")
+    ]
+    assert "  local/local-1  1 of 2  2026-11-23 12:00:00  $0.0042" in text
 
 
 def test_list_is_narrowed_by_status_and_number(

@@ -88,6 +88,34 @@ class TestTrends:
         head = capsys.readouterr().out.splitlines()[0].split()
         assert head == ["Date", "Faithfulness", "Completeness", "Composite", "n"]
 
+    def test_days_of_another_scorer_stand_apart(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scored.append(
+            [
+                QualityScored(
+                    id=event_id(),
+                    at=now(),
+                    persona="persona-0-0",
+                    provider="acme",
+                    model="one",
+                    experiment="tone",
+                    scores={"faithfulness": 0.2},
+                    composite=0.2,
+                    scorer="builtin/2",
+                )
+            ]
+        )
+        rows = told(capsys, "history", "--experiment", "tone", "--days", "1")["rows"]
+        assert [(row["scorer"], row["n"], row["metrics"]["faithfulness"]) for row in rows] == [
+            ("builtin/1", 3, 0.9),
+            ("builtin/2", 1, 0.2),
+        ]
+        assert run(["quality", "history", "--experiment", "tone", "--days", "1"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.splitlines()[0].split()[:2] == ["Date", "Scorer"]
+        assert "the scorer changed in this range" in shown
+
     def test_what_nobody_has_scored_is_named_with_the_nearest(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -101,13 +129,33 @@ class TestTrends:
 class TestCheck:
     @pytest.mark.parametrize(
         ("required", "status", "verdict"),
-        [("composite=0.7", 0, "met"), ("composite=0.9", 2, "below"), ("unheard=0.1", 2, "below")],
+        [("composite=0.7", 0, "met"), ("composite=0.9", 2, "below"), ("coherence=0.1", 2, "below")],
     )
     def test_it_ends_by_what_is_required(
         self, capsys: pytest.CaptureFixture[str], required: str, status: int, verdict: str
     ) -> None:
         found = told(capsys, "check", "--days", "12", "--min", required, status=status)
         assert found["verdict"] == verdict
+
+    def test_a_metric_without_scores_is_not_called_low(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "check", "--min", "coherence=0.1"]) == 2
+        assert capsys.readouterr().out.splitlines()[1].split() == [
+            *("coherence", "–", "0.10", "--min", "no", "scores"),
+        ]
+
+    def test_what_is_a_little_below_does_not_look_the_same(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "check", "--days", "12", "--min", "completeness=0.7504"]) == 2
+        assert "completeness  0.7500    0.7504  --min  below" in capsys.readouterr().out
+
+    def test_a_metric_that_nobody_knows_is_wrong_usage(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "check", "--min", "compsite=0.9"]) == 64
+        assert "did you mean composite?" in capsys.readouterr().err
 
     @pytest.mark.parametrize("bad", ["composite", "composite=2", "=0.5", "composite=nan"])
     def test_what_is_no_requirement_is_wrong_usage(

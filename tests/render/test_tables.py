@@ -2,12 +2,17 @@
 
 import csv
 import io
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from msgspec import Struct
 from persona.render import boxed, csv_text, markdown, plain
+from persona.render.alerts import quality_table
 from persona.render.tables import COUNT, MONEY, SHARE, YES_NO, Column, Fact, Facts, Table, View
 from rich.console import Console
+
+from personad.contract.alerts import QualityAlert
 
 
 class Row(Struct, frozen=True):
@@ -54,6 +59,50 @@ def test_plain_text_that_is_too_wide_becomes_a_line_a_value() -> None:
     assert lines[0] == "Name      Anna"
     assert lines[4] == ""
     assert lines[8] == "Accepted  no"
+
+
+def test_few_rows_of_many_values_that_have_no_room_beside_each_other_are_turned() -> None:
+    assert plain.render(VIEW[1:], 26) == (
+        "Name      Anna     –\n"
+        "Cost      $0.0042  $12.00\n"
+        "Calls     1,200    0\n"
+        "Accepted  yes      no\n"
+    )
+    # Rows too many for that, too, are told a line a value.
+    many: View = (Table(COLUMNS, ROWS * 3),)
+    assert plain.render(many, 26).splitlines()[0] == "Name      Anna"
+
+
+NARROW = (COLUMNS[0], Column("Cost of calls", lambda row: f"{row.calls:,} for {row.cost_nanousd}"))
+
+
+@pytest.mark.parametrize("draw", [on_terminal, plain.render])
+def test_what_a_table_tells_in_fewer_columns_is_shown_where_the_others_have_no_room(
+    draw: Callable[[View, int], str],
+) -> None:
+    view: View = (Table(COLUMNS, ROWS * 9, narrow=NARROW),)
+
+    assert "Accepted" in draw(view, 60)
+    narrow = draw(view, 26)
+    assert "Accepted" not in narrow
+    assert narrow.count("1,200 for") == 9
+    assert all(len(line.rstrip()) <= 26 for line in narrow.splitlines())
+
+
+def test_programs_are_told_every_column() -> None:
+    view: View = (Table(COLUMNS, ROWS, narrow=NARROW),)
+
+    for text in (plain.render(view, None), csv_text.render(view), markdown.render(view)):
+        assert "Accepted" in text
+        assert "Cost of calls" not in text
+
+
+def test_a_title_stays_whole_where_a_turned_table_has_room_for_it() -> None:
+    metrics = ("Coherence", "Faithfulness", "Distinctiveness", "Authenticity", "Composite")
+    scored: View = (Table([Column(each, lambda _row: "0.82 ★") for each in metrics], ROWS),)
+
+    for width in (40, 50, 60, 70):
+        assert all(each in on_terminal(scored, width) for each in metrics)
 
 
 def test_wide_characters_are_aligned_by_cells() -> None:
@@ -145,3 +194,27 @@ def test_a_share_is_a_number_for_programs() -> None:
 
     assert csv_text.render((Table(columns, (0.25,)),)) == "Share\r\n0.25\r\n"
     assert "25%" in plain.render((Table(columns, (0.25,)),), None)
+
+
+def test_a_narrow_list_of_alerts_tells_what_fell_below_what() -> None:
+    alert = QualityAlert(
+        id="alert-1",
+        at=datetime(2026, 11, 23, 12, tzinfo=UTC),
+        metric="faithfulness",
+        value=0.6959,
+        threshold=0.7,
+        where="acme/one",
+        cause="threshold",
+        level="warn",
+        message="…",
+        acknowledged=False,
+        n=20,
+        baseline=None,
+    )
+    view: View = (quality_table([alert] * 3),)
+
+    assert "0.696      0.700" in on_terminal(view, 100)
+    narrow = on_terminal(view, 70)
+    assert narrow.splitlines()[0].split() == ["When", "Metric", "Where", "Cause", "ID"]
+    assert "faithfulness 0.696" in narrow
+    assert "below 0.700" in narrow

@@ -110,6 +110,21 @@ def test_times_for_programs_are_in_utc() -> None:
     assert values.when(NOON) == "2026-11-23 12:00:00"
 
 
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_two_scores_beside_each_other_look_alike_only_where_they_nearly_are(
+    one: float, other: float
+) -> None:
+    alike = values.score_beside(one, other) == values.score_beside(other, one)
+    assert not alike or abs(one - other) <= 0.0001
+
+
+def test_a_score_has_no_more_decimals_than_tell_it_from_the_other() -> None:
+    assert values.score_beside(0.7477, 0.75) == "0.748"
+    assert values.score_beside(0.75, 0.7477) == "0.750"
+    assert values.score_beside(0.6, 0.75) == "0.60"
+    assert values.score_beside(0.75, 0.75) == values.score_beside(0.75, None) == "0.75"
+
+
 @pytest.mark.parametrize(
     ("share", "shown"), [(0.0, "0%"), (0.5, "50%"), (0.996, "99%"), (1.0, "100%")]
 )

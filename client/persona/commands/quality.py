@@ -107,6 +107,8 @@ def check(
     from persona.render import qualities as shown
     from personad.contract.alerts import QualityAlerts
 
+    for metric, _x in required:
+        expect_metric(app, metric)
     wanted: list[shown.Required] = [(metric, x, "min") for metric, x in required]
     wanted += [(each.metric, each.target, "goal") for each in app.ledger.ask(QualityGoals()).goals]
     rules = app.ledger.ask(QualityAlerts(limit=1)).rules

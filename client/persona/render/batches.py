@@ -48,7 +48,7 @@ LIST_COLUMNS: tuple[Column[BatchSummary], ...] = (
 _NARROW_COLUMNS: tuple[Column[BatchSummary], ...] = (
     *LIST_COLUMNS[:3],
     Column("Model", lambda row: f"{row.provider}/{row.model}"),
-    Column("Completed", lambda row: _completed(row)),
+    Column("Done", lambda row: _completed(row)),
     *LIST_COLUMNS[-2:],
 )
 

@@ -1,6 +1,7 @@
 """Tables for a terminal, drawn with rich: in colour, folded to the terminal's width."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,9 +14,11 @@ from .plain import records
 from .tables import Block, Chart, Column, Facts, Table, View, narrower, shown
 from .values import clean, width_of
 
-_LEAST, _TITLE, _WORD = 8, 10, 15
-"""Cells that a column needs to be readable when its text is folded; titles up to `_TITLE` and words
-up to `_WORD` stay whole: names of metrics do, ids don't."""
+_LEAST = 8
+"""Cells that a column needs to be readable when its text is folded."""
+_WHOLE = ((15, 15), (15, 9), (12, 8))
+"""Up to how many cells words, and those of titles, stay whole, as long as there is room: names of
+metrics do first, ids don't."""
 _GAP = 2
 
 
@@ -44,20 +47,15 @@ def table(block: Table[Any], width: int) -> RenderableType:
 
     Cells are `Text`, never markup: what a model called a persona is only ever letters.
     """
-    if not block.rows:
-        return _folded(block, width)
-    fitting = (each for each in (block, *narrower(block)) if _fits(each, width))
-    found = next(fitting, None)
-    return _folded(found, width) if found else Text(records(block).rstrip("\n"))
+    for word, title in _WHOLE:
+        for each in chain((block,), narrower(block)):
+            least = _least_widths(each, word, title)
+            if not block.rows or sum(least) + _GAP * len(least) <= width:
+                return _folded(each, least, width)
+    return Text(records(block).rstrip("\n"))
 
 
-def _fits(block: Table[Any], width: int) -> bool:
-    least = _least_widths(block)
-    return sum(least) + _GAP * len(least) <= width
-
-
-def _folded(block: Table[Any], width: int) -> RichTable:
-    least = _least_widths(block)
+def _folded(block: Table[Any], least: Sequence[int], width: int) -> RichTable:
     cells = _cell_widths(block)
     titles = (cell_len(column.title) for column in block.columns)
     whole = [max(each) for each in zip(least, cells, titles, strict=True)]
@@ -106,12 +104,12 @@ def _cell(column: Column[Any], row: Any) -> Text:
     return Text(shown(column, row), style=column.style(row) if column.style else "")
 
 
-def _least_widths(block: Table[Any]) -> list[int]:
+def _least_widths(block: Table[Any], word: int, title: int) -> list[int]:
     """Of each column: figures are never folded; text may be, but not within a short word."""
     return [
         max(
-            min(max(map(width_of, column.title.split()), default=0), _TITLE),
-            *(_least(shown(column, row), folds=column.kind.folds) for row in block.rows),
+            min(max(map(width_of, column.title.split()), default=0), title),
+            *(_least(shown(column, row), word, folds=column.kind.folds) for row in block.rows),
             0,
         )
         for column in block.columns
@@ -126,9 +124,9 @@ def _cell_widths(block: Table[Any]) -> list[int]:
     ]
 
 
-def _least(cell: str, *, folds: bool) -> int:
+def _least(cell: str, word: int, *, folds: bool) -> int:
     if not folds:
         return width_of(cell)
-    words = [width_of(word) for word in cell.split()]
-    whole = max((cells for cells in words if cells <= _WORD), default=0)
+    words = [width_of(each) for each in cell.split()]
+    whole = max((cells for cells in words if cells <= word), default=0)
     return max(whole, min(_LEAST, max(words, default=0)))

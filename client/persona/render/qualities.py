@@ -19,7 +19,7 @@ from personad.contract.quality import (
 
 from . import values
 from .alerts import quality_table
-from .tables import COUNT, SCORE, SHARE, Chart, Column, Fact, Facts, Table, View
+from .tables import COUNT, SCORE, SCORE_BESIDE, SHARE, Chart, Column, Fact, Facts, Table, View
 
 NO_SCORES = (
     "no scores in this range; `persona generate --from PATH` makes some, --days N looks back"
@@ -76,11 +76,12 @@ def trends(reply: QualityTrendsReply, *, plots: bool) -> View:
     rows = _ranked(reply.metrics)
     table = Table(_columns(scorers=several), rows, NO_SCORES)
     charts = [_chart(row, several) for row in rows if len(row.series) > 1 and row.n]
-    facts = []
-    if several:
-        said = "the scorer changed in this range: its figures stand apart, and don't compare"
-        facts.append(Facts([Fact("note", said, "yellow")]))
-    return [*(charts if plots else ()), table, *facts]
+    return [*(charts if plots else ()), table, *_changed(several)]
+
+
+def _changed(several: bool) -> list[Facts]:
+    said = "the scorer changed in this range: its figures stand apart, and don't compare"
+    return [Facts([Fact("note", said, "yellow")])] if several else []
 
 
 def _chart(row: QualityTrend, several: bool) -> Chart:
@@ -96,9 +97,10 @@ def _chart(row: QualityTrend, several: bool) -> Chart:
 
 
 class HistoryDay(Struct, frozen=True, kw_only=True):
-    """A day's means, by metric."""
+    """A day's means by one scorer, by metric."""
 
     start: str
+    scorer: str
     n: int
     metrics: dict[str, float | None]
 
@@ -111,34 +113,39 @@ class QualityHistory(Struct, frozen=True, kw_only=True):
 
 
 def history_of(experiment: str, reply: QualityTrendsReply) -> QualityHistory:
-    """The days with scores, each with what every metric came to."""
-    by_day: dict[str, dict[str, QualityDay]] = {}
+    """The days with scores, each with what every metric came to; those of two scorers stand apart,
+    as they don't compare."""
+    by_day: dict[tuple[str, str], dict[str, QualityDay]] = {}
     for row in reply.metrics:
         for day in row.series:
             if day.n:
-                by_day.setdefault(str(day.start), {})[row.metric] = day
+                by_day.setdefault((str(day.start), row.scorer), {})[row.metric] = day
     return QualityHistory(
         experiment=experiment,
         rows=[
             HistoryDay(
                 start=start,
+                scorer=scorer,
                 n=max(day.n for day in days.values()),
                 metrics={metric: day.mean for metric, day in days.items()},
             )
-            for start, days in sorted(by_day.items())
+            for (start, scorer), days in sorted(by_day.items())
         ],
     )
 
 
 def history(found: QualityHistory) -> View:
-    """A row a day, a column a metric, the composite last."""
+    """A row a day, a column a metric, the composite last; the scorer where there are several."""
+    several = len({row.scorer for row in found.rows}) > 1
+    scorer: tuple[Column[HistoryDay], ...] = (Column("Scorer", lambda row: row.scorer),)
     names = sorted({name for row in found.rows for name in row.metrics}, key=rank)
     columns: tuple[Column[HistoryDay], ...] = (
         Column("Date", lambda row: row.start),
+        *(scorer if several else ()),
         *(_metric(name) for name in names),
         Column("n", lambda row: row.n, COUNT),
     )
-    return [Table(columns, found.rows, NO_SCORES)]
+    return [Table(columns, found.rows, NO_SCORES), *_changed(several)]
 
 
 def _metric(name: str) -> Column[HistoryDay]:
@@ -205,16 +212,20 @@ def _check(row: QualityTrend | None, metric: str, least: float, by: By) -> Check
 def checks(found: Checks) -> View:
     columns: tuple[Column[Check], ...] = (
         Column("Metric", lambda row: row.metric),
-        Column("Value", lambda row: row.value, SCORE),
-        Column("Required", lambda row: row.required, SCORE),
+        Column("Value", lambda row: _beside(row.value, row.required), SCORE_BESIDE),
+        Column("Required", lambda row: (row.required, row.value), SCORE_BESIDE),
         Column("By", lambda row: _BY[row.by]),
         Column(
             "Verdict",
-            lambda row: "ok" if row.ok else "below",
+            lambda row: "ok" if row.ok else "no scores" if row.value is None else "below",
             style=lambda row: "green" if row.ok else "red",
         ),
     )
     return [Table(columns, found.checks, "nothing is required: --min METRIC=X says what")]
+
+
+def _beside(value: float | None, other: float) -> tuple[float, float] | None:
+    return None if value is None else (value, other)
 
 
 _STATUSES = {"achieved": "green", "in progress": "", "slipping": "red"}
@@ -224,8 +235,8 @@ def goals(reply: QualityGoalsReply) -> View:
     """A row a goal."""
     columns: tuple[Column[Goal], ...] = (
         Column("Metric", lambda row: row.metric),
-        Column("Target", lambda row: row.target, SCORE),
-        Column("Current", lambda row: row.current, SCORE),
+        Column("Target", lambda row: (row.target, row.current), SCORE_BESIDE),
+        Column("Current", lambda row: _beside(row.current, row.target), SCORE_BESIDE),
         Column("Progress", lambda row: row.progress, SHARE),
         Column("Status", lambda row: row.status, style=lambda row: _STATUSES[row.status]),
         Column(

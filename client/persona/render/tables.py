@@ -38,7 +38,7 @@ SPENT = Kind(
 DURATION = Kind(values.duration, lambda ms: values.decimal(ms, 3))
 SCORE = Kind(values.score, str)
 SCORE_BESIDE = Kind(
-    lambda pair: values.score_beside(*pair) if None not in pair else values.score(pair[0]),
+    lambda pair: values.score_beside(*pair),
     lambda pair: str(pair[0]),
 )
 """A score and the one that it is held against: the two never look alike unless they are."""

@@ -153,8 +153,10 @@ def score(value: float) -> str:
     return f"{value:.2f}"
 
 
-def score_beside(value: float, other: float) -> str:
+def score_beside(value: float, other: float | None) -> str:
     """As `score`, but with as many decimals as tell it from `other`: 0.7498 is below 0.75."""
+    if other is None:
+        return score(value)
     told = (f"{value:.{places}f}" for places in (2, 3, 4) if _differ(value, other, places))
     return next(told, score(value))
 

@@ -70,6 +70,14 @@ def test_a_missing_folder_is_an_error(house: Path) -> None:
         write_whole(house / "nowhere" / "a", b"x")
 
 
+def test_an_error_names_the_file_that_was_asked_for(house: Path) -> None:
+    (house / "taken").mkdir()
+    for path in (house / "none" / "x.json", house / "taken"):
+        with pytest.raises((FileNotFoundError, IsADirectoryError)) as raised:
+            write_whole(path, b"x")
+        assert (raised.value.filename, raised.value.filename2) == (str(path), None)
+
+
 def test_the_mode_is_subject_to_the_umask(house: Path) -> None:
     before = os.umask(0o027)
     try:

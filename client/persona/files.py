@@ -37,7 +37,10 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
     try:
         _write_new(unfinished, data, mode, synced=synced)
         os.replace(unfinished, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            # Who is told of it knows this name, not the unfinished file's.
+            error.filename, error.filename2 = str(path), None
         with contextlib.suppress(FileNotFoundError):
             unfinished.unlink()
         raise

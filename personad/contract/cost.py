@@ -344,6 +344,8 @@ class CostOverviewReply(Reply, frozen=True, kw_only=True, tag="cost-overview"):
     """Of the month; their cost is in no figure."""
     budgets: list[Budget]
     last_days: list[CostDay]
+    today_unpriced_calls: Count = 0
+    week_unpriced_calls: Count = 0
 
 
 class CostOverview(Request[CostOverviewReply], frozen=True, tag="cost-overview"):

@@ -115,6 +115,8 @@ def overview(db: apsw.Connection, request: c.CostOverview, now: datetime) -> c.C
             c.CostDay(start=date.fromisoformat(row.start), cost_nanousd=row.cost_nanousd)
             for row in days.rows
         ],
+        today_unpriced_calls=days.rows[-1].unpriced_calls,
+        week_unpriced_calls=weeks.rows[-1].unpriced_calls,
     )
 
 

@@ -55,7 +55,8 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
     warnings = []
     if len(daily) < LEAST_DAYS:
         warnings.append(
-            f"{len(daily)} whole days of history: from {LEAST_DAYS} on, a forecast has an interval"
+            f"{len(daily)} whole {'day' if len(daily) == 1 else 'days'} of history: "
+            f"from {LEAST_DAYS} on, a forecast has an interval"
         )
     if past.coverage.unpriced_calls:
         warnings.append(

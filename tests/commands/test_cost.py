@@ -24,13 +24,20 @@ Date                     Cost  Calls  Personas  Tokens in  Tokens out
 2026-11-23            $0.0084      2         2      2,000         400
 
 Total          $0.0294 + unpriced
-Daily average  $0.0098
+Daily average  $0.0098 + unpriced
 Personas       2, 2 accepted
-Cost/persona   $0.0147
-Cost/accepted  $0.0147
+Cost/persona   $0.0147 + unpriced
+Cost/accepted  $0.0147 + unpriced
 Coverage       6 calls priced, 2 UNPRICED (2,300 tokens)
 """
 SPAN = ("--since", "2026-11-21", "--until", "2026-11-23", "--timezone", "UTC")
+
+
+def unpriced(at: datetime, **more: Any) -> CostRecorded:
+    """A call of a model that nobody knows the price of."""
+    fields: dict[str, Any] = {"provider": "acme", "model": "mystery", "operation": "generation"}
+    fields |= {"outcome": "ok", "input_tokens": 10} | more
+    return CostRecorded(id=event_id(), at=at, call="call-unpriced", **fields)
 
 
 @pytest.fixture
@@ -145,6 +152,15 @@ class TestBreakdown:
         assert [line.split()[0] for line in lines[1:4]] == ["big", "local-1", "mystery"]
         assert "unpriced" in lines[3]
         assert "$0.00" not in lines[3]
+        assert "Cost/accepted  $0.0147 + unpriced" in lines
+
+    def test_a_part_without_a_price_is_said_of_what_a_persona_costs(
+        self, spent: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        spent.append([unpriced(NOON, experiment="first")])
+        lines = shown(capsys, "breakdown", "--by", "experiment", *SPAN).splitlines()
+        (row,) = [line for line in lines if line.startswith("first")]
+        assert row.endswith("$0.0042 + unpriced")
 
     @pytest.mark.parametrize(
         "by", ["provider", "experiment", "batch", "operation", "outcome", "day"]
@@ -220,6 +236,19 @@ class TestOverview:
         reply = document(capsys)
         assert (reply["today_usd"], len(reply["last_days"])) == (1.25, 7)
         assert reply["budgets"][0]["scope"] == "monthly"
+
+    def test_what_has_no_price_is_said_of_the_day_and_the_week_too(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger.append([unpriced(datetime.now(UTC))])
+        lines = shown(capsys).splitlines()
+        assert [line.split() for line in lines[:3]] == [
+            ["Today", "unpriced"],
+            ["This", "week", "unpriced"],
+            ["This", "month", "unpriced"],
+        ]
+        reply = document(capsys)
+        assert (reply["today_unpriced_calls"], reply["week_unpriced_calls"]) == (1, 1)
 
     def test_an_empty_ledger_is_no_error(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
@@ -322,6 +351,11 @@ class TestForecast:
         assert reply["record"] == {"forecasts": 1, "hit_rate": 1.0, "level": 80}
         screen = shown(capsys, "forecast", "--timezone", "UTC")
         assert "100% of 1 earlier ones held what came; 80 % were to" in screen
+
+    def test_one_day_is_one_day(self, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+        ledger.append([unpriced(datetime.now(UTC) - timedelta(days=1))])
+        assert run(["cost", "forecast", "--timezone", "UTC"]) == 0
+        assert "1 whole day of history: from 14 on" in capsys.readouterr().err
 
     def test_a_new_ledger_says_that_it_can_not_yet(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ from personad.contract.cost import (
 )
 
 from .budgets import budgets_table
-from .tables import COUNT, MONEY, SHARE, SPENT, Chart, Column, Fact, Facts, Table, View
+from .tables import COUNT, SHARE, SPENT, Chart, Column, Fact, Facts, Table, View
 
 if TYPE_CHECKING:
     from personad.contract.asking import Interval
@@ -78,10 +78,10 @@ def totals(reply: CostHistoryReply) -> Facts:
     return Facts(
         [
             Fact("Total", values.spent(total.cost_nanousd, total.unpriced_calls), "bold"),
-            Fact("Daily average", _money(total.daily_average_nanousd)),
+            Fact("Daily average", _share(total.daily_average_nanousd, total)),
             Fact("Personas", _personas(total)),
-            Fact("Cost/persona", _money(total.cost_per_persona_nanousd)),
-            Fact("Cost/accepted", _money(total.cost_per_accepted_persona_nanousd)),
+            Fact("Cost/persona", _share(total.cost_per_persona_nanousd, total)),
+            Fact("Cost/accepted", _share(total.cost_per_accepted_persona_nanousd, total)),
             coverage(reply.coverage),
         ]
     )
@@ -98,8 +98,8 @@ def overview(reply: CostOverviewReply) -> View:
     told = [values.money(day.cost_nanousd) for day in (days[0], days[-1])]
     unpriced = reply.unpriced_calls
     lines = [
-        Fact("Today", values.money(reply.today_nanousd), "bold"),
-        Fact("This week", values.money(reply.week_nanousd)),
+        Fact("Today", values.spent(reply.today_nanousd, reply.today_unpriced_calls), "bold"),
+        Fact("This week", values.spent(reply.week_nanousd, reply.week_unpriced_calls)),
         Fact("This month", values.spent(reply.month_nanousd, unpriced)),
         Fact(f"Last {len(days)} days", f"{sparks}  {told[0]} … {told[1]}"),
     ]
@@ -110,8 +110,9 @@ def overview(reply: CostOverviewReply) -> View:
     return [Facts(lines), *budgets_table(reply.budgets)]
 
 
-def _money(nanousd: int | None) -> str:
-    return values.NOTHING if nanousd is None else values.money(nanousd)
+def _share(nanousd: int | None, of: CostTotal) -> str:
+    """A part of a total: where a price isn't known, there is more to it, too."""
+    return values.NOTHING if nanousd is None else values.spent(nanousd, of.unpriced_calls)
 
 
 def coverage(found: Coverage) -> Fact:
@@ -137,7 +138,7 @@ def breakdown(reply: CostBreakdownReply) -> View:
         Column("Share", lambda row: row.share, SHARE),
         Column("Calls", lambda row: row.calls, COUNT),
         Column("Personas", lambda row: row.personas, COUNT),
-        Column("$/Persona", _a_persona, MONEY),
+        Column("$/Persona", _a_persona, SPENT),
     )
     if not reply.total.calls:
         return [Table(columns, [], NO_CALLS)]
@@ -148,16 +149,17 @@ def breakdown(reply: CostBreakdownReply) -> View:
         Facts(
             [
                 Fact("Total", values.spent(total.cost_nanousd, total.unpriced_calls), "bold"),
-                Fact("Cost/accepted", _money(total.cost_per_accepted_persona_nanousd)),
+                Fact("Cost/accepted", _share(total.cost_per_accepted_persona_nanousd, total)),
                 coverage(reply.coverage),
             ]
         ),
     ]
 
 
-def _a_persona(row: CostShare) -> int | None:
-    """None where a part of the cost isn't known: it would seem cheap."""
-    return None if row.unpriced_calls else row.cost_per_persona_nanousd
+def _a_persona(row: CostShare) -> tuple[int, int] | None:
+    """Says where a part of the cost isn't known: it would seem cheap."""
+    cost = row.cost_per_persona_nanousd
+    return None if cost is None else (cost, row.unpriced_calls)
 
 
 def _key(row: CostShare, reply: CostBreakdownReply) -> str:

@@ -23,7 +23,8 @@ python -m bench --patience 300        # before each, wait for the machine to be 
 ```
 
 Most of the time goes into a ledger of ten million events, which takes some 3 GB in the temporary
-folder and is made once for `large`, `asking` and `rebuilding`. `PERSONA_BENCH_EVENTS=100_000` makes
+folder and is made once for `large` and `asking`; `rebuilding` makes one of two million, unless a
+cache keeps the large one. `PERSONA_BENCH_EVENTS=100_000` makes
 it smaller, and `PERSONA_BENCH_CACHE=FOLDER` keeps it there until the code that makes it changes.
 
 Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your

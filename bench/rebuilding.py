@@ -1,5 +1,7 @@
 """How fast every table is folded anew from a large ledger, and what that does to questions."""
 
+import os
+import sys
 import time
 
 import apsw
@@ -13,13 +15,17 @@ from .house import PROGRAMS, daemon
 from .large import EVENTS, Large, ledger_of
 from .sampling import percentile
 
+REBUILT = EVENTS if "PERSONA_BENCH_CACHE" in os.environ else min(EVENTS, 2_000_000)
+"""Ten million take four minutes to be made, and where they aren't kept, that is for this alone."""
 RATE, ANSWER_MS = 100_000, 50.0
 _READ = 1_000_000
 """Events of the bare loop that reads."""
 
 
 def measure() -> list[Figure]:
-    it = ledger_of(EVENTS)
+    _tell(f"a ledger of {REBUILT:,} events is made, or copied from the cache")
+    it = ledger_of(REBUILT)
+    _tell("its events are read")
     bare = _bare_read(it)
     usual = [each for each in QUESTIONS if not each.by_experiment]
     with daemon(it.house), it.house.ledger() as ledger:
@@ -27,6 +33,7 @@ def measure() -> list[Figure]:
         for _ in usual:
             next(answers)
         events = ledger.ask(Status()).last_seq
+        _tell("every table is folded anew, and questions are asked meanwhile")
         began = time.perf_counter()
         rebuild = it.house.spawn([str(PROGRAMS / "personad"), "rebuild"], stderr=None)
         meanwhile = []
@@ -55,6 +62,11 @@ def measure() -> list[Figure]:
             detail=f"{len(meanwhile):,} answers, p99 {percentile(meanwhile, 99):.2f} ms",
         ),
     ]
+
+
+def _tell(what: str) -> None:
+    """Of what takes long, that it is going on."""
+    sys.stderr.write(f"{time.strftime('%T')} {what}\n")
 
 
 def _bare_read(it: Large) -> float:

@@ -251,6 +251,15 @@ def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) ->
     return cast(AnyEvent, made)
 
 
+def fields_read(code: int, event_id: bytes, body: bytes, text: Text) -> AnyEvent:
+    """The same for a fold, which has the time beside it: that of the event is 1970."""
+    layout = _READERS[code]
+    made: AnyEvent = layout.event(
+        _decode_uuid(_UUID_HEAD + event_id), EPOCH, layout.decode(body), text
+    )
+    return made
+
+
 def fields_of(code: int, body: bytes, text: Text) -> dict[str, Any]:
     """All of an event but its id and time, for who needs no event of it. Raises as `event_of`."""
     layout = _READERS[code]

@@ -23,7 +23,7 @@ from personad.exchange import QUARTER_US, exchange
 from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
 from personad.projections.book import Book
 from personad.projections.buckets import Tier, quarters_of
-from personad.refold import horizon_us, is_kept
+from personad.refold import beside, horizon_us, is_kept
 from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
 from personad.tidy import SKETCH_ROWS, TIERS, days_of
@@ -40,6 +40,8 @@ _INDEXES = """
 SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql > ''
 ORDER BY rowid
 """
+_IS_ATTACHED = "SELECT 1 FROM pragma_database_list WHERE name = ?"
+_IS_IN_FRESH = "SELECT 1 FROM fresh.sqlite_schema WHERE name = ?"
 _REACHED = "SELECT seq, dropped, zone FROM fresh.reached"
 
 
@@ -81,11 +83,11 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
     """
     file = with_book(lambda book: book.db.filename)
-    with closing(open_beside(file)) as beside:
-        return _adopt(_carrying(with_book, beside), path, projections)
+    with closing(open_beside(file)) as carrier:
+        return _adopt(_carrying(with_book, carrier), path, projections)
 
 
-def _carrying(with_book: WithBook, beside: apsw.Connection) -> WithBook:
+def _carrying(with_book: WithBook, carrier: apsw.Connection) -> WithBook:
     """The same, with the write-ahead log carried over now and then: where the writer had to do all
     of it at once, an append would wait."""
     slices = count(1)
@@ -93,7 +95,7 @@ def _carrying(with_book: WithBook, beside: apsw.Connection) -> WithBook:
     def done(work: Work[R]) -> R:
         result = with_book(work)
         if next(slices) % CHECKPOINT_EVERY == 0:
-            checkpoint(beside)
+            checkpoint(carrier)
         return result
 
     return done
@@ -103,7 +105,7 @@ def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection])
     tables = tables_of(projections)
     summed = _summed(tables)
     made = [*tables, "sketch_fresh"] if "sketch_quarter" in tables else tables
-    with_book(lambda book: book.db.execute("ATTACH ? AS fresh", (str(path),)))
+    with_book(lambda book: _attach(book.db, path))
     try:
         clear(with_book)
         with_book(lambda book: _create(book.db, [*made, *summed]))
@@ -115,15 +117,32 @@ def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection])
         is_home = with_book(lambda book: book.zone.key == zone)
         # Days of another zone may be some of which this one has nothing.
         right = [table for table in summed if is_home or not table.endswith("_day")]
-        rows += sum(_copy(with_book, "fresh", table, "", ()) for table in right)
+        rows += sum(_copy(with_book, "", table, "", ()) for table in right)
         late.nearly(with_book)
         stale = _stale(with_book, is_home=is_home)
         late.nearly(with_book)
         last_seq = with_book(lambda book: exchange(book, made, summed, late, dropped, stale))
     finally:
-        with_book(lambda book: book.db.execute("DETACH fresh"))
+        with_book(lambda book: _detach(book.db))
         clear(with_book)
     return Adopted(rows=rows, last_seq=last_seq)
+
+
+def _attach(db: apsw.Connection, path: Path) -> None:
+    db.execute("ATTACH ? AS fresh", (str(path),))
+    if beside(path).exists():
+        db.execute("ATTACH ? AS fresh_beside", (str(beside(path)),))
+
+
+def _detach(db: apsw.Connection) -> None:
+    for schema in ("fresh_beside", "fresh"):
+        if db.execute(_IS_ATTACHED, (schema,)).fetchone():
+            db.execute(f"DETACH {schema}")
+
+
+def _source(db: apsw.Connection, table: str) -> str:
+    """The file in which a table was folded."""
+    return "fresh" if db.execute(_IS_IN_FRESH, (table,)).fetchone() else "fresh_beside"
 
 
 def _summed(tables: Collection[str]) -> list[str]:
@@ -232,9 +251,9 @@ def _fill(with_book: WithBook, table: str) -> int:
     """Copies a table: what retention has kept from the live one, the rest from the fresh one."""
     kept, horizon = with_book(lambda book: _kept(book.db, table))
     if kept is None or horizon is None:
-        return _copy(with_book, "fresh", table, "", ())
+        return _copy(with_book, "", table, "", ())
     old = _copy(with_book, "main", table, f"({kept})", (horizon,))
-    return old + _copy(with_book, "fresh", table, f"NOT ({kept})", (horizon,))
+    return old + _copy(with_book, "", table, f"NOT ({kept})", (horizon,))
 
 
 def _kept(db: apsw.Connection, table: str) -> tuple[str | None, int | None]:
@@ -243,12 +262,14 @@ def _kept(db: apsw.Connection, table: str) -> tuple[str | None, int | None]:
 
 
 def _copy(with_book: WithBook, schema: str, table: str, where: str, values: tuple[int, ...]) -> int:
+    """From that schema; "" is the one in which it was folded."""
     rows, pace = 0, _Pace()
     lower: tuple[Any, ...] | None = None
+    source = schema or with_book(lambda book: _source(book.db, table))
     while True:
         lower, copied = with_book(
             lambda book, low=lower, n=pace.rows: _copy_some(
-                book.db, schema, table, low, n, where, values
+                book.db, source, table, low, n, where, values
             )
         )
         if lower is None:

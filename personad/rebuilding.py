@@ -17,10 +17,11 @@ from personad.contract.admin import Rebuild, Rebuilt
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
+from personad.halves import to_the_end
 from personad.locks import Held, lock
 from personad.projections.book import Book
 from personad.rebuild import adopt, chosen, clear
-from personad.refold import refold, sweep, to_the_end
+from personad.refold import beside, refold, sweep
 from personad.store import ledger_zone, open_for_reading, open_for_writing
 
 logger = logging.getLogger(__name__)
@@ -91,8 +92,9 @@ class Rebuilds:
 
 def exchanged(with_book: WithBook, path: Path, names: Sequence[str]) -> Rebuilt:
     began = time.monotonic()
-    if not S_ISREG(path.lstat().st_mode):
-        raise LedgerError("invalid", f"{path} is no regular file", field="$.path")
+    for each in (path, *([beside(path)] if beside(path).exists() else [])):
+        if not S_ISREG(each.lstat().st_mode):
+            raise LedgerError("invalid", f"{each} is no regular file", field="$.path")
     done = adopt(with_book, path, chosen(names))
     took_ms = round((time.monotonic() - began) * 1_000)
     logger.info("rebuilt %s: %d rows in %d ms", ", ".join(names) or "all", done.rows, took_ms)
@@ -120,7 +122,7 @@ def rebuild(
     with closing(open_for_reading(str(paths.database))) as live:
         with refold(live, paths.data_dir, ledger_zone(live)) as fresh:
             last = int(live.execute("SELECT coalesce(max(seq), 0) FROM event").get)
-            to_the_end(fresh, lambda seq: progress(seq, max(seq, last)))
+            to_the_end(fresh, lambda seq: progress(seq, max(seq, last)), with_sums=True)
             fresh.finish()
             waiting()
             if launch.lives(paths):

@@ -1,12 +1,13 @@
 """The log folded afresh, in a database beside the ledger: what every table ought to be.
 
 `verify` compares it with what is there, and `rebuild` puts it in its place. It reads the ledger and
-changes nothing of it, so it runs in a process of its own while the daemon goes on.
+changes nothing of it, so it runs in a process of its own while the daemon goes on; of a large
+ledger another process folds `BESIDE` meanwhile (see `halves`).
 """
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,28 +17,62 @@ import apsw
 import msgspec
 
 from personad import log, names, quarantine
+from personad.contract.batch import BatchInterrupted
 from personad.contract.cost import CallStarted, CostCorrected, CostRecorded
-from personad.kinds import event_of
+from personad.kinds import CODE_OF, fields_read
 from personad.log import Entry
-from personad.projections import charts, fold, sketches
+from personad.projections import (
+    BUCKETS,
+    PROJECTIONS,
+    Projection,
+    batches,
+    book,
+    charts,
+    costs,
+    fold,
+    personas,
+    quality,
+    sketches,
+)
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
 from personad.store import AHEAD_MAX, FOLDED, STATEMENTS
-from personad.tidy import TIERS, add_up, days_of
+from personad.tidy import TIERS, add_up
 
-CHUNK_EVENTS = 5_000
+CHUNK_EVENTS = 20_000
 GRACE = timedelta(days=1)
 """So much younger than anything that was dropped are the oldest events that are taken: figures of
 one call lie within it, so a second one finds the first."""
 
+BESIDE: tuple[Projection, ...] = (costs, quality, charts)
+"""These can be folded without the others: half of the work. They need to know of the others which
+`batch.interrupted` fit, which nearly always is as marked; and the others of them only which events
+of theirs were the newest of a batch."""
+_OF_OTHERS = personas.PERSONA.buckets
+_OF_BESIDE = tuple(each for each in BUCKETS if each not in _OF_OTHERS)
+_INTERRUPTED = CODE_OF[BatchInterrupted]
+
+_NEXT = "SELECT min(seq), (SELECT max(seq) FROM event) FROM event WHERE seq > ?"
 _ROWS = """
 SELECT seq, at, kind, id, cost, body, delay, reason
-FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?
+FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? AND seq <= ?
 """
+_UNFIT = "SELECT seq FROM event WHERE kind = ? AND seq IN (SELECT value FROM json_each(?))"
 _REACHED_SCHEMA = """
 CREATE TABLE reached (seq INTEGER, dropped INTEGER, zone TEXT) STRICT;
 CREATE TABLE misfit (seq INTEGER PRIMARY KEY, reason TEXT) STRICT;
 """
+_HALF_SCHEMA = """
+CREATE TABLE misfit (seq INTEGER PRIMARY KEY, reason TEXT) STRICT;
+CREATE TABLE marked (seq INTEGER PRIMARY KEY, reason TEXT) STRICT;
+CREATE TABLE noticed (batch TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_NOTICE = "INSERT INTO noticed VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq"
+_NOTICED = """
+UPDATE batch SET seq = noticed.seq FROM beside.noticed
+WHERE noticed.batch = batch.batch AND noticed.seq > batch.seq
+"""
+_TABLES = "SELECT name FROM {}.sqlite_schema WHERE type = 'table'"
 _KNOWN_CALLS = """
 SELECT value FROM json_each(?)
 WHERE value IN (SELECT call FROM call) OR value IN (SELECT call FROM open_call)
@@ -50,15 +85,33 @@ _DAY_US = GRACE // timedelta(microseconds=1)
 class Refold:
     """A fresh fold as far as it has come."""
 
-    def __init__(self, live: apsw.Connection, path: Path, zone: ZoneInfo) -> None:
-        """`live` reads the ledger; what is folded goes to `path`, which must not exist."""
+    def __init__(
+        self,
+        live: apsw.Connection,
+        path: Path,
+        zone: ZoneInfo,
+        only: Collection[Projection] | None = None,
+        unfit: Collection[int] | None = None,
+    ) -> None:
+        """`live` reads the ledger; what is folded goes to `path`, which must not exist.
+
+        With `only`, that is nothing but these; `unfit` are the `batch.interrupted` that don't fit,
+        those that are marked unless it is given.
+        """
         self.live = live
         self.path = path
         self.db = apsw.Connection(str(path), statementcachesize=STATEMENTS)
         # Nothing here outlives the process, so nothing of it needs to be safe.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072"):
             self.db.execute(f"PRAGMA {pragma}").fetchall()
-        self.db.execute(names.SCHEMA + FOLDED)
+        self._is_half = only is not None
+        self._unfit = unfit
+        if only is None:
+            self.db.execute(names.SCHEMA + FOLDED)
+        else:
+            of_half = "".join(each.SCHEMA for each in PROJECTIONS if each in only)
+            self.db.execute(names.SCHEMA + book.SCHEMA + sketches.SCHEMA + of_half + _HALF_SCHEMA)
+        self.narrow(only)
         self.book = Book(self.db, zone, past=lambda seq: log.entry(live, seq))
         self.dropped = log.count_dropped(live)
         """How many events were gone when it began."""
@@ -68,7 +121,19 @@ class Refold:
         """Events that fit nowhere, by seq."""
         self.marked: dict[int, str] = {}
         """Those of which the ledger says so."""
-        self._take_charts_over()
+        self._is_summed = False
+        """Whether hours and days of `BESIDE` are added up, but for what was touched since."""
+        if only is None or charts in only:
+            self._take_charts_over()
+
+    def narrow(self, only: Collection[Projection] | None) -> None:
+        """From now on folds only these, and reads only their events; None: all."""
+        self._only = only
+        self._rows = _ROWS
+        if only is not None:
+            codes = {CODE_OF[kind] for each in only for kind in each.WANTS}
+            self._rows += f" AND kind IN ({', '.join(map(str, sorted(codes)))})"
+        self._rows += " ORDER BY seq"
 
     def close(self) -> None:
         self.db.close()
@@ -80,41 +145,108 @@ class Refold:
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
             for tier in TIERS:
-                for day in sorted(days_of(self.db, tier, zone)):
-                    add_up(self.db, tier, day, zone)
+                for day in sorted(self.book.stale[tier]):
+                    if self._is_summed and (tier, day) not in self.book.touched:
+                        add_up(self.db, tier, day, zone, _OF_OTHERS, of_sketches=False)
+                    else:
+                        add_up(self.db, tier, day, zone)
             self.db.execute(_REACHED_SCHEMA)
             reached = (self.seq, self.dropped, zone.key)
             self.db.execute("INSERT INTO reached VALUES (?, ?, ?)", reached)
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
         self.close()
 
-    def advance(self) -> int:
-        """Folds the next events; how many they were."""
-        horizon = horizon_us(self.live)
-        rows = list(self.live.execute(_ROWS, (self.seq, CHUNK_EVENTS)))
-        if not rows:
+    def finish_half(self, progress: Callable[[int, int], None] | None) -> None:
+        """Makes the file one that can be joined; with `progress`, adds hours and days up."""
+        with self.db:
+            while sketches.work_in(self.db, CHUNK_EVENTS):
+                pass
+            self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
+            self.db.executemany("INSERT INTO marked VALUES (?, ?)", self.marked.items())
+            if progress is not None:
+                due = [(tier, day) for tier in TIERS for day in sorted(self.book.stale[tier])]
+                for done, (tier, day) in enumerate(due, 1):
+                    add_up(self.db, tier, day, self.book.zone, _OF_BESIDE)
+                    progress(done, len(due))
+        self.close()
+
+    def join(self, path: Path, *, is_summed: bool) -> None:
+        """Takes what another one has folded of `BESIDE`, up to the same event; goes on with all."""
+        self.db.execute("ATTACH ? AS beside", (str(path),))
+        theirs = {name for (name,) in self.db.execute(_TABLES.format("beside"))}
+        with self.db:
+            # Now every table is in one of the two files, and found without saying in which.
+            for name in theirs - {*names.TABLES, "stale", "misfit", "marked", "noticed"}:
+                self.db.execute(f"DROP TABLE main.{name}")
+            self.db.execute("INSERT OR IGNORE INTO main.stale SELECT * FROM beside.stale")
+            self.db.execute(_NOTICED)
+        self.misfits.update(self.db.execute("SELECT * FROM beside.misfit"))
+        self.marked.update(self.db.execute("SELECT * FROM beside.marked"))
+        self.book.forget()
+        self.book.touched.clear()
+        self._is_summed = is_summed
+        self.narrow(None)
+
+    def unfit(self) -> list[int] | None:
+        """The `batch.interrupted` that don't fit, where others are marked than these."""
+        if horizon_us(self.live) is not None:
+            return None
+        told = msgspec.json.encode([*(self.marked.keys() ^ self.misfits.keys())]).decode()
+        if self.live.execute(_UNFIT, (_INTERRUPTED, told)).fetchone() is None:
+            return None
+        told = msgspec.json.encode([*self.misfits]).decode()
+        return [seq for (seq,) in self.live.execute(_UNFIT, (_INTERRUPTED, told))]
+
+    def advance(self, until: int | None = None) -> int:
+        """Folds the next events, up to that one; how far that was."""
+        first, last = self.live.execute(_NEXT, (self.seq,)).fetchone() or (None, 0)
+        if first is None or (until is not None and first > until):
             return 0
+        before, end = self.seq, min(int(first) + CHUNK_EVENTS - 1, until or int(last))
+        horizon = horizon_us(self.live)
         text = names.texts_of(self.live).text
         fit: list[Entry] = []
         found: list[tuple[int, str]] = []
+        rows = self.live.execute(self._rows, (self.seq, end))
         for seq, at, code, event_id, cost, body, delay, reason in rows:
             if reason is not None:
                 self.marked[seq] = reason
                 if horizon is not None:
                     continue  # What it doesn't fit may be gone, so that now it would.
+            if code == _INTERRUPTED and horizon is None and self._leaves_out(seq, reason):
+                continue
             if -delay > _AHEAD_US:
                 found.append((seq, "happened over a day ahead of the daemon's clock"))
             else:
-                fit.append((seq, at, event_of(code, event_id, at, body, text), cost))
+                fit.append((seq, at, fields_read(code, event_id, body, text), cost))
         with self.db:
             self._take_names_over()
             trusted = self.marked.keys() if horizon is not None else None
             if horizon is not None:
                 fit = self._of_known_calls(fit, horizon + _DAY_US)
-            found += fold(self.book, fit, since=self.seq, misfits_known=trusted)
+            only = self._only
+            found += fold(self.book, fit, since=self.seq, misfits_known=trusted, only=only)
+            if self._is_half:
+                self._note(fit, {seq for seq, _ in found})
         self.misfits.update(found)
-        self.seq = rows[-1][0]
-        return len(rows)
+        self.seq = end
+        return end - before
+
+    def _leaves_out(self, seq: int, reason: str | None) -> bool:
+        """Whether this `batch.interrupted` is one that doesn't fit, as others say."""
+        if not self._is_half:
+            return False
+        return reason is not None if self._unfit is None else seq in self._unfit
+
+    def _note(self, entries: Sequence[Entry], misfits: Collection[int]) -> None:
+        """What `batches.notice` would have seen of these."""
+        newest = {
+            event.batch: seq  # type: ignore[union-attr]
+            for seq, _, event, _ in entries
+            if type(event) in batches.NOTICED and seq not in misfits
+        }
+        newest.pop(None, None)
+        self.db.executemany(_NOTICE, newest.items())
 
     def _take_charts_over(self) -> None:
         """What scores led on that retention has dropped; later ones lead them on from there."""
@@ -168,6 +300,7 @@ def refold(live: apsw.Connection, folder: Path, zone: ZoneInfo) -> Iterator[Refo
             gc.enable()
         made.close()
         path.unlink(missing_ok=True)
+        beside(path).unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:
@@ -188,10 +321,9 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def to_the_end(fresh: Refold, progress: Callable[[int], None]) -> None:
-    """Folds until nothing is left; `progress` is told the seq that was reached."""
-    while fresh.advance():
-        progress(fresh.seq)
+def beside(path: Path) -> Path:
+    """Where the tables of `BESIDE` are, if not in the file itself."""
+    return path.with_name(f"{path.name}.beside")
 
 
 def horizon_us(db: apsw.Connection) -> int | None:

@@ -15,6 +15,7 @@ values. There is one such form of a sketch, and any other is refused.
 """
 
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -175,13 +176,19 @@ def merge(scale: Scale, stored: Sequence[bytes]) -> Sketch:
 def encode(sketch: Sketch) -> bytes:
     """The stored form: the same bytes for the same values, however they came together."""
     width = (sketch.total.bit_length() + 7) // 8
-    out = bytearray((sketch.scale.kind, width)) + sketch.total.to_bytes(width, "big")
+    head = bytes((sketch.scale.kind, width)) + sketch.total.to_bytes(width, "big")
+    numbers: list[int] = []
     following = 0
     for at, count in sorted(sketch.counts.items()):
         if at != following:
-            _put(out, (at - following) << 1 | 1)
-        _put(out, (count - 1) << 1)
+            numbers.append((at - following) << 1 | 1)
+        numbers.append((count - 1) << 1)
         following = at + 1
+    if max(numbers, default=0) <= 127:
+        return head + bytes(numbers)
+    out = bytearray(head)
+    for number in numbers:
+        _put(out, number)
     return bytes(out)
 
 
@@ -190,7 +197,9 @@ def decode(scale: Scale, data: bytes) -> Sketch:
     start = body_start(scale, data)
     counts: dict[int, int] = {}
     at, passed = 0, False
-    for number in _varints(data, start):
+    body = data[start:]
+    # Nearly always each byte is a number.
+    for number in body if max(body, default=0) <= 127 else _varints(body):
         if number & 1:
             if passed or number == 1:
                 raise BadSketch("damaged: empty bins are passed in two steps, or none are")
@@ -213,9 +222,9 @@ def _put(out: bytearray, number: int) -> None:
     out.append(number)
 
 
-def _varints(data: bytes, start: int) -> Iterator[int]:
+def _varints(body: bytes) -> Iterator[int]:
     number = shift = 0
-    for byte in data[start:]:
+    for byte in body:
         number |= (byte & 127) << shift
         if byte > 127:
             shift += 7
@@ -244,8 +253,10 @@ def body_start(scale: Scale, data: bytes) -> int:
 def _consistent(sketch: Sketch) -> Sketch:
     """The same, if its sum is one that values in its bins can have."""
     lows = sketch.scale.lows
-    least = sum(lows[at] * count for at, count in sketch.counts.items())
-    most = sum((lows[at + 1] - 1) * count for at, count in sketch.counts.items())
+    least = most = 0
+    for at, count in sketch.counts.items():
+        least += lows[at] * count
+        most += (lows[at + 1] - 1) * count
     if not least <= sketch.total <= most:
         raise BadSketch(
             f"damaged: {sketch.count} {sketch.scale.name} of these bins sum up to {least} at least "
@@ -266,6 +277,14 @@ def _binned(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
         return sketch_arrays.binned(scale, values)
     lows, highest = scale.lows, scale.lows[-1] - 1
     counts: dict[int, int] = {}
+    if isinstance(values, array):
+        for number in values:
+            at = bisect_right(lows, number) - 1
+            counts[at] = counts.get(at, 0) + 1
+        for number in (min(values, default=0), max(values, default=0)):
+            if not 0 <= number <= highest:
+                raise out_of_range(scale, number)
+        return counts, sum(values)
     total = 0
     for value in values:
         try:

@@ -111,11 +111,20 @@ def all_at_once(book: Book) -> None:
                 book.freshen(tier, day)
 
 
-def add_up(db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
+def add_up(
+    db: apsw.Connection,
+    tier: Tier,
+    day: int,
+    zone: ZoneInfo,
+    buckets: Sequence[Buckets] = BUCKETS,
+    *,
+    of_sketches: bool = True,
+) -> None:
     """A day, or its hours, anew out of its quarter-hours."""
-    for each in BUCKETS:
+    for each in buckets:
         each.refold(db, tier, day, zone)
-    sketches.refold(db, tier, day, *quarters_of(tier, day, zone))
+    if of_sketches:
+        sketches.refold(db, tier, day, *quarters_of(tier, day, zone))
 
 
 def _work_in(book: Book) -> int:

@@ -11,12 +11,13 @@ import apsw
 from msgspec import Struct
 
 from personad import log
+from personad.halves import to_the_end
 from personad.kinds import KINDS, RAW_KINDS
 from personad.projections import BUCKETS, PROJECTIONS, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
-from personad.refold import Refold, horizon_us, is_kept, refold, to_the_end
+from personad.refold import CHUNK_EVENTS, Refold, horizon_us, is_kept, refold
 from personad.sketch import update
 from personad.tidy import TIERS, summed_days
 
@@ -81,9 +82,8 @@ def _look(
         try:
             to_the_end(fresh, lambda seq: progress("fold", seq, max(last, seq)))
         except (ValueError, KeyError, TypeError) as error:
-            what = (
-                f"an event between {fresh.seq + 1} and {fresh.seq + 5_000} can't be read: {error}"
-            )
+            last = fresh.seq + CHUNK_EVENTS
+            what = f"an event between {fresh.seq + 1} and {last} can't be read: {error}"
             return Verified(events=fresh.seq, tables=0, rows=0, damage=Damage("event", what))
         # From here on the ledger stands still for this reader.
         db.execute("BEGIN")

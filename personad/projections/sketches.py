@@ -161,7 +161,8 @@ def refold(db: apsw.Connection, tier: Tier, day: int, first: int, end: int) -> N
     merged: list[tuple[int, int, bytes]] = []
     for (bucket, series, kind), some in found.items():
         sketch = merge(SCALES[kind], some)
-        merged.append((bucket, series, encode(sketch)))
+        # There is one form of a sketch.
+        merged.append((bucket, series, some[0] if len(some) == 1 else encode(sketch)))
         together = bucket, leaders[series]
         known = classes.get(together)
         classes[together] = sketch if known is None else _both(known, sketch)

@@ -21,12 +21,13 @@ from personad.contract.batch import BatchList, PersonaFailed, PersonaGenerating
 from personad.contract.cost import CostBreakdown, Settle
 from personad.contract.errors import LedgerError
 from personad.exchange import exchange
+from personad.halves import to_the_end
 from personad.kinds import microseconds
 from personad.projections import PROJECTIONS
 from personad.projections.book import Book
 from personad.questions import ANSWERS
 from personad.rebuild import adopt, chosen
-from personad.refold import refold, to_the_end
+from personad.refold import refold
 from personad.store import open_for_reading
 from personad.tidy import Tidier, all_at_once, rezone
 from tests.chaos.vitals import retried

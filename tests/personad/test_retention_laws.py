@@ -16,11 +16,12 @@ from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Event
 from personad.contract.errors import LedgerError
+from personad.halves import to_the_end
 from personad.kinds import microseconds
 from personad.log import last_seq
 from personad.projections import sketches
 from personad.rebuild import adopt, chosen
-from personad.refold import refold, to_the_end
+from personad.refold import refold
 from personad.store import open_for_reading
 from personad.tidy import all_at_once
 from personad.verify import verify

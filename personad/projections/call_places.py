@@ -105,9 +105,10 @@ SELECT seq, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRE
 _PUT_CORRECTION = "INSERT INTO correction (seq, most) VALUES (?, ?)"
 _ANY_CORRECTION = "SELECT 1 FROM correction LIMIT 1"
 _CORRECTIONS = f"""
-SELECT seq FROM correction JOIN event USING (seq)
+SELECT NULL, seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
+UNION ALL SELECT most, seq FROM correction
 WHERE seq >= :first AND (most IS NULL OR most >= :least)
-UNION ALL SELECT seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
+ORDER BY 1 DESC NULLS FIRST
 """  # noqa: S608
 
 _scope_of = part_of(CostRecorded, "provider", "model", "experiment")
@@ -274,10 +275,11 @@ def begins(db: apsw.Connection, since_us: int) -> int:
     return log.first_seq(db, since_us)
 
 
-def corrections(db: apsw.Connection, first: int, least: int) -> list[int]:
-    """The seqs of corrections from `first` on, of those that retention has left; some of them that
-    can't have brought a call to that cost are left out."""
+def corrections(db: apsw.Connection, first: int, least: int) -> list[tuple[int | None, int]]:
+    """The corrections from the number `first` on, but those that can't have brought a call to that
+    cost: the most that a call costs by it (None: nobody knows), and its seq; of the most unsure and
+    the dearest first. Some of them retention may have dropped."""
     ahead = ahead_of(db)
     values = {"first": first, "tail": ahead.end << SHIFT, "least": least}
-    found = [seq for (seq,) in db.execute(_CORRECTIONS, values)]
-    return found + [seq for seq in ahead.corrections if seq >= first]
+    found: list[Any] = db.execute(_CORRECTIONS, values).fetchall()
+    return [*((None, seq) for seq in ahead.corrections if seq >= first), *found]

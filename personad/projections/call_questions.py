@@ -1,10 +1,10 @@
 """Which calls there were, answered from the log: each with the figures that hold."""
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -104,17 +104,26 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     elif len(usual) > request.limit:
         # Whatever cost less by its correction comes after all of these.
         least = min(each.cost or 0 for each in usual)
-    within = since_us, until_us
-    corrected = _corrected_since(db, first, least, within, request.filter)
-    corrected -= {each.event.call for each in unanswered}
     listed = {each.seq for each in usual}
-    apart = [
-        each
-        for each in (*unanswered, *of_calls(db, sorted(corrected)))
-        if since_us <= microseconds(each.event.at) < until_us
-        and each.seq not in listed
-        and _is_wanted(each, request, batches)
-    ]
+
+    def apart_from_those(found: Iterator[Found]) -> list[Found]:
+        return [
+            each
+            for each in found
+            if since_us <= microseconds(each.event.at) < until_us
+            and each.seq not in listed
+            and _is_wanted(each, request, batches)
+        ]
+
+    apart = apart_from_those(iter(unanswered))
+    seen = {each.event.call for each in unanswered}
+    within = since_us, until_us
+    for most, names in _corrected_since(db, first, least, within, request):
+        # Whatever is corrected to less comes after all of those that were found.
+        if most is not None and _dearer(most, chain(usual, apart)) > request.limit:
+            break
+        apart += apart_from_those(of_calls(db, sorted(names - seen)))
+        seen |= names
     apart.sort(key=lambda each: (_dearest_first(each), each.event.call))
     some = islice(merge(usual, apart, key=_dearest_first), request.limit + 1)
     found = [as_told(each) for each in some]
@@ -137,18 +146,27 @@ def _unanswered(db: apsw.Connection) -> Iterator[str]:
     return (str(call) for (call,) in db.execute(_UNANSWERED))
 
 
+def _dearer(than: int, found: Iterable[Found]) -> int:
+    """How many of them cost more."""
+    return sum((each.cost or 0) > than for each in found)
+
+
 def _corrected_since(
-    db: apsw.Connection, first: int, least: int, within: tuple[int, int], kept: Filter
-) -> set[str]:
+    db: apsw.Connection, first: int, least: int, within: tuple[int, int], request: k.CostCalls
+) -> Iterator[tuple[int | None, set[str]]]:
     """Calls of that time with another cost than their event's, and not under `least`: no order of
-    the log has them in place. Some of them the filter may not leave in."""
-    seqs = call_places.corrections(db, first, least)
-    bodies = db.execute(_BODIES, (json.dumps(seqs),)) if seqs else ()
-    names = iter({_call_of(body).call for (body,) in bodies})
-    text = texts_of(db).text
-    found: set[str] = set()
-    while part := list(islice(names, _NAMES_AT_ONCE)):
-        rows = db.execute(_SCOPES, (msgspec.json.encode(part).decode(), *within))
+    the log has them in place. A part at a time, the dearest first, with the most that one of it
+    or of those after it can cost (None: nobody knows). Some of them the filter may not leave in."""
+    corrections = iter(call_places.corrections(db, first, least))
+    text, kept = texts_of(db).text, request.filter
+    at_once = max(_AT_ONCE, min(request.limit, _NAMES_AT_ONCE))
+    while part := list(islice(corrections, at_once)):
+        # Few of the first were of that time: more of them are looked at together.
+        at_once = max(at_once, min(2 * at_once, _NAMES_AT_ONCE))
+        seqs = json.dumps([seq for _, seq in part])
+        names = {_call_of(body).call for (body,) in db.execute(_BODIES, (seqs,))}
+        rows = db.execute(_SCOPES, (msgspec.json.encode(list(names)).decode(), *within))
+        found: set[str] = set()
         for call, kind, body in rows:
             if kind == _RECORDED:
                 scope = _scope_of(body)
@@ -160,7 +178,7 @@ def _corrected_since(
                 ):
                     continue
             found.add(call)
-    return found
+        yield part[0][0], found
 
 
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:

@@ -11,7 +11,7 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
 from personad.contract.events import Exported, Import
-from personad.projections import call_order, call_places
+from personad.projections import call_order, call_places, call_questions
 from personad.questions import ANSWERS
 from personad.tidy import Tidier
 
@@ -47,6 +47,7 @@ def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(call_order, "_STREAMS_MAX", streams)
     monkeypatch.setattr(call_order, "_FEW", 4)
     monkeypatch.setattr(call_order, "_AT_ONCE", 2)
+    monkeypatch.setattr(call_questions, "_AT_ONCE", 2)
 
 
 def ask(core: Core, **asked: Any) -> k.CostCallsReply:
@@ -210,3 +211,23 @@ def test_a_call_before_1970_is_in_the_quarter_hour_in_which_it_was(core: Core) -
     assert core.db.execute("SELECT count(*) FROM call_place").get > 0
     span = Range(since="1969-11-23", until="1969-11-23")
     assert [each.call for each in ask(core, range=span).calls] == ["old"]
+
+
+def test_of_many_corrected_calls_few_are_looked_up_for_the_dearest(core: Core) -> None:
+    core.append(*EVENTS)
+    names = [each.call for each in RECORDED[:300]]
+    for place, name in enumerate(names):
+        correct(core, name, 10**12 + place)
+    place_all(core)
+    looked_up: list[str] = []
+
+    def note(_cursor: object, sql: str, _values: object) -> bool:
+        looked_up.append(sql)
+        return True
+
+    core.db.exec_trace = note
+    found = ask(core, limit=5)
+    core.db.exec_trace = None
+    assert [each.call for each in found.calls] == names[:-6:-1]
+    assert found.more
+    assert looked_up.count(call_questions._CALL) < 20

@@ -159,14 +159,18 @@ class Refold:
     def finish_half(self, progress: Callable[[int, int], None] | None) -> None:
         """Makes the file one that can be joined; with `progress`, adds hours and days up."""
         with self.db:
-            while sketches.work_in(self.db, CHUNK_EVENTS):
+            # Here, as numpy takes a tenth of a second to load.
+            from personad import sketch_groups
+
+            while sketches.work_in(self.db, CHUNK_EVENTS, sketch_groups.made_of):
                 pass
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
             self.db.executemany("INSERT INTO marked VALUES (?, ?)", self.marked.items())
             if progress is not None:
                 due = [(tier, day) for tier in TIERS for day in sorted(self.book.stale[tier])]
                 for done, (tier, day) in enumerate(due, 1):
-                    add_up(self.db, tier, day, self.book.zone, _OF_BESIDE)
+                    many = sketch_groups.merged
+                    add_up(self.db, tier, day, self.book.zone, _OF_BESIDE, together=many)
                     progress(done, len(due))
         self.close()
 

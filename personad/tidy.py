@@ -119,12 +119,13 @@ def add_up(
     buckets: Sequence[Buckets] = BUCKETS,
     *,
     of_sketches: bool = True,
+    together: sketches.Merge | None = None,
 ) -> None:
     """A day, or its hours, anew out of its quarter-hours."""
     for each in buckets:
         each.refold(db, tier, day, zone)
     if of_sketches:
-        sketches.refold(db, tier, day, *quarters_of(tier, day, zone))
+        sketches.refold(db, tier, day, *quarters_of(tier, day, zone), together)
 
 
 def _work_in(book: Book) -> int:

@@ -6,7 +6,7 @@ asks adds both, so no answer depends on when that happens.
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import apsw
 
@@ -96,6 +96,12 @@ GROUP BY series HAVING sum(length(data)) >= ? LIMIT 1
 
 Key = tuple[int, int]
 """Quarter-hour and series."""
+Noted = tuple[int, int, str]
+"""The same, and the series' kind."""
+Make = Callable[[Scale, Sequence["array[int]"]], list[bytes] | None]
+"""Stored forms of several groups of values; None: to be made one by one."""
+Merge = Callable[[Scale, Sequence[int], Sequence[bytes]], list[bytes] | None]
+"""Stored forms of groups of sketches; the numbers say which is of which."""
 
 
 def note(
@@ -125,8 +131,9 @@ def has_fresh(db: apsw.Connection) -> bool:
     return db.execute(_HAS_FRESH).fetchone() is not None
 
 
-def work_in(db: apsw.Connection, most: int) -> int:
-    """Brings up to so many noted rows into their sketches; how many it were."""
+def work_in(db: apsw.Connection, most: int, make: "Make | None" = None) -> int:
+    """Brings up to so many noted rows into their sketches; how many it were. `make` makes those of
+    a scale that there weren't, all at once, where it can."""
     rows = list(db.execute(_FRESH, (most,)))
     values: dict[tuple[int, int, str], tuple[array[int], array[int]]] = {}
     for _, bucket, series, kind, added, removed in rows:
@@ -134,7 +141,11 @@ def work_in(db: apsw.Connection, most: int) -> int:
         pair[0].frombytes(added)
         pair[1].frombytes(removed)
     empty = {kind: updated(scale, None, ()) for kind, scale in SCALES.items()}
+    made = _made(db, values, make) if make is not None else {}
+    db.executemany(_PUT, [(*key[:2], data) for key, data in sorted(made.items())])
     for (bucket, series, kind), (added, removed) in values.items():
+        if (bucket, series, kind) in made:
+            continue
         found = db.execute(_GET, (bucket, series)).fetchone()
         data = updated(SCALES[kind], found[0] if found else None, added, removed)
         if data == empty[kind]:
@@ -146,34 +157,89 @@ def work_in(db: apsw.Connection, most: int) -> int:
     return len(rows)
 
 
+def _made(
+    db: apsw.Connection, values: "Mapping[Noted, tuple[array[int], array[int]]]", make: "Make"
+) -> dict["Noted", bytes]:
+    found: dict[Noted, bytes] = {}
+    for kind, scale in SCALES.items():
+        new = {
+            key: added
+            for key, (added, removed) in values.items()
+            if key[2] == kind and added and not removed
+            if db.execute(_GET, key[:2]).fetchone() is None
+        }
+        made = make(scale, list(new.values())) if new else None
+        if made is not None:
+            found.update(zip(new, made, strict=True))
+    return found
+
+
 def are_large(db: apsw.Connection, first: int, end: int) -> bool:
     """Whether numpy will be used to merge what these quarter-hours hold."""
     return db.execute(_LARGE, (first, end, NUMPY_FROM_BYTES)).fetchone() is not None
 
 
-def refold(db: apsw.Connection, tier: Tier, day: int, first: int, end: int) -> None:
-    """Merges the sketches of these quarter-hours anew: a stale day's, or those of some hours."""
-    found: dict[tuple[int, int, str], list[bytes]] = defaultdict(list)
+def refold(
+    db: apsw.Connection,
+    tier: Tier,
+    day: int,
+    first: int,
+    end: int,
+    together: Merge | None = None,
+) -> None:
+    """Merges the sketches of these quarter-hours anew: a stale day's, or those of some hours.
+    `together` does it for many at once, where it can."""
+    found: dict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
     for hour, series, kind, data in db.execute(_OF_DAY, (first, end)):
-        found[hour if tier == "hour" else day, series, kind].append(data)
+        found[kind].append((hour if tier == "hour" else day, series, data))
     leaders = _leaders(db)
-    classes: dict[tuple[int, int], Sketch] = {}
+    low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
+    for name in ("sketch", "sketch_all"):
+        db.execute(f"DELETE FROM {name}_{tier} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
+    for kind, some in found.items():
+        scale = SCALES[kind]
+        merged = _merged(scale, some, together)
+        if merged is None:
+            merged, classes = _one_by_one(scale, some, leaders)
+        else:
+            led = [(bucket, leaders[series], data) for bucket, series, data in merged]
+            both = _merged(scale, led, together)
+            classes = both if both is not None else _one_by_one(scale, led, leaders)[1]
+        for table, rows in ((f"sketch_{tier}", merged), (f"sketch_all_{tier}", classes)):
+            into = f"INSERT INTO {table} (bucket, series, data) VALUES (?, ?, ?)"  # noqa: S608
+            db.executemany(into, sorted(rows))
+
+
+def _merged(
+    scale: Scale, stored: Sequence[tuple[int, int, bytes]], together: Merge | None
+) -> list[tuple[int, int, bytes]] | None:
+    if together is None:
+        return None
+    numbers: dict[Key, int] = {}
+    groups = [numbers.setdefault((bucket, series), len(numbers)) for bucket, series, _ in stored]
+    done = together(scale, groups, [data for *_, data in stored])
+    if done is None:
+        return None
+    return [(*key, data) for key, data in zip(numbers, done, strict=True)]
+
+
+def _one_by_one(
+    scale: Scale, stored: Sequence[tuple[int, int, bytes]], leaders: Mapping[int, int]
+) -> tuple[list[tuple[int, int, bytes]], list[tuple[int, int, bytes]]]:
+    """By series, and by what leads them."""
+    found: dict[Key, list[bytes]] = defaultdict(list)
+    for bucket, series, data in stored:
+        found[bucket, series].append(data)
+    classes: dict[Key, Sketch] = {}
     merged: list[tuple[int, int, bytes]] = []
-    for (bucket, series, kind), some in found.items():
-        sketch = merge(SCALES[kind], some)
+    for (bucket, series), some in found.items():
+        sketch = merge(scale, some)
         # There is one form of a sketch.
         merged.append((bucket, series, some[0] if len(some) == 1 else encode(sketch)))
         together = bucket, leaders[series]
         known = classes.get(together)
         classes[together] = sketch if known is None else _both(known, sketch)
-    low, high = (first // 4, end // 4) if tier == "hour" else (day, day + 1)
-    rows = [(*key, encode(sketch)) for key, sketch in classes.items()]
-    for table, some_rows in ((f"sketch_{tier}", merged), (f"sketch_all_{tier}", rows)):
-        db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
-        db.executemany(
-            f"INSERT INTO {table} (bucket, series, data) VALUES (?, ?, ?)",  # noqa: S608
-            some_rows,
-        )
+    return merged, [(*key, encode(sketch)) for key, sketch in classes.items()]
 
 
 def _leaders(db: apsw.Connection) -> dict[int, int]:

@@ -68,7 +68,7 @@ _PATTERNS_MAX = 8
 _SEQ_END = 2**63 - 1
 
 Key = tuple[int, int]
-"""What calls are ordered by; of `dearest`, those without a cost are last."""
+"""What calls are ordered by: those without a cost are last."""
 _Call = tuple[int, int, bytes | None]
 """The same with its body; no two have the same key."""
 _Block = tuple[int, int | None]
@@ -103,20 +103,27 @@ class _Wanted:
         return self.values["batches"] is None and self.values["experiments"] is None
 
 
-def dearest(
+def in_order(
     db: apsw.Connection,
     asked: Asked,
     kept: Filter,
     batches: Iterable[str],
     first: int,
     expected: int,
+    *,
+    unpriced: bool,
 ) -> Iterator[int]:
     """The seqs of recorded costs of that range, those with the highest cost first, those without
-    a cost last; of several that cost the same, in their order. Others may be among them that
-    the filter doesn't leave in. `batches` are those that it names, whole ids; before `first` there
-    is none of the range. It is quickest where no more than `expected` are taken.
+    a cost last; of several that cost the same, in their order. If `unpriced`, of those without a
+    cost alone, the newest first. Others may be among them that the filter doesn't leave in.
+    `batches` are those that it names, whole ids; before `first` there is none of the range. It is
+    quickest where no more than `expected` are taken.
     """
     wanted = _wanted(db, asked, kept, batches)
+    return _unpriced(db, wanted, first) if unpriced else _dearest(db, wanted, first, expected)
+
+
+def _dearest(db: apsw.Connection, wanted: _Wanted, first: int, expected: int) -> Iterator[int]:
     known = _of_experiments(db, wanted)
     blocks = _dearest_blocks(db, wanted) if known is None else _later_blocks(db, wanted)
     found = _of_blocks(db, wanted, blocks, min(expected, _FEW))
@@ -125,16 +132,7 @@ def dearest(
         yield seq
 
 
-def unpriced(
-    db: apsw.Connection,
-    asked: Asked,
-    kept: Filter,
-    batches: Iterable[str],
-    first: int,
-    expected: int,
-) -> Iterator[int]:
-    """The seqs of those without a cost, the newest first; otherwise as `dearest`."""
-    wanted = _wanted(db, asked, kept, batches)
+def _unpriced(db: apsw.Connection, wanted: _Wanted, first: int) -> Iterator[int]:
     for _, seq in _tail(db, wanted, first, f"{_UNPRICED_ONLY} ORDER BY seq DESC"):
         yield seq
     for block in _unpriced_blocks(db, wanted):

@@ -90,9 +90,11 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     usual: list[Found] = []
     if not request.unknown:
         known = {each.seq for each in unanswered}
-        in_order = call_order.unpriced if request.unpriced else call_order.dearest
         enough = request.limit + 1
-        seqs = in_order(db, asked, request.filter, batches, first, enough + _SPARE)
+        seqs = call_order.in_order(
+            *(db, asked, request.filter, batches, first, enough + _SPARE),
+            unpriced=request.unpriced,
+        )
         at_once = min(enough, _AT_ONCE)
         rows = _rows(db, (seq for seq in seqs if seq not in known), at_once)
         counted = counting(db, rows, but_corrected_since=first, at_once=at_once)

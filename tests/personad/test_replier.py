@@ -307,14 +307,22 @@ def test_of_the_descriptors_some_are_left_for_everything_else(
     assert room._most_connections() == 32
 
 
-def test_at_the_end_those_who_read_get_the_rest_of_their_answers(
-    path: str, client: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "FLUSH_S", 10.0)
+def in_the_middle_of_an_answer(
+    path: str, client: Callable[[], socket.socket]
+) -> tuple[Replier, socket.socket]:
+    """One whose only requester has not read what it was sent, which is more than sockets hold."""
     replier = Replier(path)
     plain = client()
     plain.sendall(frame(1, b"question"))
     assert replier.reply(replier.receive(), LARGE)
+    return replier, plain
+
+
+def test_at_the_end_those_who_read_get_the_rest_of_their_answers(
+    path: str, client: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "FLUSH_S", 10.0)
+    replier, plain = in_the_middle_of_an_answer(path, client)
     closing = threading.Thread(target=replier.close)
     closing.start()
     assert greeting(plain) == HELLO_OF_A_REPLIER
@@ -327,9 +335,6 @@ def test_at_the_end_nobody_waits_long_for_one_who_does_not_read(
     path: str, client: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "FLUSH_S", 0.01)
-    replier = Replier(path)
-    plain = client()
-    plain.sendall(frame(1, b"question"))
-    assert replier.reply(replier.receive(), LARGE)
+    replier, plain = in_the_middle_of_an_answer(path, client)
     replier.close()
     assert len(exactly(plain, len(LARGE))) < len(LARGE)

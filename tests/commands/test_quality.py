@@ -12,21 +12,23 @@ from persona.program import run
 from personad.contract.quality import QualityScored
 
 
+def a_score(**fields: Any) -> QualityScored:
+    """Of a persona that acme's model one made."""
+    usual = {"provider": "acme", "model": "one", "scorer": "builtin/1"}
+    return QualityScored(id=event_id(), **(usual | fields))
+
+
 @pytest.fixture
 def scored(ledger: Ledger) -> Ledger:
     """Twelve days on which faithfulness rises, and completeness stays."""
     ledger.append(
         [
-            QualityScored(
-                id=event_id(),
+            a_score(
                 at=now() - timedelta(days=day),
                 persona=f"persona-{day}-{number}",
-                provider="acme",
-                model="one",
                 experiment="tone",
                 scores={"faithfulness": 0.9 - day * 0.03, "completeness": 0.75},
                 composite=0.8 - day * 0.01,
-                scorer="builtin/1",
             )
             for day in range(12)
             for number in range(3)
@@ -93,12 +95,9 @@ class TestTrends:
     ) -> None:
         scored.append(
             [
-                QualityScored(
-                    id=event_id(),
+                a_score(
                     at=now(),
                     persona="persona-0-0",
-                    provider="acme",
-                    model="one",
                     experiment="tone",
                     scores={"faithfulness": 0.2},
                     composite=0.2,
@@ -201,15 +200,11 @@ class TestGoals:
     ) -> None:
         ledger.append(
             [
-                QualityScored(
-                    id=event_id(),
+                a_score(
                     at=now() - timedelta(days=day),
                     persona=f"p-{day}",
-                    provider="acme",
-                    model="one",
                     scores={},
                     composite=0.5 + day * 0.02,
-                    scorer="builtin/1",
                 )
                 for day in range(10)
             ]
@@ -251,15 +246,13 @@ class TestProviders:
     ) -> None:
         scored.append(
             [
-                QualityScored(
-                    id=event_id(),
+                a_score(
                     at=now(),
                     persona=f"p-{number}",
                     provider="other",
                     model="two",
                     scores={"faithfulness": 0.5},
                     composite=0.5,
-                    scorer="builtin/1",
                 )
                 for number in range(6)
             ]

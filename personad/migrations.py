@@ -8,6 +8,8 @@ first of them runs, the file is copied to `<file>.format-<n>` beside it.
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +24,9 @@ from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
 from personad.projections import alerts, call_places, charts, sketches
 from personad.projections.book import Book
+from personad.projections.cost_sums import COST
+from personad.projections.personas import PERSONA
+from personad.projections.quality import SCORE
 
 Migration = Callable[[apsw.Connection], None]
 
@@ -104,6 +109,19 @@ def _to_format_10(db: apsw.Connection) -> None:
     db.execute("DELETE FROM meta WHERE name = 'calls_placed_by_model'")
 
 
+def _to_format_11(db: apsw.Connection) -> None:
+    """Days by experiment, a row each instead of one for each experiment too."""
+    for days in (COST.experiments, PERSONA.experiments, SCORE.experiments):
+        table = f"{days.name}_day"
+        db.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
+        db.execute(days.schema)
+        columns = ", ".join(("bucket", days.key, *days.sums))
+        found: Any = db.execute(f"SELECT {columns} FROM {table}_before ORDER BY 1, 2")  # noqa: S608
+        for day, rows in groupby(found, itemgetter(0)):
+            days.put(db, day, [row[1:] for row in rows])
+        db.execute(f"DROP TABLE {table}_before")
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -114,6 +132,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_8,
     _to_format_9,
     _to_format_10,
+    _to_format_11,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

@@ -30,6 +30,7 @@ from personad.kinds import KINDS, microseconds
 from personad.projections import (
     alert_questions,
     batch_questions,
+    breakdown_questions,
     budget_questions,
     call_questions,
     cost_questions,
@@ -97,7 +98,7 @@ ANSWERS: dict[type[Any], Callable[[apsw.Connection, Any, datetime], Reply]] = {
     b.BatchShow: batch_show,
     c.Estimate: estimates.estimate,
     c.CostHistory: cost_questions.history,
-    c.CostBreakdown: cost_questions.breakdown,
+    c.CostBreakdown: breakdown_questions.breakdown,
     c.CostOverview: cost_questions.overview,
     k.CostCalls: call_questions.calls,
     k.CostExplain: explaining.explain,

@@ -22,15 +22,17 @@ from personad.dropping import checkpoint
 from personad.exchange import QUARTER_US, exchange
 from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
 from personad.projections.book import Book
-from personad.projections.buckets import Tier, quarters_of
+from personad.projections.buckets import Packed, Tier, quarters_of
 from personad.refold import beside, horizon_us, is_kept
 from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
 from personad.tidy import SKETCH_ROWS, TIERS, days_of
 
 SLICE_S = 0.008
-FIRST_ROWS = 500
-MOST_ROWS = 20_000
+FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 500, 100, 20_000
+FIRST_DAYS = 20
+"""Of those that are a row each, however much is in it."""
+PACKED = frozenset(f"{each.name}_day" for each in BUCKETS if isinstance(each, Packed))
 TOGETHER: frozenset[Projection] = frozenset((costs, quality))
 """They share the sketches, so one is not rebuilt without the other."""
 
@@ -150,7 +152,7 @@ def _summed(tables: Collection[str]) -> list[str]:
     found = [
         f"{each.name}_{tier}"
         for each in BUCKETS
-        if f"{each.source or each.name}_quarter" in tables
+        if f"{each.source}_quarter" in tables
         for tier in each.tiers
         if tier != "quarter"
     ]
@@ -191,7 +193,7 @@ def _stale(with_book: WithBook, *, is_home: bool) -> list[tuple[Tier, int]]:
 def clear(with_book: WithBook) -> None:
     """Removes what an exchange, finished or not, has left; in slices, as it may be large."""
     for table in with_book(lambda book: _left(book.db)):
-        pace = _Pace()
+        pace = _Pace(table)
         lower: tuple[Any, ...] | None = None
         while True:
             lower = with_book(lambda book, t=table, n=pace.rows: _thin(book.db, t, n))
@@ -202,17 +204,18 @@ def clear(with_book: WithBook) -> None:
 
 
 class _Pace:
-    """How many rows fit a slice."""
+    """How many rows of a table fit a slice."""
 
-    def __init__(self) -> None:
-        self.rows = FIRST_ROWS
+    def __init__(self, table: str) -> None:
+        is_packed = table.removesuffix(NEW) in PACKED
+        self.rows, self._least = (FIRST_DAYS, 1) if is_packed else (FIRST_ROWS, LEAST_ROWS)
         self._began = time.perf_counter()
 
     def took(self) -> None:
         now = time.perf_counter()
         took_s, self._began = now - self._began, now
         scale = min(max(SLICE_S / max(took_s, 1e-6), 0.25), 2.0)
-        self.rows = max(100, min(int(self.rows * scale), MOST_ROWS))
+        self.rows = max(self._least, min(int(self.rows * scale), MOST_ROWS))
 
 
 def _left(db: apsw.Connection) -> list[str]:
@@ -263,7 +266,7 @@ def _kept(db: apsw.Connection, table: str) -> tuple[str | None, int | None]:
 
 def _copy(with_book: WithBook, schema: str, table: str, where: str, values: tuple[int, ...]) -> int:
     """From that schema; "" is the one in which it was folded."""
-    rows, pace = 0, _Pace()
+    rows, pace = 0, _Pace(table)
     lower: tuple[Any, ...] | None = None
     source = schema or with_book(lambda book: _source(book.db, table))
     while True:

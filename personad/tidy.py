@@ -18,7 +18,7 @@ from personad.civil import quarter_of
 from personad.kinds import microseconds
 from personad.projections import BUCKETS, call_places, sketches
 from personad.projections.book import QUARTERS_A_DAY, Book
-from personad.projections.buckets import Buckets, Tier, quarters_of
+from personad.projections.buckets import Buckets, Packed, Tier, quarters_of
 
 T = TypeVar("T")
 Between = Callable[[Callable[[Book], T]], T]
@@ -116,7 +116,7 @@ def add_up(
     tier: Tier,
     day: int,
     zone: ZoneInfo,
-    buckets: Sequence[Buckets] = BUCKETS,
+    buckets: Sequence[Buckets | Packed] = BUCKETS,
     *,
     of_sketches: bool = True,
     together: sketches.Merge | None = None,
@@ -158,7 +158,7 @@ def _due(book: Book, now: datetime) -> list[tuple[Tier, int]]:
     ]
 
 
-def _refold(book: Book, buckets: Buckets, tier: Tier, day: int) -> None:
+def _refold(book: Book, buckets: Buckets | Packed, tier: Tier, day: int) -> None:
     with book.db:
         buckets.refold(book.db, tier, day, book.zone)
 

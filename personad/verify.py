@@ -35,6 +35,7 @@ _FRESH = """
 SELECT bucket, series, kind, added, removed FROM sketch_fresh JOIN series ON series.key = series
 WHERE bucket >= ?
 """
+_TOLD_BYTES = 64
 _COMMITS = ("previous_seq",)
 """Columns that tell how events were cut into commits, which the log doesn't."""
 
@@ -181,12 +182,21 @@ def _first_difference(
     for found, ought in zip_longest(there, wanted):
         if found != ought:
             if found is None:
-                return count, Damage(table, f"the row {ought} is missing")
+                return count, Damage(table, f"the row {_short(ought)} is missing")
             if ought is None:
-                return count, Damage(table, f"the row {found} follows from no event")
-            return count, Damage(table, f"a row is {found}, and ought to be {ought}")
+                return count, Damage(table, f"the row {_short(found)} follows from no event")
+            told = f"a row is {_short(found)}, and ought to be {_short(ought)}"
+            return count, Damage(table, told)
         count += 1
     return count, None
+
+
+def _short(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """For people: of a day's ten thousand experiments, not each."""
+    return tuple(
+        f"{len(each):,} bytes" if isinstance(each, bytes) and len(each) > _TOLD_BYTES else each
+        for each in row
+    )
 
 
 def _sketches(fresh: Refold) -> tuple[int, Damage | None]:

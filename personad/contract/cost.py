@@ -284,7 +284,7 @@ MAX_ROWS = 10_000
 """Of one answer."""
 
 
-class CostShare(Struct, frozen=True, kw_only=True, gc=False):
+class CostShare(Struct, frozen=True, gc=False):
     """What the calls of one key cost."""
 
     key: Name | None

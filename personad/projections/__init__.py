@@ -27,7 +27,7 @@ from personad.projections import (
     quality,
 )
 from personad.projections.book import Book
-from personad.projections.buckets import Buckets
+from personad.projections.buckets import Buckets, Packed
 
 Kind = Literal["view", "rollup"]
 
@@ -60,7 +60,7 @@ PROJECTIONS: dict[Projection, Kind] = {
     charts: "rollup",
 }
 
-BUCKETS: tuple[Buckets, ...] = (
+BUCKETS: tuple[Buckets | Packed, ...] = (
     *cost_sums.COST.buckets,
     *personas.PERSONA.buckets,
     *quality.SCORE.buckets,

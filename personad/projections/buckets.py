@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, groupby
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import apsw
 
 from personad import bulk, civil
+from personad.packed import packed
 from personad.projections.book import QUARTERS_A_DAY, Book, day_named, day_number
 
 Tier = Literal["quarter", "hour", "day"]
@@ -33,8 +34,11 @@ class Buckets:
     sums: tuple[str, ...]
     """The first counts: a row in which it is zero is none."""
     tiers: tuple[Tier, ...] = ("quarter",)
-    source: str = ""
-    """What days and hours are added up from, where it is not this family's own quarter-hours."""
+
+    @property
+    def source(self) -> str:
+        """What hours and days are added up from."""
+        return self.name
 
     @property
     def schema(self) -> str:
@@ -93,10 +97,52 @@ class Buckets:
         db.execute(f"DELETE FROM {table} WHERE bucket >= ? AND bucket < ?", (low, high))  # noqa: S608
         db.execute(
             f"INSERT INTO {table} SELECT {bucket}, {keys}, {sums} "  # noqa: S608
-            f"FROM {self.source or self.name}_quarter "
+            f"FROM {self.source}_quarter "
             f"WHERE bucket >= ? AND bucket < ? GROUP BY 1, {keys}",
             (first, end),
         )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Days by one key and nothing else, a row each that holds them in columns (see
+    `personad.packed`): of a key that has ten thousand values, a month is read at once."""
+
+    name: str
+    source: str
+    """Whose quarter-hours the days are added up from."""
+    key: str
+    sums: tuple[str, ...]
+    tiers: tuple[Tier, ...] = ("day",)
+
+    @property
+    def schema(self) -> str:
+        columns = ",\n".join(f"  {name} BLOB NOT NULL" for name in (self.key, *self.sums))
+        return (
+            f"CREATE TABLE {self.name}_day (\n  bucket INTEGER PRIMARY KEY,\n"
+            f"  count INTEGER NOT NULL,\n{columns}\n) STRICT;\n"
+        )
+
+    def refold(self, db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
+        """Adds a stale day up anew."""
+        if tier not in self.tiers:
+            return
+        sums = ", ".join(f"min(sum({each}), {SUM_MAX})" for each in self.sums)
+        rows: list[Any] = db.execute(
+            f"SELECT {self.key}, {sums} FROM {self.source}_quarter "  # noqa: S608
+            "WHERE bucket >= ? AND bucket < ? GROUP BY 1 ORDER BY 1",
+            quarters_of("day", day, zone),
+        ).fetchall()
+        self.put(db, day, rows)
+
+    def put(self, db: apsw.Connection, day: int, rows: Sequence[Sequence[int]]) -> None:
+        """These are the day's, by key; of none there is no row."""
+        db.execute(f"DELETE FROM {self.name}_day WHERE bucket = ?", (day,))  # noqa: S608
+        if rows:
+            columns = [packed(column) for column in zip(*rows, strict=True)]
+            places = ", ".join("?" * (len(columns) + 2))
+            insert = f"INSERT INTO {self.name}_day VALUES ({places})"  # noqa: S608
+            db.execute(insert, (day, len(rows), *columns))
 
 
 Groups = Mapping[tuple[int, int, int | None, int | None], Sequence[int]]
@@ -124,17 +170,17 @@ class Family:
         return Buckets(f"{self.name}_experiment", keys, self.sums, ("quarter", "day"))
 
     @cached_property
-    def experiments(self) -> Buckets:
+    def experiments(self) -> Packed:
         """Days by experiment and nothing else."""
         source = f"{self.name}_experiment"
-        return Buckets(f"{self.name}_experiments", ("experiment",), self.sums, ("day",), source)
+        return Packed(f"{self.name}_experiments", source, "experiment", self.sums)
 
     @cached_property
     def batch(self) -> Buckets:
         return Buckets(f"{self.name}_batch", ("batch", self.key), self.sums)
 
     @property
-    def buckets(self) -> tuple[Buckets, ...]:
+    def buckets(self) -> tuple[Buckets | Packed, ...]:
         return self.total, self.experiment, self.experiments, self.batch
 
     @property

@@ -45,17 +45,17 @@ EXPERIMENTS_MOST = 5
 _COST = Columns(
     COST,
     (
-        "s.cost_nanousd",
-        "s.calls",
-        "s.input_tokens",
-        "s.output_tokens",
-        "s.cache_read_tokens",
-        "s.cache_write_tokens",
+        "cost_nanousd",
+        "calls",
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
     ),
 )
-_SPENT = Columns(COST, ("s.cost_nanousd", "s.calls"))
-_MADE = Columns(PERSONA, ("s.completed", "s.accepted", "s.failed"))
-_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
+_SPENT = Columns(COST, ("cost_nanousd",))
+_MADE = Columns(PERSONA, ("completed", "accepted", "failed"))
+_SCORES = Columns(SCORE, ("n", "total", "squares"))
 _DIMS = "SELECT key, provider, model, operation, outcome FROM dim"
 _RECORDED = CODE_OF[CostRecorded]
 _NEWEST = f"""
@@ -283,12 +283,12 @@ def _wasted(db: apsw.Connection, asked: Asked, least_nanousd: float) -> list[Was
     """Experiments that have cost so much in the range, and came to nothing in it or before."""
     if asked.batches is not None:
         return []
+    from personad.projections import wide  # numpy, by way of it: a daemon starts without
+
     # There may be ten thousand of them: nearly all have cost too little to be looked at any closer.
-    dear = {
-        key: cost
-        for key, (cost, _) in summing.by_key(db, asked, _SPENT, "experiment").items()
-        if cost >= least_nanousd
-    }
+    spent = wide.by_key(db, asked, _SPENT, "experiment")
+    of_dear = spent.some((spent.sums[0] >= least_nanousd).nonzero()[0])
+    dear = dict(zip(of_dear.keys.tolist(), of_dear.sums[0].tolist(), strict=True))
     if not dear:
         return []
     made = summing.by_key(db, replace(asked, experiments=tuple(dear)), _MADE, "experiment")

@@ -28,9 +28,9 @@ from personad.projections.summing import Columns
 if TYPE_CHECKING:
     from personad.analytics.difference import Interval, Some
 
-_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
-_COST = Columns(COST, ("s.cost_nanousd", "s.unpriced_calls"))
-_MADE = Columns(PERSONA, ("s.completed", "s.accepted", "s.duration_ms"))
+_SCORES = Columns(SCORE, ("n", "total", "squares"))
+_COST = Columns(COST, ("cost_nanousd", "unpriced_calls"))
+_MADE = Columns(PERSONA, ("completed", "accepted", "duration_ms"))
 _DIMS = "SELECT key, provider, model FROM dim"
 _NEWEST = """
 SELECT max(bucket) FROM score_quarter

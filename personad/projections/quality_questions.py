@@ -21,7 +21,7 @@ from personad.sketch import SCORES
 if TYPE_CHECKING:
     from personad.analytics.trend import Trend
 
-_SCORES = Columns(SCORE, ("s.n", "s.total", "s.squares"))
+_SCORES = Columns(SCORE, ("n", "total", "squares"))
 _MEASURES = "SELECT DISTINCT measure FROM series WHERE kind = 'score'"
 _QUANTILES = (0.1, 0.5, 0.9)
 _UNIT = 10_000

@@ -2,8 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import apsw
@@ -21,12 +20,32 @@ _SEEKS_MAX = 20_000
 """Up to so many (bucket, key) are looked up one by one; beyond that a scan is faster."""
 
 
+Outcome = Literal["error", "unknown"]
+
+
+class Only(NamedTuple):
+    """Of the calls that had this outcome."""
+
+    outcome: Outcome
+    column: str
+
+
+class Without(NamedTuple):
+    """Of all other calls."""
+
+    outcome: Outcome
+    column: str
+
+
+Sum = str | Only | Without
+"""A column of all calls, or of some of them."""
+
+
 class Columns(NamedTuple):
-    """What is summed: SQL over a family's rows, `s`. In it, `{unknown}` and the like stand for the
-    condition that a call had this outcome."""
+    """What is summed of a family's rows."""
 
     family: Family
-    sums: tuple[str, ...]
+    sums: tuple[Sum, ...]
 
 
 class Run(NamedTuple):
@@ -80,7 +99,7 @@ def by_slice(
     db: apsw.Connection, asked: Asked, several: Sequence[Columns], slices: Sequence[Slice]
 ) -> list[list[list[int]]]:
     """The sums of each slice, of each of these."""
-    tiers = _buckets(asked, several[0].family, ()).tiers
+    tiers = buckets_of(asked, several[0].family, ()).tiers
     together = runs(asked, tiers, slices)
     return [_by_slice(db, asked, columns, len(slices), together) for columns in several]
 
@@ -99,7 +118,7 @@ def by_slice_and_key(
 ) -> list[Sums]:
     """The sums of each slice, by the family's key."""
     found = [_sums_of(columns) for _ in slices]
-    together = runs(asked, _buckets(asked, columns.family, ()).tiers, slices)
+    together = runs(asked, buckets_of(asked, columns.family, ()).tiers, slices)
     for place, (_, key, *sums) in _of_slices(db, asked, columns, together, ("bucket", "key")):
         _add(found[place][key], sums)
     return [_all_bounded(each) for each in found]
@@ -108,49 +127,13 @@ def by_slice_and_key(
 def by_key(db: apsw.Connection, asked: Asked, columns: Columns, by: By) -> Sums:
     """The sums of the whole range, by the numbers of that dimension."""
     found: Sums = {}
-    buckets = _buckets(asked, columns.family, (by,))
-    are_plain = by == "experiment" and not asked.kinds and asked.experiments is None
+    buckets = buckets_of(asked, columns.family, (by,))
     for run in runs(asked, buckets.tiers, whole(asked)):
-        days = _plain_days if are_plain and run.tier == "day" else _days
-        for key, *sums in days(db, asked, columns, run, by):
+        for key, *sums in rows(db, asked, columns, buckets, run, (by,)):
             known = found.setdefault(key, sums)
             if known is not sums:
                 _add(known, sums)
     return _all_bounded(found)
-
-
-def _days(
-    db: apsw.Connection, asked: Asked, columns: Columns, run: Run, by: By
-) -> Iterator[tuple[int, ...]]:
-    return _rows(db, asked, columns, _buckets(asked, columns.family, (by,)), run, (by,))
-
-
-def _plain_days(
-    db: apsw.Connection, asked: Asked, columns: Columns, run: Run, by: By
-) -> Iterator[tuple[int, ...]]:
-    """From days by experiment and nothing else, which are a quarter of the rows; after them, what
-    the conditions change in the sums of the few kinds of calls for which they hold."""
-    family, without = columns.family, replace(asked, outcomes={})
-    yield from _rows(db, without, columns, family.experiments, run, (by,))
-    met = [keys for name, keys in asked.outcomes.items() if _names(columns, name)]
-    if met:
-        kinds = json.dumps([key for keys in met for key in json.loads(keys)])
-        some = replace(asked, kinds={family.key: kinds})
-        yield from _rows(db, some, _changes(columns), family.experiment, run, (by,))
-
-
-def _names(columns: Columns, outcome: str) -> bool:
-    return any(f"{{{outcome}}}" in each for each in columns.sums)
-
-
-def _changes(columns: Columns) -> Columns:
-    """By how much each is more where its conditions hold."""
-    otherwise = (each.format(error="0", unknown="0") for each in columns.sums)
-    pairs = zip(columns.sums, otherwise, strict=True)
-    return Columns(
-        columns.family,
-        tuple("0" if each == other else f"({each}) - ({other})" for each, other in pairs),
-    )
 
 
 def by_batch_and_key(
@@ -159,17 +142,17 @@ def by_batch_and_key(
     """The numbers of a batch and of the family's key, and then their sums: of the whole range where
     they come once, else they are to be added."""
     by: tuple[By, ...] = ("batch", "key")
-    buckets = _buckets(asked, columns.family, by)
+    buckets = buckets_of(asked, columns.family, by)
     for run in runs(asked, buckets.tiers, whole(asked)):
-        yield from _rows(db, asked, columns, buckets, run, by)
+        yield from rows(db, asked, columns, buckets, run, by)
 
 
 def total(db: apsw.Connection, asked: Asked, columns: Columns) -> list[int]:
     """The sums of the whole range."""
     found = [0] * len(columns.sums)
-    buckets = _buckets(asked, columns.family, ())
+    buckets = buckets_of(asked, columns.family, ())
     for run in runs(asked, buckets.tiers, whole(asked)):
-        for sums in _rows(db, asked, columns, buckets, run, ()):
+        for sums in rows(db, asked, columns, buckets, run, ()):
             _add(found, sums)
     return _bounded(found)
 
@@ -178,10 +161,10 @@ def _of_slices(
     db: apsw.Connection, asked: Asked, columns: Columns, together: Sequence[Run], by: Sequence[By]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Rows with the place of their slice; the bucket is a row's first column."""
-    buckets = _buckets(asked, columns.family, by)
+    buckets = buckets_of(asked, columns.family, by)
     for run in together:
         at = -1
-        for row in _rows(db, asked, columns, buckets, run, by):
+        for row in rows(db, asked, columns, buckets, run, by):
             while at + 1 < len(run.lows) and run.lows[at + 1] <= row[0]:
                 at += 1
             yield run.slices[at], row
@@ -191,7 +174,8 @@ def _sums_of(columns: Columns) -> Sums:
     return defaultdict(lambda: [0] * len(columns.sums))
 
 
-def _buckets(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
+def buckets_of(asked: Asked, family: Family, by: Sequence[By]) -> Buckets:
+    """The table family that knows all that is asked for."""
     if asked.batches is not None or "batch" in by:
         return family.batch
     if asked.experiments is not None or "experiment" in by:
@@ -217,7 +201,7 @@ def _all_bounded(found: Sums) -> Sums:
     return {key: _bounded(sums) for key, sums in found.items()}
 
 
-def _rows(
+def rows(
     db: apsw.Connection,
     asked: Asked,
     columns: Columns,
@@ -225,10 +209,9 @@ def _rows(
     run: Run,
     by: Sequence[By],
 ) -> Iterator[tuple[int, ...]]:
+    """What each row is by, and then its sums, of a run of buckets."""
     for sums in ("sum({})".format, exact_sum):
-        sql, values = _query(
-            asked, columns, buckets, run, by, [sums(each) for each in columns.sums]
-        )
+        sql, values = _query(asked, columns, buckets, run, by, sums)
         try:
             yield from db.execute(sql, values).fetchall()  # type: ignore[misc]
             return
@@ -244,7 +227,7 @@ def _query(
     buckets: Buckets,
     run: Run,
     by: Sequence[By],
-    sums: Sequence[str],
+    summed: Callable[[str], str],
 ) -> tuple[str, dict[str, str | int]]:
     source, values = _source(asked, buckets, run)
     key = columns.family.key
@@ -252,17 +235,32 @@ def _query(
     if key in asked.kinds:
         values["kinds"] = asked.kinds[key]
         where += f" AND s.{key} IN (SELECT value FROM json_each(:kinds))"  # noqa: S608
-    for outcome in ("error", "unknown"):
-        condition = "0"
+    sums = []
+    for each in columns.sums:
+        outcome = None if isinstance(each, str) else each.outcome
         # Of one that no call ever had, nothing need be looked up.
         if outcome in asked.outcomes:
             values[outcome] = asked.outcomes[outcome]
-            condition = f"s.{key} IN (SELECT value FROM json_each(:{outcome}))"  # noqa: S608
-        sums = [each.replace(f"{{{outcome}}}", condition) for each in sums]
+        sums.append(summed(_value(each, key, outcome in asked.outcomes)))
     selected = ", ".join([*(f"s.{key if each == 'key' else each}" for each in by), *sums])
     places = ", ".join(map(str, range(1, len(by) + 1)))
     grouped = f" GROUP BY {places} ORDER BY {places}" if by else ""
     return f"SELECT {selected} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
+
+
+def _value(each: Sum, key: str, is_known: bool) -> str:
+    """SQL for what is summed, of a row `s`."""
+    if isinstance(each, str):
+        return f"s.{each}"
+    column = f"s.{each.column}"
+    if not is_known:
+        return "0" if isinstance(each, Only) else column
+    condition = f"s.{key} IN (SELECT value FROM json_each(:{each.outcome}))"  # noqa: S608
+    return (
+        f"iif({condition}, {column}, 0)"
+        if isinstance(each, Only)
+        else f"iif({condition}, 0, {column})"
+    )
 
 
 def _source(asked: Asked, buckets: Buckets, run: Run) -> tuple[str, dict[str, str | int]]:

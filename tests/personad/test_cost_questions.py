@@ -17,11 +17,11 @@ from personad.contract import cost as c
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.batch import PersonaCompleted, PersonaGenerating
 from personad.contract.errors import LedgerError
-from personad.projections import summing
+from personad.projections import wide
 from personad.projections.asked import resolve
 from personad.projections.book import Book
 from personad.projections.cost_sums import COST
-from personad.projections.summing import Columns
+from personad.projections.summing import Columns, Only, Without
 from personad.questions import ANSWERS
 
 from . import past
@@ -221,12 +221,12 @@ def test_sums_of_some_outcomes_by_experiment_are_the_same_from_days_that_know_no
     )
     columns = Columns(
         COST,
-        ("s.calls", "iif({error}, s.calls, 0)", "iif({unknown}, 0, s.cost_nanousd)"),
+        ("calls", Only("error", "calls"), Without("unknown", "cost_nanousd")),
     )
 
     def found() -> list[list[int]]:
         asked = resolve(core.db, Range(days=7), Filter(), core.now)
-        return sorted(summing.by_key(core.db, asked, columns, "experiment").values())
+        return sorted(wide.by_key(core.db, asked, columns, "experiment").sums.T.tolist())
 
     before = found()
     tidy.all_at_once(core.book)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -12,11 +13,13 @@ from personad import migrations
 from personad.contract.asking import Filter, Range
 from personad.contract.base import VERSION
 from personad.contract.calls import CostCalls
+from personad.contract.cost import CostBreakdown
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityTrends
 from personad.migrations import FORMAT, MIGRATIONS, format_of
-from personad.projections import call_places
+from personad.projections import BUCKETS, call_places
 from personad.projections.book import Book
+from personad.projections.buckets import Buckets, Packed
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
 from personad.tidy import all_at_once
@@ -65,6 +68,22 @@ def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
         assert format_of(db) == FORMAT
 
 
+def with_days_in_rows(db: apsw.Connection) -> dict[str, list[Any]]:
+    """Puts days by experiment back to how they were until format 10; what they were, by table."""
+    packed: dict[str, list[Any]] = {}
+    for days in (each for each in BUCKETS if isinstance(each, Packed)):
+        table = f"{days.name}_day"
+        packed[table] = db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+        db.execute(f"DROP TABLE {table}")
+        db.execute(Buckets(days.name, (days.key,), days.sums, ("day",)).schema)
+        columns = ", ".join(f"sum({each})" for each in days.sums)
+        db.execute(
+            f"INSERT INTO {table} SELECT bucket, experiment, {columns} "  # noqa: S608
+            f"FROM {days.source}_day GROUP BY 1, 2"
+        )
+    return packed
+
+
 def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(core: Core) -> None:
     lived(core, "UTC", a_past())
     all_at_once(core.book)
@@ -74,6 +93,7 @@ def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(c
     for table in call_places.TABLES:
         core.db.execute(f"DROP TABLE {table}")
     core.db.execute("DELETE FROM meta WHERE name LIKE 'calls_placed%'")
+    with_days_in_rows(core.db)
     core.db.pragma("user_version", 6)
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:
@@ -93,6 +113,7 @@ def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Cor
     noted = core.db.execute("SELECT * FROM call_of_experiment").fetchall()
     assert noted
     core.db.execute("DROP TABLE call_of_experiment")
+    with_days_in_rows(core.db)
     core.db.pragma("user_version", 9)
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:
@@ -101,6 +122,23 @@ def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Cor
             pass
         assert db.execute("SELECT * FROM call_of_experiment").fetchall() == noted
         assert ANSWERS[CostCalls](db, asked, core.now) == before
+
+
+def test_days_by_experiment_of_an_older_release_say_the_same_in_columns(core: Core) -> None:
+    lived(core, "UTC", a_past())
+    all_at_once(core.book)
+    asked = CostBreakdown(by="experiment", range=Range(days=90))
+    before = ANSWERS[CostBreakdown](core.db, asked, core.now)
+    assert len(before.rows) > 1
+    packed = with_days_in_rows(core.db)
+    assert all(packed.values())
+    core.db.pragma("user_version", 10)
+    core.db.close()
+    with closing(open_for_writing(str(core.path))) as db:
+        for table, rows_ in packed.items():
+            assert db.execute(f"SELECT * FROM {table}").fetchall() == rows_  # noqa: S608
+        assert ANSWERS[CostBreakdown](db, asked, core.now) == before
+    assert damage_of(core.path) is None
 
 
 @pytest.mark.usefixtures("newer_release")

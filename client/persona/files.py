@@ -26,14 +26,17 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
 
     Raises OSError (no room, no right, no such folder, …) with nothing left behind.
     """
-    kind, target = _kind(path, follow=False), path
+    # Plain names: a path object takes as long to be made into another as the file to be written.
+    target = os.fspath(path)
+    kind = _kind(target, follow=False)
     if stat.S_ISLNK(kind):
-        kind, target = _kind(path, follow=True), Path(os.path.realpath(path))
+        kind, target = _kind(target, follow=True), os.path.realpath(target)
     if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         with open(path, "wb", buffering=0) as stream:
             _write_all(stream.fileno(), data)
         return
-    unfinished = target.with_name(LEFTOVER.replace("*", f"{bits64():016x}"))
+    folder = os.path.dirname(target)
+    unfinished = os.path.join(folder, LEFTOVER.replace("*", f"{bits64():016x}"))
     try:
         _write_new(unfinished, data, mode, synced=synced)
         os.replace(unfinished, target)
@@ -42,13 +45,13 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
             # Who is told of it knows this name, not the unfinished file's.
             error.filename, error.filename2 = str(path), None
         with contextlib.suppress(FileNotFoundError):
-            unfinished.unlink()
+            os.unlink(unfinished)
         raise
     if synced:
-        sync_folder(target.parent)
+        sync_folder(folder or os.curdir)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Bring the names in `folder` to disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -77,7 +80,7 @@ def sync_all(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _kind(path: Path, *, follow: bool) -> int:
+def _kind(path: str, *, follow: bool) -> int:
     """Of what stands there; 0 where nothing does."""
     try:
         return os.stat(path, follow_symlinks=follow).st_mode
@@ -85,7 +88,7 @@ def _kind(path: Path, *, follow: bool) -> int:
         return 0
 
 
-def _write_new(path: Path, data: bytes, mode: int, *, synced: bool) -> None:
+def _write_new(path: str, data: bytes, mode: int, *, synced: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, mode)
     try:

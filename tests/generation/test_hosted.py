@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from persona.generation.model import Record, Segment
 from persona.generation.prompts import build_prompt
-from persona.generation.providers import hosted, provider
+from persona.generation.providers import hosted, provider, sockets
 from persona.generation.providers.base import (
     GenerationRequest,
     Provider,
@@ -129,7 +129,8 @@ def test_reasoning_counts_as_output(name: Format) -> None:
 
 
 @everywhere
-def test_tokens_are_told_as_they_arrive(name: Format) -> None:
+def test_tokens_are_told_as_they_arrive(name: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "GATHER_S", 0.0)
     seen: list[int] = []
     with ProviderServer([Turn(pieces=20, gap_s=0.001)]) as server:
         response = call(server, name, told=seen.append)

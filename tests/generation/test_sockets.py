@@ -12,7 +12,9 @@ import httpcore2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from persona.generation.providers.sockets import Backend
+from persona.generation.providers.sockets import Backend, Stream
+
+from .test_gathering import Peer, Reading
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -67,8 +69,13 @@ def test_who_reads_slowly_has_the_other_side_wait_and_gets_all() -> None:
             await writer.drain()
 
     async def work(stream: Any) -> tuple[int, bytes]:
-        await asyncio.sleep(0.3)
-        return len(stream._arrived), await all_of(stream, 1 << 16)
+        while not stream._is_paused:
+            await asyncio.sleep(0)
+        held = len(stream._arrived)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(stream._arrived) == held
+        return held, await all_of(stream, 1 << 16)
 
     held, found = talk(serve, work)
     assert held < 1 << 20
@@ -77,40 +84,59 @@ def test_who_reads_slowly_has_the_other_side_wait_and_gets_all() -> None:
 
 def test_what_does_not_come_in_time_is_told_and_what_comes_later_can_still_be_read() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for piece in (b"a", b"b"):
-            await asyncio.sleep(0.15)
-            writer.write(piece)
-        await reader.read(1)
-        writer.write(b"c")
-        await reader.read()
+        while asked := await reader.read(1):
+            writer.write(asked)
 
     async def work(stream: Any) -> tuple[bytes, float]:
-        # Each wait has its own time: the two pieces together take longer than one may.
-        found = await stream.read(10, timeout=0.25) + await stream.read(10, timeout=0.25)
+        found = b""
+        for word in (b"a", b"b"):
+            await stream.write(word, timeout=5)
+            found += await stream.read(10, timeout=30)
         began = time.monotonic()
         with pytest.raises(httpcore2.ReadTimeout):
             await stream.read(10, timeout=0.2)
         took_s = time.monotonic() - began
-        await stream.write(b"go", timeout=1)
-        return found + await stream.read(10, timeout=5), took_s
+        await stream.write(b"c", timeout=5)
+        return found + await stream.read(10, timeout=30), took_s
 
     found, took_s = talk(serve, work)
     assert found == b"abc"
     assert took_s >= 0.19
 
 
-def test_a_shorter_wait_after_a_longer_one_ends_in_its_own_time() -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.05)
-        writer.write(b"a")
-        await reader.read()
-
+def test_each_wait_has_its_own_time() -> None:
     async def work(stream: Any) -> None:
-        assert await stream.read(10, timeout=60) == b"a"
-        with pytest.raises(httpcore2.ReadTimeout):
-            await stream.read(10, timeout=0.1)
+        clock = Peer(stream).clock
+        for piece in (b"a", b"b"):
+            reading = Reading(stream, timeout_s=1.0)
+            await reading.is_waiting()
+            clock.passes(0.6)
+            stream.data_received(piece)
+            assert await reading.found() == piece
 
-    talk(serve, work)
+    asyncio.run(_with(work))
+
+
+def test_a_shorter_wait_after_a_longer_one_ends_in_its_own_time() -> None:
+    async def work(stream: Any) -> None:
+        clock = Peer(stream).clock
+        reading = Reading(stream, timeout_s=60.0)
+        await reading.is_waiting()
+        stream.data_received(b"a")
+        assert await reading.found() == b"a"
+        reading = Reading(stream, timeout_s=1.0)
+        await reading.is_waiting()
+        clock.passes(0.9)
+        assert await reading.is_waiting()
+        clock.passes(0.2)
+        with pytest.raises(httpcore2.ReadTimeout):
+            await reading.found()
+
+    asyncio.run(_with(work))
+
+
+async def _with(work: Callable[[Any], Awaitable[None]]) -> None:
+    await work(Stream())
 
 
 def test_a_resting_connection_that_was_closed_says_so() -> None:

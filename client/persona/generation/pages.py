@@ -14,6 +14,7 @@ _SPECIAL = re.compile(r"[\\`*_\[\]|~$#]")
 _BARE_LINK = re.compile(r"(?i)(https?|ftp)(:)(?=//)|\b(www)(\.)")
 _LINE_START = re.compile(r"(?m)^[ \t]*(?=\S)([+=:-]|\d{1,9}(?=[.)]))?")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITY = re.compile("[&<>]")
 _SECTIONS = (
     ("goals", "Goals"),
     ("pain_points", "Pain points"),
@@ -32,8 +33,13 @@ _UNNAMED = "Unnamed persona"
 
 def escape(text: str) -> str:
     """`text` as Markdown that shows exactly its characters; newlines stay."""
-    plain = "".join(_ENTITIES.get(letter, letter) for letter in clean_text(text))
-    escaped = _BARE_LINK.sub(_broken_link, _SPECIAL.sub(r"\\\g<0>", plain))
+    plain = _ENTITY.sub(lambda found: _ENTITIES[found[0]], clean_text(text))
+    escaped = _SPECIAL.sub(r"\\\g<0>", plain)
+    # Most texts are a line that begins with a letter, and have no link in them.
+    if "//" in escaped or "ww" in escaped.lower():
+        escaped = _BARE_LINK.sub(_broken_link, escaped)
+    if escaped[:1].isalpha() and "\n" not in escaped:
+        return escaped
     return _LINE_START.sub(_harmless_start, escaped)
 
 

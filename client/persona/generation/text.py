@@ -70,7 +70,11 @@ def _unspaced(run: str) -> Iterator[str]:
 
 def normal(word: str) -> str:
     """`word` without case, elided article and English genitive, with a plain apostrophe."""
-    plain = word.casefold().replace("’", "'").replace("‑", "-")
+    plain = word.casefold()
+    if not plain.isascii():
+        plain = plain.replace("’", "'").replace("‑", "-")
+    if "'" not in plain:
+        return plain
     plain = _ELISION.sub("", plain)
     return plain.removesuffix("'s")
 

@@ -157,6 +157,8 @@ class HostedProvider:
                     on_progress(tokens)
                 if heard.done:
                     break
+                if heard.first_at is not None:
+                    reply.gather()
             else:
                 self._hear(framer.end(), heard, server)
                 return

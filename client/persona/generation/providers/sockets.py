@@ -2,7 +2,8 @@
 
 The library's own one opens a cancel scope, sets a timer and has the kernel's list of watched
 sockets changed twice for every piece of an answer: a third of what an answer of many small pieces
-costs. Here a socket is read as long as it is open, and one timer is moved along.
+costs. Here a socket is read as long as it is open, and one timer is moved along. Who wants to may
+have what comes gathered for a while: nobody sees a page grow by single words.
 """
 
 import asyncio
@@ -16,6 +17,11 @@ import anyio
 import httpcore2
 import httpx2
 
+from persona.generation.providers.chunks import LAST, begins_chunk, merged
+
+GATHER_S = 0.25
+"""How long what comes is kept back at most, where it is to be gathered."""
+_END = b"\r\n" + LAST
 _FULL_BYTES = 1 << 18
 """A reader that is so far behind has the other side wait."""
 
@@ -35,6 +41,19 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         self._is_paused = False
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timeout_s: float | None = None
+        self._answer: bytes | None = None
+        """What was read since something was last written; None where it is of no more use."""
+        self._gathers = False
+        self._merges = False
+        self._rest = b""
+        """The beginning of a chunk, which is told once it is whole."""
+        self._before = b""
+        """The end of what was read."""
+        self._came_at = 0.0
+        self._next_at = 0.0
+        """From when on a reader who has things gathered is woken by whatever comes."""
+        self._holding: asyncio.TimerHandle | None = None
 
     # What the loop tells
 
@@ -46,6 +65,13 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         if len(self._arrived) > _FULL_BYTES and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
+        if self._gathers:
+            self._came_at = self._loop.time()
+            if not self._is_due():
+                self._until = self._came_at + (self._timeout_s or 0.0)
+                if self._holding is None:
+                    self._holding = self._loop.call_at(self._next_at, self._show)
+                return
         self._wake()
 
     def eof_received(self) -> bool:
@@ -55,8 +81,9 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._holding):
+            if timer is not None:
+                timer.cancel()
         self._drained.set()
         self._wake()
 
@@ -69,15 +96,16 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     # What the library asks for
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if not self._arrived and not self._ended:
-            await self._more(timeout)
-        data = self._arrived
+        # What was gathered had come before, and with it the silence that follows.
+        since = self._loop.time() - (GATHER_S if self._gathers else 0.0)
+        while True:
+            if not self._is_due():
+                await self._more(timeout, since)
+            data = self._taken(max_bytes)
+            if data or self._ended:
+                break
         if not data and self._error is not None:
             raise httpcore2.ReadError(str(self._error)) from self._error
-        if len(data) > max_bytes:
-            data, self._arrived = data[:max_bytes], data[max_bytes:]
-        else:
-            self._arrived = b""
         if self._is_paused and len(self._arrived) < _FULL_BYTES and not self._ended:
             self._is_paused = False
             self._transport.resume_reading()
@@ -86,6 +114,8 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
+        # What comes next is another answer.
+        self._gathers, self._answer = False, b""
         if self._transport.is_closing():
             raise httpcore2.WriteError("the connection is closed") from self._error
         self._transport.write(buffer)
@@ -131,10 +161,60 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._transport.get_extra_info(names.get(info, info))
 
-    async def _more(self, timeout_s: float | None) -> None:
+    def gather(self) -> None:
+        """From now on, until something is written again: who reads is woken a few times a second,
+        and at once where the body or the connection ends."""
+        if self._gathers:
+            return
+        self._merges = self._answer is not None and begins_chunk(self._answer)
+        self._gathers, self._answer = True, None
+        self._came_at = self._next_at = self._loop.time()
+        if not self._arrived:
+            self._next_at += GATHER_S
+
+    def _is_due(self) -> bool:
+        """Whether there is something to be read now."""
+        if self._ended or self._is_paused:
+            return True
+        if not self._gathers:
+            return bool(self._arrived)
+        if not self._arrived:
+            return False
+        end = self._arrived if len(self._arrived) >= len(_END) else self._before + self._arrived
+        return end.endswith(_END) or self._loop.time() >= self._next_at
+
+    def _taken(self, max_bytes: int) -> bytes:
+        """What may be read of what has arrived; empty where nothing of it is whole."""
+        data, self._arrived = self._arrived, b""
+        if self._gathers:
+            self._before = (self._before + data)[-len(_END) :]
+            data, self._rest = self._merged(self._rest + data, max_bytes)
+            self._next_at = self._loop.time() + GATHER_S
+        elif self._answer is not None:
+            self._answer = self._answer + data if len(self._answer) < _FULL_BYTES else None
+        if len(data) > max_bytes:
+            data, self._arrived = data[:max_bytes], data[max_bytes:]
+            # What is left is nothing new.
+            self._next_at = 0.0
+        return data
+
+    def _merged(self, data: bytes, max_bytes: int) -> tuple[bytes, bytes]:
+        """The chunks of it as one, and what of it isn't whole. Once anything isn't plain, the
+        answer is told as it comes."""
+        if not self._merges or self._ended or len(data) > max_bytes:
+            self._merges = False
+            return data, b""
+        found = merged(data)
+        if found.is_plain and not found.is_last:
+            return found.whole, found.rest
+        self._merges = False
+        return found.whole + found.rest, b""
+
+    async def _more(self, timeout_s: float | None, since: float) -> None:
         """Returns when there is something to read, or an end."""
+        self._timeout_s = timeout_s
         if timeout_s is not None:
-            self._until = self._loop.time() + timeout_s
+            self._until = max(self._came_at, since) + timeout_s
             if self._timer is None or self._timer.when() > self._until:
                 self._set_timer()
         self._reader = self._loop.create_future()
@@ -157,8 +237,15 @@ class Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
             return
         if self._loop.time() < self._until:
             self._set_timer()
+        elif self._arrived:
+            self._show()
         else:
             self._reader.set_exception(TimeoutError())
+
+    def _show(self) -> None:
+        """What was kept back may be read."""
+        self._holding, self._next_at = None, 0.0
+        self._wake()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

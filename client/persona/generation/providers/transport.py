@@ -13,11 +13,17 @@ import httpx2
 from persona.generation.cleaning import clean_line
 from persona.generation.providers.address import Address
 from persona.generation.providers.base import ErrorKind, ProviderError
-from persona.generation.providers.sockets import DirectTransport
+from persona.generation.providers.sockets import DirectTransport, Stream
 
 # A line a request would be most of a runner's log.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 
+_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "connection": "keep-alive",
+    "user-agent": "persona",
+}
 CONNECT_S = 30.0
 """No server worth waiting for takes longer to say hello."""
 _IDLE_S = 30.0
@@ -57,6 +63,13 @@ class Reply:
             return response.aiter_bytes()
         return aiter(response.stream)
 
+    def gather(self) -> None:
+        """What comes from now on may be given together, a few times a second; its end is told at
+        once."""
+        stream = self._response.extensions.get("network_stream")
+        if isinstance(stream, Stream):
+            stream.gather()
+
     async def beginning(self, size: int) -> bytes:
         """The first `size` bytes of the body, or as many as come before it breaks off."""
         found = bytearray()
@@ -74,52 +87,68 @@ class Reply:
 class Transport:
     """Connections to one server, directly or by the proxy that the environment names.
 
-    Each call has a client of its own while it lasts, and the next one takes it over: one client's
-    pool looks through all of its connections at every call, twice.
+    Each call has a way of its own while it lasts, and the next one takes it over: one way's pool
+    looks through all of its connections at every call, twice. Where no proxy may be asked, that is
+    the library's transport alone: what its client does more for a call (cookies, redirects, other
+    servers) is of no use here, and takes as long as sending.
     """
 
     def __init__(self, server: Address) -> None:
         """Raises ProviderError where the environment's proxy or certificates can't be used."""
         self._server = server
+        self._urls: dict[str, httpx2.URL] = {}
         try:
             self._certificates = _certificates(server)
-            self._idle = [self._client()]
+            self._idle = [self._way()]
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
             said = f"the proxy or certificates that the environment names can't be used: {error}"
             raise ProviderError("bad_request", clean_line(said, 300)) from None
 
-    def _client(self) -> httpx2.AsyncClient:
+    def _way(self) -> httpx2.AsyncClient | DirectTransport:
         # On loopback no proxy is asked: it would see the key, and stand elsewhere.
         trust_env = not self._server.is_loopback
         limits = httpx2.Limits(
             max_connections=None, max_keepalive_connections=1, keepalive_expiry=_IDLE_S
         )
-        is_direct = not (trust_env and getproxies())
+        if not (trust_env and getproxies()):
+            return DirectTransport(self._certificates, limits)
         return httpx2.AsyncClient(
-            trust_env=trust_env,
-            verify=self._certificates,
-            limits=limits,
-            transport=DirectTransport(self._certificates, limits) if is_direct else None,
-            headers={"user-agent": "persona", "accept-encoding": "identity"},
-            follow_redirects=False,
+            trust_env=trust_env, verify=self._certificates, limits=limits, follow_redirects=False
         )
 
     @asynccontextmanager
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+        self, url: str, headers: dict[str, str], body: bytes, timeout_s: float
     ) -> AsyncIterator[Reply]:
         """Sends, and gives the reply as soon as its head is there. Raises ProviderError."""
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None)
-        client = self._idle.pop() if self._idle else self._client()
+        way = self._idle.pop() if self._idle else self._way()
         try:
-            async with client.stream(
-                "POST", url, headers=dict(headers), content=body, timeout=timeout
-            ) as response:
+            request = httpx2.Request(
+                "POST",
+                self._url(url),
+                headers=_HEADERS | headers,
+                content=body,
+                extensions={"timeout": timeout.as_dict()},
+            )
+            if isinstance(way, DirectTransport):
+                response = await way.handle_async_request(request)
+            else:
+                response = await way.send(request, stream=True)
+            try:
                 yield Reply(response, self._server.name)
+            finally:
+                await response.aclose()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise told(error, self._server.name) from None
         finally:
-            self._idle.append(client)
+            self._idle.append(way)
+
+    def _url(self, url: str) -> httpx2.URL:
+        """The library takes its time to read one, and there are one or two. Raises InvalidURL."""
+        if (read := self._urls.get(url)) is None:
+            read = self._urls[url] = httpx2.URL(url)
+        return read
 
     async def aclose(self) -> None:
         """Closes what no call holds; to be called when all have ended."""

@@ -194,7 +194,11 @@ def _dollars(nanousd: int) -> str:
     """To the cent; below a dollar as exact as it is."""
     whole, rest = divmod(nanousd, _NANO)
     if whole:
-        return f"${whole:,}.{rest // 10**7:02d}"
+        cents, part = divmod(nanousd, _NANO // 100)
+        # Half-even, as in the tables: the two are read beside each other.
+        half = _NANO // 200
+        cents += part > half or (part == half and cents % 2 == 1)
+        return f"${cents // 100:,}.{cents % 100:02d}"
     digits = f"{rest:09d}".rstrip("0")
     return f"$0.{digits:0<2}"
 

@@ -60,6 +60,9 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Where the period begins; null for those without one."""
     until: Moment | None
     """Not included any more."""
+    exhausted_at: Moment | None = None
+    """When the limit will have been spent at that pace; null where it is already, or will not be in
+    this period."""
 
 
 class BudgetStatusReply(Reply, frozen=True, kw_only=True, tag="budget-status"):

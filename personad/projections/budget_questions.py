@@ -93,7 +93,24 @@ def _budget(accounts: Accounts, row: _Row, now_us: int) -> Budget | None:
         timezone=row.timezone,
         since=moment_of(period[0] * civil.QUARTER_US) if period else None,
         until=moment_of(period[1] * civil.QUARTER_US) if period else None,
+        exhausted_at=_exhausted(committed, row.limit, now_us),
     )
+
+
+def _exhausted(committed: Committed, limit: int, now_us: int) -> datetime | None:
+    """When the limit is reached, if it goes on as before."""
+    if committed.period is None or not 0 < committed.spent < limit:
+        return None
+    first_us, end_us, gone_us = _gone(committed.period, now_us)
+    # Rounded up: a moment before it nothing was reached yet.
+    reached_us = first_us - (-limit * gone_us // committed.spent)
+    return moment_of(reached_us) if reached_us < end_us else None
+
+
+def _gone(period: tuple[int, int], now_us: int) -> tuple[int, int, int]:
+    """The beginning and the end of a period, and how much of it has gone by."""
+    first_us, end_us = (quarter * civil.QUARTER_US for quarter in period)
+    return first_us, end_us, min(max(now_us - first_us, LEAST_US), end_us - first_us)
 
 
 def _state(total: int, limit: int, thresholds: Sequence[int]) -> BudgetState:
@@ -107,8 +124,7 @@ def _projected(db: apsw.Connection, scope: str, committed: Committed, now_us: in
     """What will have been spent at the end, if it goes on as before."""
     spent = committed.spent
     if committed.period is not None:
-        first_us, end_us = (quarter * civil.QUARTER_US for quarter in committed.period)
-        gone_us = min(max(now_us - first_us, LEAST_US), end_us - first_us)
+        first_us, end_us, gone_us = _gone(committed.period, now_us)
         return min(spent * (end_us - first_us) // gone_us, SUM_MAX)
     kind, _, name = scope.partition(":")
     if kind != "batch":

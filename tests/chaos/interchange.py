@@ -53,7 +53,7 @@ EVER = Range(since="2026-01-01", until="2027-12-31")
 """All that the ledgers here are about."""
 NOT_COMPARED = {
     *("seq", "previous_seq", "first_seq", "last_seq", "next_seq", "recorded_at", "as_of"),
-    "projected_nanousd",
+    *("projected_nanousd", "exhausted_at"),
 }
 """What may differ: places in the log, when it was recorded, when it was asked, and what goes by the
 pace until then."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from persona.client import Ledger
 from persona.identity import event_id, now
 from persona.program import run
+from persona.render import values
 from persona.render.values import decimal
 from persona.usd import MOST_NANOUSD, parse
 
@@ -167,6 +168,7 @@ class TestStatus:
             "timezone": ledger.ask(BudgetStatus()).timezone,
             "since": None,
             "until": None,
+            "exhausted_at": None,
         }
 
     def test_the_table_shows_a_bar_and_every_amount(
@@ -185,6 +187,20 @@ class TestStatus:
             *("experiment:tone", "$2.00", "$1.00", "$0.00"),
             *("#####-----", "50%", "–", "warning", "(stop)"),
         ]
+
+    def test_what_will_be_used_up_before_its_end_is_said_below(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run([*BUDGET, "set", "--monthly", "1"])
+        spend(ledger, 999_999_999)
+        (budget,) = ledger.ask(BudgetStatus()).budgets
+        capsys.readouterr()
+
+        assert run([*BUDGET, "status"]) == 0
+
+        assert budget.exhausted_at is not None
+        said = f"used up at this pace  monthly on {values.when(budget.exhausted_at)}"
+        assert capsys.readouterr().out.splitlines()[-1] == said
 
     def test_csv_and_markdown_have_a_line_a_budget(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]

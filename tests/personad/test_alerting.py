@@ -92,6 +92,17 @@ class TestBudgets:
         )
         assert [percent for _, percent, _ in watched.costs] == [50, 80]
 
+    @pytest.mark.parametrize(
+        ("nanousd", "told"),
+        [(1_986_000_000, "$1.99"), (1_985_000_000, "$1.98"), (1_995_000_000, "$2.00")],
+    )
+    def test_it_tells_the_same_amount_as_the_table_of_budgets(
+        self, watched: Watched, nanousd: int, told: str
+    ) -> None:
+        watched.append(budget(limit=2 * 10**9))
+        watched.spend(nanousd)
+        assert watched.waiting[-1].endswith(f": {told} of $2.00 are used")
+
     def test_a_call_that_is_refused_is_what_the_last_threshold_is_about(
         self, watched: Watched
     ) -> None:

@@ -332,7 +332,20 @@ class TestStatus:
         core.append(budget())
         go_to(core, datetime.fromisoformat("2026-11-23T12:00:00+00:00"))
         core.append(bill("one", 30))
-        assert status(core)["daily"].projected_nanousd == 60
+        found = status(core)["daily"]
+        assert (found.projected_nanousd, found.exhausted_at) == (60, None)
+
+    @pytest.mark.parametrize(
+        ("spent", "hour"), [(49, None), (50, None), (60, 20), (80, 15), (100, None), (120, None)]
+    )
+    def test_at_noon_it_is_known_when_the_rest_will_be_used_up(
+        self, core: Core, spent: int, hour: int | None
+    ) -> None:
+        core.append(budget())
+        go_to(core, datetime.fromisoformat("2026-11-23T12:00:00+00:00"))
+        core.append(bill("one", spent))
+        found = status(core)["daily"].exhausted_at
+        assert found == (None if hour is None else NOON.replace(hour=hour, microsecond=0))
 
     @pytest.mark.parametrize(
         ("spent", "told"), [(49, "ok"), (50, "warning"), (99, "warning"), (100, "reached")]

@@ -6,7 +6,7 @@ from personad.contract.budget import Budget, BudgetStatusReply
 from personad.contract.cost import Settled, SettledCall
 
 from . import values
-from .tables import MONEY, TEXT, Column, Kind, Table, View
+from .tables import MONEY, TEXT, Column, Fact, Facts, Kind, Table, View
 
 BAR_CELLS = 10
 
@@ -46,7 +46,13 @@ def budgets(reply: BudgetStatusReply) -> View:
 def budgets_table(found: Sequence[Budget]) -> View:
     """A row a budget."""
     empty = "no budget is set; `persona cost budget set --monthly USD` sets one"
-    return (Table(COLUMNS, found, empty),)
+    ends = [
+        f"{budget.scope} on {values.when(budget.exhausted_at)}"
+        for budget in found
+        if budget.exhausted_at is not None
+    ]
+    used_up = [Facts([Fact("used up at this pace", ", ".join(ends), "yellow")])] if ends else []
+    return (Table(COLUMNS, found, empty), *used_up)
 
 
 def settled(reply: Settled) -> View:

@@ -135,7 +135,9 @@ def _add(
 
 def hear(txn: Transaction, events: Sequence[AnyEvent], context: Context) -> None:
     """Gives a queued batch that is spoken of another while to be claimed."""
-    concerned = {event.batch for event in events if isinstance(event, b.BatchStarted)}
+    concerned: set[str] = set()
+    if b.BatchStarted in set(map(type, events)):
+        concerned = {event.batch for event in events if isinstance(event, b.BatchStarted)}
     if waiting := context.leases.deadlines:
         concerned |= waiting.keys() & {getattr(event, "batch", None) for event in events}
     for batch in concerned:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from personad import log
 from personad.kinds import KINDS, RAW_KINDS, event_of
 from personad.names import texts_of
+from personad.projections.book import Book
 from personad.refold import GRACE
 
 ROW_BYTES = 64
@@ -93,15 +94,14 @@ def _is_needed(db: apsw.Connection, seq: int, call: str, horizon: int) -> bool:
     return not goes
 
 
-def drop(
-    db: apsw.Connection, block: Block, horizon: int, most: int
-) -> tuple[list[Found], int, float]:
+def drop(book: Book, block: Block, horizon: int, most: int) -> tuple[list[Found], int, float]:
     """One slice: what it dropped, how far it came, the seconds it took."""
-    began = time.monotonic()
+    began, db = time.monotonic(), book.db
     found, after = droppable(db, block, horizon, most)
     if found:
         seqs = [(each.seq,) for each in found]
         with db:
+            book.counted.work_in()
             db.executemany(_DROP_EVENT, seqs)
             db.executemany(_DROP_ANOMALY, seqs)
             counted = [(each.call, each.seq) for each in found if each.kind in _COUNTED]

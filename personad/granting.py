@@ -36,7 +36,6 @@ from personad.projections.holding import Limit, limits, scopes_of, standing
 from personad.projections.prices import price_book, receipt_key
 from personad.store import Transaction
 
-_COUNTED = "SELECT 1 FROM call WHERE call = ?"
 _HELD = "SELECT call, batch, state, reserved_nanousd FROM open_call"
 _UNRESOLVED = f"{_HELD} WHERE state = 'unresolved' ORDER BY at, call LIMIT ?"
 _ONE = f"{_HELD} WHERE call = ?"
@@ -106,7 +105,7 @@ def started_id(call: str) -> UUID:
 
 def _is_over(txn: Transaction, call: str) -> bool:
     """Of a call that nothing is held back for: whether something was, or it has a cost."""
-    return txn.knows(started_id(call)) or bool(txn.db.execute(_COUNTED, (call,)).fetchone())
+    return txn.knows(started_id(call)) or txn.book.counted.get(call) is not None
 
 
 def _ceiling(txn: Transaction, call: StartCall) -> int | None:

@@ -22,7 +22,7 @@ from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
-from personad.projections import alerts, call_places, charts, sketches
+from personad.projections import alerts, call_places, charts, counted, sketches
 from personad.projections.book import Book
 from personad.projections.cost_sums import COST
 from personad.projections.personas import PERSONA
@@ -122,6 +122,11 @@ def _to_format_11(db: apsw.Connection) -> None:
         db.execute(f"DROP TABLE {table}_before")
 
 
+def _to_format_12(db: apsw.Connection) -> None:
+    """Calls that were told lately lie beside the others."""
+    db.execute(counted.FRESH_SCHEMA)
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -133,6 +138,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_9,
     _to_format_10,
     _to_format_11,
+    _to_format_12,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

@@ -106,7 +106,8 @@ def _carrying(with_book: WithBook, carrier: apsw.Connection) -> WithBook:
 def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) -> Adopted:
     tables = tables_of(projections)
     summed = _summed(tables)
-    made = [*tables, "sketch_fresh"] if "sketch_quarter" in tables else tables
+    fresh = {"sketch_quarter": "sketch_fresh", "call": "call_fresh"}
+    made = [*tables, *(fresh[each] for each in tables if each in fresh)]
     with_book(lambda book: _attach(book.db, path))
     try:
         clear(with_book)

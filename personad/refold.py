@@ -75,7 +75,8 @@ WHERE noticed.batch = batch.batch AND noticed.seq > batch.seq
 _TABLES = "SELECT name FROM {}.sqlite_schema WHERE type = 'table'"
 _KNOWN_CALLS = """
 SELECT value FROM json_each(?)
-WHERE value IN (SELECT call FROM call) OR value IN (SELECT call FROM open_call)
+WHERE value IN (SELECT call FROM call) OR value IN (SELECT call FROM call_fresh)
+  OR value IN (SELECT call FROM open_call)
 """
 _QUARTER_US = 900_000_000
 _AHEAD_US = AHEAD_MAX // timedelta(microseconds=1)
@@ -142,6 +143,7 @@ class Refold:
         """Makes the file one that can be put in the ledger's place."""
         zone = self.book.zone
         with self.db:
+            self.book.counted.work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
             for tier in TIERS:
@@ -162,6 +164,7 @@ class Refold:
             # Here, as numpy takes a tenth of a second to load.
             from personad import sketch_groups
 
+            self.book.counted.work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS, sketch_groups.made_of):
                 pass
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())

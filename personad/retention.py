@@ -272,7 +272,7 @@ def _drop_all(
         while after < block.end:
             rest = Block(after, block.end)
             found, after, took_s = with_book(
-                lambda book, rest=rest, most=most: drop(book.db, rest, horizon, most)  # type: ignore[misc]
+                lambda book, rest=rest, most=most: drop(book, rest, horizon, most)  # type: ignore[misc]
             )
             tally.add(found)
             most = _paced(most, took_s, FEWEST_ROWS, MOST_ROWS)

@@ -65,6 +65,7 @@ class Tidier:
         """
         while self._between(_work_in) == SKETCH_ROWS:
             pass
+        self._between(_work_calls_in)
         self.is_behind = self._place()
         due = self._between(lambda book: _due(book, now))
         return sum(self._day(tier, day) for tier, day in due)
@@ -101,6 +102,7 @@ class Tidier:
 def all_at_once(book: Book) -> None:
     """Everything, also today: for a ledger that nobody else is using."""
     with book.db:
+        book.counted.work_in()
         while sketches.work_in(book.db, SKETCH_ROWS):
             pass
         while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):
@@ -134,6 +136,11 @@ def _work_in(book: Book) -> int:
     with book.db:
         done = sketches.work_in(book.db, SKETCH_ROWS)
     return done  # noqa: RET504 - apsw says its `with` may swallow errors
+
+
+def _work_calls_in(book: Book) -> None:
+    with book.db:
+        book.counted.work_in()
 
 
 def _are_due(book: Book) -> bool:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from personad import log
 from personad.halves import to_the_end
 from personad.kinds import KINDS, RAW_KINDS
-from personad.projections import BUCKETS, PROJECTIONS, sketches
+from personad.projections import BUCKETS, PROJECTIONS, counted, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
@@ -163,7 +163,8 @@ def _rows(
         for row in sorted(db.execute(f"PRAGMA table_info({table})"), key=lambda row: row[5])
         if row[5]
     )
-    sql = f"SELECT {columns} FROM {table} {where} ORDER BY {key}"  # noqa: S608 - names of ours
+    source = counted.ALL if table == "call" else table
+    sql = f"SELECT {columns} FROM {source} {where} ORDER BY {key}"  # noqa: S608 - names of ours
     yield from db.execute(sql, (horizon,) if where else ())
 
 

@@ -261,6 +261,7 @@ class Writer:
         group = self._take()
         with self._at_work:
             self._answer(self._commit(group) if group else [])
+            self._work_in()
             self._visit()
             self._carry_over()
         return bool(group)
@@ -284,6 +285,19 @@ class Writer:
             if self._could_carry:
                 logger.warning("the write-ahead log can't be carried over: %s", error)
             self._could_carry = False
+
+    def _work_in(self) -> None:
+        """Brings calls into their table by name, once they are many: when those who told of them
+        have their answers. Where that fails, they are where they were."""
+        if self.trouble is not None:
+            return
+        try:
+            if self.book.counted.are_many:
+                with self.book.db:
+                    self.book.counted.work_in()
+        except apsw.Error as error:
+            self.book.forget()
+            logger.warning("calls can't be brought into their table: %s", error)
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

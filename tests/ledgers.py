@@ -16,6 +16,7 @@ from personad.contract.base import Event
 from personad.contract.events import Append
 from personad.leases import Leases
 from personad.log import last_seq
+from personad.projections import counted
 from personad.projections.book import Book
 from personad.store import ledger_zone, open_for_reading, open_for_writing, transaction
 from personad.verify import verify
@@ -26,7 +27,7 @@ UTC = ZoneInfo("UTC")
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
 
 
-_TIDIED = ("_hour", "_day", "stale", "sketch_fresh", "sketch_quarter")
+_TIDIED = ("_hour", "_day", "stale", "_fresh", "sketch_quarter")
 
 
 def append(
@@ -56,12 +57,14 @@ def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ..
     `but` names rows of `meta` that are left out.
     """
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-        tables = (str(name) for (name,) in db.execute(_TABLES))
+        tables = [str(name) for (name,) in db.execute(_TABLES)]
         names = sorted(each for each in tables if not each.endswith(_TIDIED))
         found = {
             name: sorted(db.execute(f'SELECT * FROM "{name}"'), key=repr)  # noqa: S608
             for name in names
         }
+        if "call_fresh" in tables:
+            found["call"] = sorted(db.execute(f"SELECT * FROM {counted.ALL}"), key=repr)  # noqa: S608
     found["meta"] = [row for row in found["meta"] if row[0] not in but]
     return found
 

@@ -17,6 +17,7 @@ from personad.log import Entry, entry
 from personad.names import Names
 from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
+from personad.projections.counted import Counted
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Spent
 
@@ -66,6 +67,7 @@ class Book:
         self.rows = Rows(self.db)
         self._stale: dict[str, set[int]] | None = None
         self._open_calls: OpenCalls | None = None
+        self._counted: Counted | None = None
         self._days: dict[int, int] = {}
         self.spent = Spent()
         self.charts: dict[int, State] = {}
@@ -86,6 +88,13 @@ class Book:
         if self._open_calls is None:
             self._open_calls = OpenCalls(self.db)
         return self._open_calls
+
+    @property
+    def counted(self) -> Counted:
+        """Which figure counts for each call."""
+        if self._counted is None:
+            self._counted = Counted(self.db)
+        return self._counted
 
     @property
     def stale(self) -> dict[str, set[int]]:

@@ -21,6 +21,7 @@ from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, tokens_of
 from personad.projections import batch_questions, call_order, call_places, costs
 from personad.projections.asked import resolve
+from personad.projections.counted import CALL, OF_EVENTS
 
 _RECORDED = CODE_OF[c.CostRecorded]
 COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
@@ -34,13 +35,9 @@ _ROWS = f"""
 SELECT {COLUMNS} FROM json_each(?) AS wanted CROSS JOIN {FROM} WHERE event.seq = wanted.value
 """  # noqa: S608
 _ONE = f"SELECT {COLUMNS}, kind FROM {FROM} WHERE event.seq = ?"  # noqa: S608
+# Of these, and of those that were corrected, none is among the fresh ones.
 _UNANSWERED = """
 SELECT open_call.call FROM open_call CROSS JOIN call USING (call) WHERE state = 'unresolved'
-"""
-_CALL = "SELECT seq, corrected FROM call WHERE call = ?"
-_CALLS = """
-SELECT call.call, call.seq, call.corrected
-FROM json_each(?) AS wanted CROSS JOIN call ON call.call = wanted.value
 """
 _BODIES = "SELECT body FROM json_each(?) AS wanted CROSS JOIN event ON event.seq = wanted.value"
 _SCOPES = """
@@ -186,7 +183,7 @@ def _corrected_since(
 def of_calls(db: apsw.Connection, names: Sequence[str]) -> Iterator[Found]:
     """What counts for these calls; unknown names are left out."""
     for name in names:
-        row = db.execute(_CALL, (name,)).fetchone()
+        row = db.execute(CALL, (name,)).fetchone()
         found = _of_event(db, *row) if row is not None else None
         if found is not None:
             yield found
@@ -225,7 +222,8 @@ def counting(
             event_of(_RECORDED, event_id, at, body, text) for _, event_id, at, _, _, body in part
         ]
         names = msgspec.json.encode([event.call for event in events]).decode()
-        counts = {call: told for call, *told in db.execute(_CALLS, (names,))}
+        seqs = json.dumps([row[0] for row in part])
+        counts = {call: told for call, *told in db.execute(OF_EVENTS, (names, seqs))}
         for (seq, _, _, cost, prices, _), event in zip(part, events, strict=True):
             counted, corrected = counts.get(event.call, (None, None))
             if counted != seq:

@@ -7,33 +7,25 @@ granted and whose answer never came counts at what was reserved for it, until a 
 says otherwise.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, groupby
-from operator import attrgetter, itemgetter
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
-from personad import bulk
 from personad.contract import batch as b
 from personad.contract import cost as c
 from personad.contract.base import Event
 from personad.log import Entry
-from personad.projections import cost_sums, open_calls
+from personad.projections import cost_sums, counted, open_calls
 from personad.projections.book import Book
 from personad.projections.cost_sums import total_tokens
 from personad.projections.open_calls import OpenCall
 
 NAME = "costs"
 VERSION = 1
-SCHEMA = f"""
--- Which figure counts for a call.
-CREATE TABLE call (
-  call TEXT PRIMARY KEY,
-  seq INTEGER NOT NULL,               -- of its cost.recorded, else of its call.started
-  corrected INTEGER                   -- seq of the cost.corrected that counts
-) STRICT, WITHOUT ROWID;
-
-{open_calls.SCHEMA}{cost_sums.SCHEMA}"""
+SCHEMA = counted.SCHEMA + counted.FRESH_SCHEMA + open_calls.SCHEMA + cost_sums.SCHEMA
 TABLES: tuple[str, ...] = ("call", "open_call", *cost_sums.TABLES)
 WANTS: tuple[type[Event], ...] = (
     c.CostRecorded,
@@ -50,20 +42,17 @@ TOO_LARGE = "too large to be a call's tokens or cost"
 
 _KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _tokens_of = attrgetter(*_KINDS)
-_call_of: Callable[[tuple[str, int]], str] = itemgetter(0)
 _outcome_of = attrgetter("outcome")
-_COUNT, _FIRST_ONLY = "call (call, seq)", "ON CONFLICT DO NOTHING"
-_CALL = "SELECT seq, corrected FROM call WHERE call = ?"
-_RECOUNT = """
-INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
-"""
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; gives those that don't fit, by seq, with the reason."""
     fold = _Fold(book)
-    for is_cost, some in groupby(entries, lambda entry: type(entry[2]) is c.CostRecorded):
+    kinds = {type(entry[2]) for entry in entries}
+    parts: Iterable[tuple[bool, Iterable[Entry]]] = [(True, entries)]
+    if len(kinds) > 1 or c.CostRecorded not in kinds:
+        parts = groupby(entries, lambda entry: type(entry[2]) is c.CostRecorded)
+    for is_cost, some in parts:
         if is_cost:
             fold.recorded([*some])
         else:
@@ -78,7 +67,7 @@ class _Fold:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self.db = book.db
+        self.counted = book.counted
         self.added: list[Entry] = []
         self.removed: list[Entry] = []
         self.anomalies: list[tuple[int, str]] = []
@@ -90,17 +79,17 @@ class _Fold:
         if max(costs) > COST_MAX or _most_tokens(events) > COST_MAX:
             entries = self._possible(entries)
             events = [entry[2] for entry in entries]  # type: ignore[misc]
-        calls = [(event.call, entry[0]) for event, entry in zip(events, entries, strict=True)]
-        before = self.db.total_changes()
-        # Stable, so that of two figures of one call the earlier one goes down.
-        calls.sort(key=_call_of)
-        bulk.insert(self.db, _COUNT, 2, _FIRST_ONLY, list(chain.from_iterable(calls)))
-        are_first = self.db.total_changes() - before == len(calls)
-        if are_first and "unknown" not in map(_outcome_of, events):
+        first = {event.call: entry[0] for event, entry in zip(events, entries, strict=True)}
+        told = self.counted.told(first.keys())
+        odd: list[Entry] = []
+        if told or len(first) < len(entries) or "unknown" in map(_outcome_of, events):
+            entries, odd = _parted(entries, told)
+            first = {entry[2].call: entry[0] for entry in entries}  # type: ignore[union-attr]
+        if first:
+            self.counted.add(first)
             self.added += entries
-            self._close(call for call, _ in calls)
-            return
-        for entry in entries:
+            self._close(first)
+        for entry in odd:
             self._one(entry)
 
     def _possible(self, entries: list[Entry]) -> list[Entry]:
@@ -116,7 +105,11 @@ class _Fold:
     def _one(self, entry: Entry) -> None:
         """A cost of which it isn't plain that it counts."""
         event: c.CostRecorded = entry[2]  # type: ignore[assignment]
-        seq, corrected = self.db.execute(_CALL, (event.call,)).fetchone()  # type: ignore[misc]
+        found = self.counted.get(event.call)
+        if found is None:
+            found = entry[0], None
+            self.counted.put(event.call, entry[0], None)
+        seq, corrected = found
         if seq != entry[0]:
             old = self.book.past(seq)
             if old is None:
@@ -126,7 +119,7 @@ class _Fold:
             if isinstance(old[2], c.CostRecorded) and _rank(old[2]) >= _rank(event):
                 return
             self.removed.append(self._counted(old, corrected))
-            self.db.execute(_RECOUNT, (event.call, entry[0], corrected))
+            self.counted.put(event.call, entry[0], corrected)
         if event.outcome == "unknown" and corrected is None:
             self._given_up(entry)
         counted = self._counted(entry, corrected)
@@ -147,7 +140,7 @@ class _Fold:
             case c.CallStarted() as event:
                 self._started(entry[0], entry[1], event)
             case c.CallAbandoned(call=call):
-                if call in self.book.open_calls and not self.db.execute(_CALL, (call,)).fetchone():
+                if call in self.book.open_calls and self.counted.get(call) is None:
                     self._close((call,))
             case c.CostCorrected() as event:
                 self._corrected(entry[0], event)
@@ -159,7 +152,7 @@ class _Fold:
     def _started(self, seq: int, at: int, event: c.CallStarted) -> None:
         reserved = event.reserved_nanousd or 0
         held = OpenCall(event.batch, event.experiment, at, "open", reserved, seq)
-        found = self.db.execute(_CALL, (event.call,)).fetchone()
+        found = self.counted.get(event.call)
         if found is None:
             self.book.open_calls.start(event.call, held)
             return
@@ -175,11 +168,12 @@ class _Fold:
         self.added.append(self._counted(counted, found[1]))
 
     def _corrected(self, seq: int, event: c.CostCorrected) -> None:
-        found = self.db.execute(_CALL, (event.call,)).fetchone()
+        found = self.counted.get(event.call)
         if found is None:
             opened = self.book.open_calls.get(event.call)
-            found = (opened.started, None) if opened is not None else None
-        counted = self.book.past(found[0]) if found and found[0] is not None else None
+            if opened is not None and opened.started is not None:
+                found = opened.started, None
+        counted = self.book.past(found[0]) if found is not None else None
         if found is None or counted is None:
             self.anomalies.append((seq, f"nothing is known that {event.call} cost before"))
             return
@@ -189,7 +183,7 @@ class _Fold:
         # A call that was only granted counts nothing before its first correction.
         if isinstance(counted[2], c.CostRecorded) or found[1] is not None:
             self.removed.append(self._counted(counted, found[1]))
-        self.db.execute(_RECOUNT, (event.call, counted[0], seq))
+        self.counted.put(event.call, counted[0], seq)
         self.added.append(self._counted(counted, seq))
         self._close((event.call,))
 
@@ -221,6 +215,18 @@ class _Fold:
     def _close(self, calls: Iterable[str]) -> None:
         if self.book.open_calls:
             self.book.open_calls.close(calls)
+
+
+def _parted(entries: Sequence[Entry], told: Container[str]) -> tuple[list[Entry], list[Entry]]:
+    """Those that are their calls' only figures, with an answer; and the others."""
+    calls = [entry[2].call for entry in entries]  # type: ignore[union-attr]
+    often = Counter(calls)
+    plain: list[Entry] = []
+    odd: list[Entry] = []
+    for call, entry in zip(calls, entries, strict=True):
+        is_plain = often[call] == 1 and call not in told and entry[2].outcome != "unknown"  # type: ignore[union-attr]
+        (plain if is_plain else odd).append(entry)
+    return plain, odd
 
 
 def _most_tokens(events: Sequence[c.CostRecorded]) -> int:

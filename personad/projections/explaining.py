@@ -24,7 +24,10 @@ WHERE event.seq >= ? AND kind = {_RECORDED} AND event.batch = ? ORDER BY event.s
 _GRANTED = f"""
 SELECT seq, body FROM event WHERE seq >= ? AND kind = {_STARTED} AND batch = ? ORDER BY seq
 """  # noqa: S608
-_CALLS = "SELECT call, seq FROM call WHERE call >= ? AND call < ? LIMIT 6"
+_CALLS = """
+SELECT call, seq FROM call WHERE call >= ?1 AND call < ?2
+UNION ALL SELECT call, seq FROM call_fresh WHERE call >= ?1 AND call < ?2 ORDER BY call LIMIT 6
+"""
 _PERSONA = "SELECT batch, persona FROM persona WHERE persona >= ? AND persona < ? LIMIT 6"
 _BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
 _END = "\U0010ffff"

@@ -24,6 +24,7 @@ from personad.names import price_of, texts_of
 from personad.projections import batch_questions, call_questions
 from personad.projections.asked import quarters, resolve
 from personad.projections.call_questions import PRODUCER
+from personad.projections.counted import OF_EVENTS
 
 EVENTS_AT_ONCE = 20_000
 """Of the log: a reader that takes long keeps what was written from being tidied up."""
@@ -37,10 +38,6 @@ SELECT call FROM call JOIN event USING (seq)
 WHERE call > ? AND corrected IS NOT NULL AND kind = {_STARTED} AND at >= ? AND at < ?
 ORDER BY call LIMIT ?
 """  # noqa: S608
-_CALLS_OF = """
-SELECT call.call, call.seq, call.corrected
-FROM json_each(?) AS wanted CROSS JOIN call ON call.call = wanted.value
-"""
 _NONE = (None, None)
 _FIELDS = (
     "call",
@@ -105,7 +102,8 @@ def _recorded(
     page: list[Any] = db.execute(_PAGE, (after, until, *span, limit)).fetchall()
     told = [_fields_of(_told(body)) for _, _, _, _, body in page]
     names = msgspec.json.encode([fields[0] for fields in told]).decode()
-    rows: list[Any] = db.execute(_CALLS_OF, (names,)).fetchall()
+    seqs = msgspec.json.encode([row[0] for row in page]).decode()
+    rows: list[Any] = db.execute(OF_EVENTS, (names, seqs)).fetchall()
     calls = {call: (seq, corrected) for call, seq, corrected in rows}
     found = []
     for (seq, at, cost, price, _), fields in zip(page, told, strict=True):

@@ -4,19 +4,13 @@ A producer may bill a call by its id alone. What the grant said of it is filled 
 is written down, so that no budget is passed by leaving out its name.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.events import AnyEvent
 from personad.projections.book import Book
-
-_CALL = "SELECT seq FROM call WHERE call = ?"
-_FEW = 8
-_TOGETHER = 64
-_CALLS = f"SELECT call, seq FROM call WHERE call IN ({', '.join('?' * _TOGETHER)})"  # noqa: S608 - places
 
 Scope = tuple[str | None, str | None]
 """Batch and experiment."""
@@ -49,33 +43,16 @@ def _filled(event: CostRecorded, scope: Scope) -> CostRecorded:
     return msgspec.structs.replace(event, batch=batch, experiment=experiment)
 
 
-def _granted_under(book: Book, calls: Iterable[str]) -> dict[str, Scope]:
+def _granted_under(book: Book, calls: set[str]) -> dict[str, Scope]:
     """Of those that are known."""
-    found: dict[str, Scope] = {}
-    asked: list[str] = []
-    for call in calls:
-        held = book.open_calls.get(call)
-        if held is not None:
-            found[call] = held.batch, held.experiment
-        else:
-            asked.append(call)
+    opened = book.open_calls
+    held = {call: opened.get(call) for call in calls if call in opened} if opened else {}
+    found: dict[str, Scope] = {
+        call: (row.batch, row.experiment) for call, row in held.items() if row is not None
+    }
     # One that isn't open any more: an earlier figure of the same call may know.
-    for call, seq in _told(book.db, asked):
+    for call, seq in book.counted.told(calls - held.keys() if held else calls).items():
         past = book.past(seq)
         if past is not None and isinstance(past[2], CostRecorded | CallStarted):
             found[call] = past[2].batch, past[2].experiment
-    return found
-
-
-def _told(db: apsw.Connection, calls: Sequence[str]) -> list[tuple[str, int]]:
-    """Those that something was told of, with its seq; many asked together, as most of them are new
-    and each by itself takes longer than to write it down."""
-    if len(calls) < _FEW:
-        return [(call, int(seq)) for call in calls for (seq,) in db.execute(_CALL, (call,))]
-    found: list[tuple[str, int]] = []
-    for start in range(0, len(calls), _TOGETHER):
-        part = calls[start : start + _TOGETHER]
-        # One statement of one length, so that it is prepared once; no call's name is empty.
-        places = (*part, *[""] * (_TOGETHER - len(part)))
-        found += ((str(call), int(seq)) for call, seq in db.execute(_CALLS, places))
     return found

@@ -29,7 +29,7 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.leases import Leases
 from personad.locks import lock
 from personad.log import last_seq
-from personad.projections import PROJECTIONS
+from personad.projections import PROJECTIONS, counted
 from personad.projections.batch_questions import Told, change, show
 from personad.projections.batch_rows import BatchRow
 from personad.projections.book import Book
@@ -115,6 +115,7 @@ class Core:
 
     def named(self, table: str) -> list[tuple[Any, ...]]:
         """A table's rows with names for their numbers, which depend on who was seen first."""
+        source = counted.ALL if table == "call" else table
         columns = [name for _, name, *_ in self.db.pragma("table_info", table)]
         names = {
             column: {row[0]: row[1:] for row in self.db.execute(f"SELECT * FROM {of}")}  # noqa: S608
@@ -129,7 +130,7 @@ class Core:
                     names.get(column, {}).get(value, value)
                     for column, value in zip(columns, row, strict=True)
                 )
-                for row in self.db.execute(f"SELECT * FROM {table}")  # noqa: S608
+                for row in self.db.execute(f"SELECT * FROM {source}")  # noqa: S608
             ),
             key=repr,
         )

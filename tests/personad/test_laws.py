@@ -17,7 +17,7 @@ from personad.contract.asking import Range
 from personad.contract.events import Exported, Import
 from personad.kinds import microseconds
 from personad.log import read
-from personad.projections import BUCKETS
+from personad.projections import BUCKETS, counted
 from personad.questions import ANSWERS
 from personad.tidy import Tidier, all_at_once
 from tests.ledgers import damage_of
@@ -34,8 +34,8 @@ LAW = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 BY_EVENT = {
-    "call": "SELECT call, e.id, f.id FROM call JOIN event AS e ON e.seq = call.seq "
-    "LEFT JOIN event AS f ON f.seq = corrected ORDER BY 1",
+    "call": f"SELECT call, e.id, f.id FROM {counted.ALL} AS c "  # noqa: S608 - a constant of ours
+    "JOIN event AS e ON e.seq = c.seq LEFT JOIN event AS f ON f.seq = corrected ORDER BY 1",
     "open_call": "SELECT call, batch, state, reserved_nanousd FROM open_call ORDER BY 1",
     "anomaly": "SELECT id, reason FROM anomaly JOIN event USING (seq) ORDER BY 1",
     "persona": "SELECT * FROM persona ORDER BY 1, 2",
@@ -156,6 +156,7 @@ FOLDED_INTO = (
     "batch",
     "persona",
     "call",
+    "call_fresh",
     "open_call",
     "cost_quarter",
     "cost_batch_quarter",

@@ -89,7 +89,7 @@ def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(c
     all_at_once(core.book)
     whole = QualityTrends(range=Range(days=90))
     before = ANSWERS[QualityTrends](core.db, whole, core.now)
-    core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day")
+    core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day; DROP TABLE call_fresh")
     for table in call_places.TABLES:
         core.db.execute(f"DROP TABLE {table}")
     core.db.execute("DELETE FROM meta WHERE name LIKE 'calls_placed%'")
@@ -112,7 +112,8 @@ def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Cor
     before = ANSWERS[CostCalls](core.db, asked, core.now)
     noted = core.db.execute("SELECT * FROM call_of_experiment").fetchall()
     assert noted
-    core.db.execute("DROP TABLE call_of_experiment")
+    core.book.counted.work_in()
+    core.db.execute("DROP TABLE call_of_experiment; DROP TABLE call_fresh")
     with_days_in_rows(core.db)
     core.db.pragma("user_version", 9)
     core.db.close()
@@ -131,6 +132,8 @@ def test_days_by_experiment_of_an_older_release_say_the_same_in_columns(core: Co
     before = ANSWERS[CostBreakdown](core.db, asked, core.now)
     assert len(before.rows) > 1
     packed = with_days_in_rows(core.db)
+    core.book.counted.work_in()
+    core.db.execute("DROP TABLE call_fresh")
     assert all(packed.values())
     core.db.pragma("user_version", 10)
     core.db.close()

@@ -193,6 +193,7 @@ def test_no_slice_drops_more_than_it_may(core: Core) -> None:
 
 def test_the_file_shrinks(core: Core) -> None:
     filled(core, 20_000, 20)
+    core.book.counted.work_in()
     core.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     before = core.path.stat().st_size
     done = keep(core)

@@ -16,6 +16,8 @@ from personad.contract.base import Reply
 from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
 from personad.log import Entry, last_seq, read
+from personad.projections import counted
+from personad.projections.counted import Counted
 from personad.store import open_for_reading, open_for_writing
 from personad.writer import QUEUE_BYTES, Expiry, Job, Trial, Writer
 
@@ -242,6 +244,27 @@ def test_the_fold_makes_no_difference_to_who_reads(desk: Desk, core: Any) -> Non
     desk.writer.drain()
     found: Callable[[Any], Any] = lambda db: list(db.execute("SELECT * FROM persona"))  # noqa: E731
     assert found(desk.db) == found(core.db)
+
+
+def test_calls_are_brought_into_their_table_once_all_who_told_of_them_have_their_answers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted, "FRESH_MOST", 10)
+    waiting: list[int] = []
+    work_in = Counted.work_in
+
+    def noted(table: Counted) -> None:
+        waiting.append(10 - len(desk.replies))
+        work_in(table)
+
+    monkeypatch.setattr(Counted, "work_in", noted)
+    for number in range(10):
+        desk.put(number, append(cost(f"call-{number}")))
+    desk.writer.start()
+    desk.writer.drain()
+    assert waiting == [0]
+    assert desk.db.execute("SELECT count(*) FROM call").get == 10
+    assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
 
 
 def test_the_write_ahead_log_is_carried_over_when_all_is_answered(

@@ -1,0 +1,141 @@
+"""Which figure counts for each call: a table by its name, and beside it what was told lately.
+
+Names sort by when calls began, so those of a commit would lie all over the table, and most of what
+a commit writes would be its pages. So it puts them down one after the other; when they are many, or
+nothing else is to be done, they are brought into the table together. Whoever looks a call up looks
+into both.
+"""
+
+from collections.abc import Mapping, Set
+from itertools import chain
+
+import apsw
+import msgspec
+
+from personad import bulk
+
+SCHEMA = """
+CREATE TABLE call (
+  call TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL,               -- of its cost.recorded, else of its call.started
+  corrected INTEGER                   -- seq of the cost.corrected that counts
+) STRICT, WITHOUT ROWID;
+"""
+FRESH_SCHEMA = """
+-- Calls that are not in `call` yet: of each only its first cost.recorded is known.
+CREATE TABLE call_fresh (
+  seq INTEGER PRIMARY KEY,
+  call TEXT NOT NULL
+) STRICT;
+"""
+ALL = """(
+  SELECT call, seq, corrected FROM call UNION ALL SELECT call, seq, NULL FROM call_fresh
+)"""
+"""Both, to be read from as if they were one; for who reads all of it."""
+CALL = """
+SELECT seq, corrected FROM call WHERE call = ?1
+UNION ALL SELECT seq, NULL FROM call_fresh WHERE call = ?1
+"""
+"""What counts for one call."""
+OF_EVENTS = """
+SELECT call.call, call.seq, call.corrected
+FROM json_each(?1) AS wanted CROSS JOIN call ON call.call = wanted.value
+UNION ALL SELECT call, seq, NULL FROM call_fresh WHERE seq IN (SELECT value FROM json_each(?2))
+"""
+"""What counts for these calls, as far as it is one of these events."""
+
+FRESH_MOST = 24_000
+"""So many are put down before they are brought into the table: the more, the more of them share a
+page there; but who looks for a name among them goes through all, and to work them in takes some
+20 ms."""
+_FRESH = "SELECT call FROM call_fresh"
+_INTO = "call_fresh (seq, call)"
+_GET = "SELECT seq, corrected FROM call WHERE call = ?"
+_TOLD_ONE = "SELECT call, seq FROM call WHERE call = ?"
+_TOGETHER = 64
+_TOLD = f"SELECT call, seq FROM call WHERE call IN ({', '.join('?' * _TOGETHER)})"  # noqa: S608 - places
+_FEW = 8
+_PUT = """
+INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
+"""
+# What fails takes the transaction back, so SQLite needn't remember what pages were like.
+_WORK_IN = "INSERT OR FAIL INTO call (call, seq) SELECT call, seq FROM call_fresh ORDER BY call"
+_WORKED_IN = "DELETE FROM call_fresh"
+_UNHEARD_KEPT = 50_000
+_encoded = msgspec.msgpack.Encoder().encode
+_copied = msgspec.msgpack.Decoder(list[str]).decode
+
+
+class Counted:
+    """Both tables, for who writes them; the names of the fresh ones are in memory, too."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._fresh: set[str] = {str(call) for (call,) in db.execute(_FRESH)}
+        self._unheard: set[str] = set()
+        """Calls that were looked for lately and of which nothing is known."""
+
+    @property
+    def are_many(self) -> bool:
+        """Whether the fresh ones had better be worked in soon; twice as many are not kept."""
+        return len(self._fresh) >= FRESH_MOST
+
+    def get(self, call: str) -> tuple[int, int | None] | None:
+        """The seqs of what counts and of its correction; None: nothing was told of the call."""
+        if call in self._unheard:
+            return None
+        if call in self._fresh:
+            self.work_in()
+        row = self._db.execute(_GET, (call,)).fetchone()
+        return None if row is None else (int(row[0]), row[1])
+
+    def told(self, calls: Set[str]) -> dict[str, int]:
+        """Those that something was told of, with the seq of what counts; many are asked for
+        together, as most are new and each by itself takes longer than to write it down."""
+        if not self._fresh.isdisjoint(calls):
+            self.work_in()
+        unheard = self._unheard
+        asked = [*(calls - unheard if unheard else calls)]
+        found: dict[str, int] = {}
+        if len(asked) < _FEW:
+            for call in asked:
+                found.update(self._db.execute(_TOLD_ONE, (call,)))
+        else:
+            for start in range(0, len(asked), _TOGETHER):
+                part = asked[start : start + _TOGETHER]
+                # One statement of one length, so that it is prepared once; no name is empty.
+                found.update(self._db.execute(_TOLD, (*part, *[""] * (_TOGETHER - len(part)))))
+        if len(unheard) > _UNHEARD_KEPT:
+            unheard.clear()
+        unheard.update(asked)
+        unheard.difference_update(found)
+        return found
+
+    def add(self, first: Mapping[str, int]) -> None:
+        """Calls of which nothing was told before, with their first figures, in the log's order."""
+        values: list[bulk.Value] = list(
+            chain.from_iterable(zip(first.values(), first, strict=True))
+        )
+        bulk.insert(self._db, _INTO, 2, "", values)
+        # Copies that lie together: each of the events' own would keep a page of memory.
+        self._fresh.update(_copied(_encoded([*first])))
+        self._unheard.clear()
+        if len(self._fresh) >= 2 * FRESH_MOST:
+            self.work_in()
+
+    def put(self, call: str, seq: int, corrected: int | None) -> None:
+        """From now on this counts for the call."""
+        if call in self._fresh:
+            self.work_in()
+        self._db.execute(_PUT, (call, seq, corrected))
+        self._unheard.discard(call)
+
+    def work_in(self) -> None:
+        """Brings all into the table by name."""
+        if not self._fresh:
+            return
+        self._db.execute(_WORK_IN)
+        self._db.execute(_WORKED_IN)
+        self._fresh.clear()
+        self._unheard.clear()

@@ -1,0 +1,219 @@
+"""Which figure counts for a call is known at once, wherever the call lies."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personad.contract.asking import Range
+from personad.contract.calls import CostCalls, CostExplain
+from personad.contract.cost_rows import CostRows
+from personad.halves import to_the_end
+from personad.projections import PROJECTIONS, counted
+from personad.questions import ANSWERS
+from personad.rebuild import adopt
+from personad.refold import refold
+from personad.store import open_for_reading, open_for_writing
+from personad.tidy import Tidier
+from tests.ledgers import UTC, damage_of
+
+from .conftest import Core
+from .facts import NOON, cost, planned
+from .retaining import keep
+from .streams import Stream, producers, together
+from .test_costs import call_started
+from .test_laws import LAW, take
+
+ASKED = (
+    CostCalls(range=Range(days=30)),
+    CostExplain(id="call-3"),
+    CostExplain(id="call-2"),
+    CostExplain(id="batch-a"),
+    CostRows(range=Range(days=30)),
+)
+
+
+def answers(core: Core) -> list[Any]:
+    return [ANSWERS[type(each)](core.db, each, core.now) for each in ASKED]  # type: ignore[index]
+
+
+def fresh(core: Core) -> int:
+    return int(core.db.execute("SELECT count(*) FROM call_fresh").get)
+
+
+def in_table(core: Core) -> int:
+    return int(core.db.execute("SELECT count(*) FROM call").get)
+
+
+def filled(core: Core, calls: int = 20) -> Core:
+    core.append(*planned())
+    core.append(*(cost(f"call-{number}", 1_000 + number) for number in range(calls)))
+    return core
+
+
+def test_what_is_asked_is_answered_alike_before_and_after_they_are_worked_in(core: Core) -> None:
+    filled(core)
+    assert (fresh(core), in_table(core)) == (20, 0)
+    before = answers(core)
+    core.book.counted.work_in()
+    assert (fresh(core), in_table(core)) == (0, 20)
+    assert answers(core) == before
+
+
+@pytest.mark.parametrize("is_opened_anew", [False, True])
+def test_a_second_figure_of_a_fresh_call_counts_where_it_is_greater(
+    core: Core, is_opened_anew: bool
+) -> None:
+    filled(core)
+    if is_opened_anew:
+        core = Core(core.path)
+    core.append(cost("call-3", 9_000, output_tokens=99), cost("new", 5))
+    core.append(cost("call-4", 1, output_tokens=1))
+    assert core.db.execute("SELECT sum(cost_nanousd), sum(calls) FROM cost_quarter").fetchall() == [
+        (sum(range(1_000, 1_020)) - 1_003 + 9_000 + 5, 21)
+    ]
+    assert damage_of(core.path) is None
+
+
+def test_two_figures_in_one_commit_are_one_call(core: Core) -> None:
+    core.append(cost("a", 1, output_tokens=1), cost("b", 2), cost("a", 7, output_tokens=9))
+    assert core.db.execute("SELECT sum(cost_nanousd), sum(calls) FROM cost_quarter").fetchall() == [
+        (9, 2)
+    ]
+    assert damage_of(core.path) is None
+
+
+def test_a_grant_that_is_told_after_the_bill_opens_nothing(core: Core) -> None:
+    filled(core)
+    take(core, [call_started("call-3")])
+    assert core.db.execute("SELECT count(*) FROM open_call").get == 0
+    assert damage_of(core.path) is None
+
+
+def test_a_quiet_moment_works_them_in(core: Core) -> None:
+    filled(core)
+    Tidier(lambda work: work(core.book)).tidy(NOON)
+    assert (fresh(core), in_table(core)) == (0, 20)
+    assert damage_of(core.path) is None
+
+
+def test_no_more_are_kept_than_can_be_looked_through(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted, "FRESH_MOST", 10)
+    core.append(*planned())
+    for number in range(50):
+        core.append(cost(f"call-{number}"))
+        assert fresh(core) < 20
+    assert fresh(core) + in_table(core) == 50
+    assert damage_of(core.path) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM call_fresh WHERE seq = (SELECT max(seq) FROM call_fresh)",
+        "UPDATE call_fresh SET call = 'another' WHERE call = 'call-3'",
+        "INSERT INTO call (call, seq) SELECT call, seq FROM call_fresh LIMIT 1",
+    ],
+)
+def test_a_difference_among_the_fresh_ones_is_found(core: Core, sql: str) -> None:
+    filled(core)
+    assert damage_of(core.path) is None
+    core.db.execute(sql)
+    found = damage_of(core.path)
+    assert found is not None
+    assert found.startswith("call: ")
+
+
+def test_a_rebuild_knows_the_fresh_ones_and_those_that_come_meanwhile(
+    core: Core, tmp_path: Path
+) -> None:
+    filled(core)
+    core.db.execute("UPDATE call_fresh SET call = 'spoilt' WHERE call = 'call-3'")
+    core.book.forget()
+    live = open_for_reading(str(core.path))
+    with refold(live, tmp_path, UTC) as made:
+        to_the_end(made, lambda _: None)
+        made.finish()
+        core.append(*(cost(f"late-{number}", 7) for number in range(5)))
+        adopt(lambda work: work(core.book), made.path, list(PROJECTIONS))
+    live.close()
+    assert damage_of(core.path) is None
+    core.append(cost("call-3", 50_000, output_tokens=99), cost("late-2", 60_000, output_tokens=99))
+    assert in_table(core) + fresh(core) == 25
+    assert damage_of(core.path) is None
+
+
+def test_what_retention_drops_goes_from_both(core: Core) -> None:
+    core.append(*(cost(f"old-{number}", at=NOON - timedelta(days=9)) for number in range(5)))
+    core.append(cost("young", batch=None, persona=None))
+    assert fresh(core) == 6
+    keep(core)
+    calls = {call for (call,) in core.db.execute(f"SELECT call FROM {counted.ALL}")}  # noqa: S608
+    assert "young" in calls
+    assert damage_of(core.path) is None
+
+
+def test_a_file_of_format_11_gets_the_table_and_keeps_its_calls(core: Core) -> None:
+    filled(core)
+    core.book.counted.work_in()
+    before = answers(core)
+    core.db.execute("DROP TABLE call_fresh")
+    core.db.pragma("user_version", 11)
+    core.db.close()
+    open_for_writing(str(core.path)).close()
+    again = Core(core.path)
+    assert answers(again) == before
+    again.append(cost("call-3", 90_000, output_tokens=99), cost("more"))
+    assert (in_table(again), fresh(again)) == (20, 1)
+    assert damage_of(again.path) is None
+
+
+def test_a_commit_that_fails_leaves_no_call_known(core: Core) -> None:
+    filled(core, 2)
+    core.db.execute(
+        "CREATE TEMP TRIGGER struck BEFORE INSERT ON main.persona_cost "
+        "BEGIN SELECT RAISE(ABORT, 'struck'); END"
+    )
+    with pytest.raises(apsw.ConstraintError):
+        core.append(cost("later"))
+    core.db.execute("DROP TRIGGER struck")
+    assert core.book.counted.get("later") is None
+    core.append(cost("later"))
+    assert core.book.counted.get("later") is not None
+    assert damage_of(core.path) is None
+
+
+def test_what_was_looked_for_in_vain_is_found_once_it_was_told(core: Core) -> None:
+    calls = {f"call-{number}" for number in range(100)}
+    assert core.book.counted.told(calls) == {}
+    core.append(*(cost(call) for call in calls))
+    assert core.book.counted.told(calls).keys() == calls
+    core.book.counted.told({"other"})
+    core.book.counted.put("other", 1, None)
+    assert core.book.counted.get("other") == (1, None)
+
+
+@pytest.mark.no_cover
+@given(data=st.data(), streams=producers())
+@LAW
+def test_when_they_are_worked_in_changes_nothing(
+    open_core: Callable[[], Core], data: st.DataObject, streams: list[Stream]
+) -> None:
+    one, other = open_core(), open_core()
+    for commit in data.draw(together(streams)):
+        take(one, commit)
+        take(other, commit)
+        if data.draw(st.booleans()):
+            one.book.counted.work_in()
+        if data.draw(st.booleans()):
+            other.book.forget()
+    assert one.rows() == other.rows()
+    assert damage_of(one.path) is None
+    assert damage_of(other.path) is None

@@ -320,11 +320,14 @@ def _upper(
     names, places = ", ".join(key), ", ".join("?" * len(key))
     tests = [*([f"({names}) > ({places})"] if lower is not None else []), *([where] * bool(where))]
     test = f"WHERE {' AND '.join(tests)}" if tests else ""
-    sql = (
-        f"SELECT {names} FROM (SELECT {names} FROM {source} {test} "  # noqa: S608 - names of ours
-        f"ORDER BY {names} LIMIT ?) ORDER BY {', '.join(f'{name} DESC' for name in key)} LIMIT 1"
-    )
-    row = db.execute(sql, (*(lower or ()), *values, count)).fetchone()
+    given = (*(lower or ()), *values)
+    rows = f"SELECT {names} FROM {source} {test} ORDER BY {names}"  # noqa: S608 - names of ours
+    row = db.execute(f"{rows} LIMIT 1 OFFSET ?", (*given, count - 1)).fetchone()
+    if row is None:
+        # There are fewer, if any.
+        backwards = ", ".join(f"{name} DESC" for name in key)
+        last = f"SELECT {names} FROM {source} {test} ORDER BY {backwards} LIMIT 1"  # noqa: S608
+        row = db.execute(last, given).fetchone()
     return None if row is None else tuple(row)
 
 

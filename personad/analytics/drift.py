@@ -29,6 +29,8 @@ HELD = 50
 LEAST_SD = 100.0
 """× 10⁻⁴: scores that hardly ever differ make no alarm of a hundredth."""
 
+_PLAIN = int(1 / LAMBDA)
+"""So many first points weigh alike."""
 _WIDTH = LAMBDA / (2 - LAMBDA)
 _SKEW = LAMBDA**3 / (1 - (1 - LAMBDA) ** 3) / (_WIDTH * sqrt(_WIDTH)) * (L * L - 1) / 6
 """Of the points' skewness, what the limit of their weighted mean is wider by."""
@@ -88,8 +90,8 @@ class Level:
     mean: float = 0.0
 
     def take(self, score: int) -> None:
-        self.points += 1
-        self.mean += max(LAMBDA, 1 / self.points) * (score - self.mean)
+        points = self.points = self.points + 1
+        self.mean += (LAMBDA if points > _PLAIN else 1 / points) * (score - self.mean)
 
 
 @dataclass(slots=True)
@@ -104,17 +106,24 @@ class Chart:
     """−1: the level has dropped out of the limits; 1: it has risen out of them."""
     out: int = 0
     """For how many points it has been out."""
+    _limit: float | None = field(default=None, compare=False, repr=False)
+    _limit_n: int = field(default=0, compare=False, repr=False)
+    """Points of the baseline, which only grows or starts over, that it was made of."""
 
     def limit(self) -> float | None:
         """How far from the baseline's mean the level may lie; None: nobody can tell yet."""
         n = self.baseline.n
         if n < LEAST:
             return None
+        if n == self._limit_n:
+            return self._limit
         freedom = n - 1
         reach = L + _T_FIRST / freedom + _T_SECOND / (freedom * freedom)
         # A third of it: the chart looks down only, which leaves room for as many alarms again.
         reach += _SKEW / 3 * max(0.0, -self.baseline.skewness)
-        return reach * max(self.baseline.sd, LEAST_SD) * sqrt(_WIDTH + 1 / n)
+        self._limit_n = n
+        self._limit = reach * max(self.baseline.sd, LEAST_SD) * sqrt(_WIDTH + 1 / n)
+        return self._limit
 
     def take(self, score: int, level: float) -> bool:
         """Takes a score that has moved the level there; whether it drops out of the limits now."""
@@ -130,7 +139,7 @@ class Chart:
         self.out = self.out + 1 if self.side and self.side == was else int(self.side != 0)
         if self.out >= HELD:
             self.baseline, self.waiting, self.block = Sums(), Sums(), Sums()
-            self.side = self.out = 0
+            self.side = self.out = self._limit_n = 0
         self._learn(score)
         return self.side < 0 <= was
 

@@ -26,20 +26,37 @@ WANTS: tuple[type[Event], ...] = (QualityScored,)
 COMPOSITE = "composite"
 
 _QUARTER_US = 900_000_000
+_Kind = tuple[int, tuple[str, str, str], str | None, str | None]
+"""Quarter-hour; provider, model and scorer; experiment and batch."""
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; all fit."""
     names = book.names
-    values: dict[tuple[int, int, int | None, int | None], list[int]] = defaultdict(list)
+    groups: dict[_Kind, list[tuple[int, QualityScored]]] = {}
     for seq, at, event, _ in entries:
         assert isinstance(event, QualityScored)
-        experiment = names.experiment(event.experiment) if event.experiment is not None else None
-        batch = names.batch(event.batch, seq) if event.batch is not None else None
-        quarter, by = at // _QUARTER_US, (event.provider, event.model, event.scorer)
-        for metric, score in (*event.scores.items(), (COMPOSITE, event.composite)):
+        by = event.provider, event.model, event.scorer
+        kind = (at // _QUARTER_US, by, event.experiment, event.batch)
+        if (those := groups.get(kind)) is None:
+            those = groups[kind] = []
+        those.append((seq, event))
+    values: dict[tuple[int, int, int | None, int | None], list[int]] = {}
+    for (quarter, by, of_experiment, of_batch), found in groups.items():
+        experiment = names.experiment(of_experiment) if of_experiment is not None else None
+        batch = names.batch(of_batch, found[0][0]) if of_batch is not None else None
+        by_metric: dict[str, list[float]] = {}
+        for _, event in found:
+            for metric, score in event.scores.items():
+                if (scores := by_metric.get(metric)) is None:
+                    scores = by_metric[metric] = []
+                scores.append(score)
+        # It may have been said among the others, too.
+        told = by_metric.setdefault(COMPOSITE, [])
+        told += [event.composite for _, event in found]
+        for metric, scores in by_metric.items():
             series = names.series(("score", metric, *by))
-            values[quarter, series, experiment, batch].append(round(score * 10_000))
+            values[quarter, series, experiment, batch] = [round(each * 10_000) for each in scores]
     SCORE.add(
         book,
         {

@@ -1,7 +1,8 @@
 """Whether a call may cost what it could, and what becomes of calls whose answer never came.
 
-A call is granted where, for every budget with `stop` that it falls under, what was spent, what is
-held back for other calls, and the most that this one could cost stay within the limit together. It
+A call is granted where it is free, or where, for every budget with `stop` that it falls under, what
+was spent, what is held back for other calls, and the most that this one could cost stay within the
+limit together. It
 runs inside the writer's transaction, after everything before it was folded: so two calls that ask
 at once can't both be given what is left.
 """
@@ -59,6 +60,9 @@ def grant(
         LedgerError: `invalid`, more tokens than any call could have.
     """
     most = _ceiling(txn, call)
+    if most == 0:
+        # What is free crosses no limit, not even one that was crossed before.
+        return Granted(reserved_nanousd=0)
     must_wait = False
     for limit in _limits(txn, experiment, row):
         refused = limit.refusal(most)

@@ -37,6 +37,9 @@ class TestCeiling:
     def test_what_is_free_reserves_nothing_and_no_budget_refuses_it(self, core: Core) -> None:
         core.append(budget(limit=1))
         assert core.do(call(provider="local", model="x", most=10**9)) == granted(0)
+        # Nor one of which more than all is gone.
+        core.append(bill("dear", 5))
+        assert core.do(call("call-2", provider="local", model="x", most=10**9)) == granted(0)
 
     def test_a_model_without_a_price_is_granted_where_nothing_has_to_hold(self, core: Core) -> None:
         core.append(budget(action="warn"))

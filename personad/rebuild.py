@@ -80,6 +80,8 @@ def tables_of(projections: Iterable[Projection]) -> list[str]:
 def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) -> Adopted:
     """Exchanges the tables of these projections for those in the file at `path`.
 
+    The old ones are left to `clear`, which takes as long again and which nobody need wait for.
+
     Raises:
         LedgerError: retention has dropped events since the fold began.
         apsw.Error: it can't be read, or the ledger not be written; everything is as it was.
@@ -125,9 +127,11 @@ def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection])
         stale = _stale(with_book, is_home=is_home)
         late.nearly(with_book)
         last_seq = with_book(lambda book: exchange(book, made, summed, late, dropped, stale))
-    finally:
+    except BaseException:
         with_book(lambda book: _detach(book.db))
         clear(with_book)
+        raise
+    with_book(lambda book: _detach(book.db))
     return Adopted(rows=rows, last_seq=last_seq)
 
 

@@ -19,6 +19,7 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
 from personad.halves import to_the_end
 from personad.locks import Held, lock
+from personad.projections import Projection
 from personad.projections.book import Book
 from personad.rebuild import adopt, chosen, clear
 from personad.refold import beside, refold, sweep
@@ -59,9 +60,19 @@ class Rebuilds:
             if self._thread is not None and self._thread.is_alive():
                 raise LedgerError("conflict", "a rebuild is going on already", hint="wait for it")
             self._thread = threading.Thread(
-                target=lambda: answer(self._answer(path, projections)), name="rebuild"
+                target=lambda: self._make(path, projections, answer), name="rebuild"
             )
             self._thread.start()
+
+    def _make(
+        self, path: Path, projections: Sequence[Projection], answer: Callable[[Reply], None]
+    ) -> None:
+        self._clearing.join()
+        done = self._answer(path, projections)
+        # The old tables are cleared away while nobody waits for it any more, and before the next.
+        self._clearing = threading.Thread(target=self._clear, name="rebuild clearing")
+        self._clearing.start()
+        answer(done)
 
     def _clear(self) -> None:
         try:
@@ -71,14 +82,13 @@ class Rebuilds:
             logger.info("what an unfinished rebuild has left stays for now: %s", error)
 
     def close(self) -> None:
-        self._clearing.join()
         if self._thread is not None:
             self._thread.join()
-
-    def _answer(self, path: Path, projections: Sequence[object]) -> Reply:
         self._clearing.join()
+
+    def _answer(self, path: Path, projections: Sequence[Projection]) -> Reply:
         try:
-            return exchanged(self._with_book, path, [each.NAME for each in projections])  # type: ignore[attr-defined]
+            return exchanged(self._with_book, path, [each.NAME for each in projections])
         except LedgerError as error:
             return error.failure()
         except (apsw.Error, OSError, LookupError, TypeError, ValueError) as error:
@@ -135,7 +145,9 @@ def _alone(paths: Paths, path: Path, names: Sequence[str]) -> Rebuilt:
     try:
         with lock(paths.life_lock), closing(open_for_writing(str(paths.database))) as db:
             book = Book(db, ledger_zone(db))
-            return exchanged(lambda work: work(book), path, names)
+            done = exchanged(lambda work: work(book), path, names)
+            clear(lambda work: work(book))
+            return done
     except Held:
         hint = "run the same command again"
         raise LedgerError("unavailable", "a daemon is just starting", hint=hint) from None

@@ -67,7 +67,9 @@ def rebuilt(
         fresh.finish()
         fill(core, meanwhile or [])
         then()
-        adopt(with_book or (lambda work: work(core.book)), fresh.path, chosen(names))
+        by = with_book or (lambda work: work(core.book))
+        adopt(by, fresh.path, chosen(names))
+        rebuild.clear(by)
     live.close()
 
 

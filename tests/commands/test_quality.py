@@ -90,6 +90,13 @@ class TestTrends:
         head = capsys.readouterr().out.splitlines()[0].split()
         assert head == ["Date", "Faithfulness", "Completeness", "Composite", "n"]
 
+    def test_all_is_no_experiment_but_every_one(
+        self, scored: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scored.append([a_score(at=now(), persona="p", scores={"faithfulness": 0.5}, composite=0.5)])
+        (row,) = told(capsys, "history", "--experiment", "all", "--days", "1")["rows"]
+        assert row["n"] == 4
+
     def test_days_of_another_scorer_stand_apart(
         self, scored: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -62,7 +62,7 @@ def test_plain_text_that_is_too_wide_becomes_a_line_a_value() -> None:
 
 
 def test_few_rows_of_many_values_that_have_no_room_beside_each_other_are_turned() -> None:
-    assert plain.render(VIEW[1:], 26) == (
+    assert plain.render(VIEW[1:], 28) == (
         "Name      Anna     –\n"
         "Cost      $0.0042  $12.00\n"
         "Calls     1,200    0\n"
@@ -70,7 +70,7 @@ def test_few_rows_of_many_values_that_have_no_room_beside_each_other_are_turned(
     )
     # Rows too many for that, too, are told a line a value.
     many: View = (Table(COLUMNS, ROWS * 3),)
-    assert plain.render(many, 26).splitlines()[0] == "Name      Anna"
+    assert plain.render(many, 28).splitlines()[0] == "Name      Anna"
 
 
 NARROW = (COLUMNS[0], Column("Cost of calls", lambda row: f"{row.calls:,} for {row.cost_nanousd}"))

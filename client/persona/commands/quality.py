@@ -5,7 +5,7 @@ import math
 import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
-from persona.asking import filter_options, range_options
+from persona.asking import ALL, filter_options, range_options
 from persona.known_metric import expect_metric
 from persona.score import score
 from personad.contract.asking import Filter, Range
@@ -58,7 +58,7 @@ def summary(app: App, span: Range, only: Filter, output: Output) -> None:
 
 
 @command.command("history")
-@click.option("--experiment", required=True, metavar="NAME", help="Which.")
+@click.option("--experiment", required=True, metavar="NAME", help="Which; `all` for every one.")
 @range_options
 @output_options
 @pass_app
@@ -66,7 +66,7 @@ def history(app: App, experiment: str, span: Range, output: Output) -> None:
     """Show an experiment's scores day by day."""
     from persona.render import qualities as shown
 
-    only = Filter(experiments=[experiment])
+    only = Filter(experiments=[] if experiment == ALL else [experiment])
     found = shown.history_of(experiment, app.ledger.ask(QualityTrends(range=span, filter=only)))
     app.emit(output, found, lambda: shown.history(found))
 

@@ -72,7 +72,7 @@ def batch_list(reply: BatchListReply, statuses: tuple[BatchStatus, ...] = ()) ->
 
 
 def _completed(row: BatchSummary) -> str:
-    of = f"{values.count(row.completed)} of {values.count(row.total)}"
+    of = f"{values.count(row.completed)}/{values.count(row.total)}"
     return f"{of}, {values.count(row.failed)} failed" if row.failed else of
 
 

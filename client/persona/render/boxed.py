@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE_HEAD, Box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
@@ -41,7 +41,18 @@ def _drawn(block: Block, width: int) -> RenderableType:
             return table(block, width)
 
 
-def table(block: Table[Any], width: int) -> RenderableType:
+def without_boxes(block: Table[Any], width: int) -> str:
+    """A table as plain text."""
+    drawn = table(block, width, box=None)
+    if isinstance(drawn, Text):
+        return f"{drawn.plain}\n"
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(drawn)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def table(block: Table[Any], width: int, *, box: Box | None = SIMPLE_HEAD) -> RenderableType:
     """Never drops a column: folds what is too wide, and where even that won't fit, tells the same
     in fewer columns, or turned, or a line a value.
 
@@ -51,16 +62,17 @@ def table(block: Table[Any], width: int) -> RenderableType:
         for each in chain((block,), narrower(block)):
             least = _least_widths(each, word, title)
             if not block.rows or sum(least) + _GAP * len(least) <= width:
-                return _folded(each, least, width)
+                return _folded(each, least, width, box)
     return Text(records(block).rstrip("\n"))
 
 
-def _folded(block: Table[Any], least: Sequence[int], width: int) -> RichTable:
+def _folded(block: Table[Any], least: Sequence[int], width: int, box: Box | None) -> RichTable:
     cells = _cell_widths(block)
     titles = (cell_len(column.title) for column in block.columns)
     whole = [max(each) for each in zip(least, cells, titles, strict=True)]
     # Told the widths, rich has no need to measure each cell, nor to choose what it leaves out.
-    drawn = RichTable(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    padding = _GAP if box is None else _GAP - 1
+    drawn = RichTable(box=box, padding=(0, padding, 0, 0), show_edge=False)
     room = width - _GAP * len(least)
     # What stands in a column is read more often than its title.
     widths = _shared(_shared(least, cells, room), whole, room)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .tables import Block, Chart, Facts, Table, View, narrower, shown
+from .tables import Block, Chart, Facts, Table, View, shown
 from .values import clean, width_of
 
 _GAP = "  "
@@ -29,16 +29,13 @@ def _drawn(block: Block, width: int | None) -> str:
 
 
 def table(block: Table[Any], width: int | None) -> str:
-    """A line a row; where that is too wide, in fewer columns, or turned, or a line a value."""
+    """A line a row; folded as on any terminal where that is too wide."""
     text = _aligned(block)
-    if width is None or _is_within(text, width):
+    if width is None or all(width_of(line) <= width for line in text.splitlines()):
         return text
-    others = (_aligned(each) for each in narrower(block))
-    return next((each for each in others if _is_within(each, width)), records(block))
+    from .boxed import without_boxes
 
-
-def _is_within(text: str, width: int) -> bool:
-    return all(width_of(line) <= width for line in text.splitlines())
+    return without_boxes(block, width)
 
 
 def _aligned(block: Table[Any]) -> str:

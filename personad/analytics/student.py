@@ -13,7 +13,7 @@ def student_t_share(value: float, freedom: float) -> float:
     return 1 - tail if value > 0 else tail
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4_096)
 def student_t(probability: float, freedom: float) -> float:
     """The quantile that `student_t_share` takes back, of a probability within 0 and 1."""
     if probability < 0.5:

@@ -240,15 +240,21 @@ def cover(
     if "day" not in tiers:
         return _joined(_by_hours(first, end, tiers, stale["hour"]))
     pieces: list[Piece] = []
+    stale_days = stale["day"]
     day, at = _day_of(first, zone), first
     while at < end:
-        begin, after = quarters_of("day", day, zone)
-        if begin >= first and after <= end and day not in stale["day"] and "day" in tiers:
-            pieces.append(Piece("day", day, day + 1))
-        else:
+        low = day
+        while at < end:
+            begin, after = quarters_of("day", day, zone)
+            if begin < first or after > end or day in stale_days:
+                break
+            day, at = day + 1, max(at, after)
+        if low < day:
+            pieces.append(Piece("day", low, day))
+        if at < end:
             pieces += _by_hours(at, min(after, end), tiers, stale["hour"])
-        day, at = day + 1, max(at, after)
-    return _joined(pieces)
+            day, at = day + 1, max(at, after)
+    return _joined(pieces) if len(pieces) > 1 else pieces
 
 
 def _by_hours(first: int, end: int, tiers: Sequence[Tier], stale: Set[int]) -> list[Piece]:

@@ -54,10 +54,14 @@ CROSS JOIN event ON event.seq = wanted.value WHERE event.kind = {CODE_OF[BatchSt
 _started = part_of(BatchStarted, "source")
 # One row for all of them: while events are taken in, each row is a turn to wait for.
 _SERIES_OF_BATCHES = """
-SELECT json_group_array(json_array(score.batch, score.series)) FROM json_each(?) AS wanted
-CROSS JOIN score_batch_quarter AS score INDEXED BY score_of_batch ON score.batch = wanted.value
+SELECT json_group_array((
+  SELECT json_group_array(series) FROM score_batch_quarter AS score INDEXED BY score_of_batch
+  WHERE score.batch = wanted.value))
+FROM json_each(?) AS wanted
 """
 _pairs = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_texts = msgspec.json.Decoder(list[str]).decode
+_numbers = msgspec.json.Decoder(list[int]).decode
 _SOURCES_KEPT = 20_000
 _SOURCES: "WeakKeyDictionary[apsw.Connection, dict[int, str]]" = WeakKeyDictionary()
 """What batches were made from, by the seq of the event that says it: it never changes."""
@@ -203,13 +207,17 @@ def _shared(
     nobody else used, no score can be compared, and they need not be looked up."""
     times = Counter(sources.values())
     found = {batch: source for batch, source in sources.items() if times[source] > 1}
-    alone = json.dumps([batch for batch in sources if batch not in found])
-    of_batch: dict[int, Group] = {}
-    for batch, key in _pairs(db.execute(_SERIES_OF_BATCHES, (alone,)).get):
-        if key in wanted:
-            _, group = wanted[key]
-            if of_batch.setdefault(batch, group) != group:
-                found[batch] = sources[batch]
+    alone = [batch for batch in sources if batch not in found]
+    told = _texts(db.execute(_SERIES_OF_BATCHES, (json.dumps(alone),)).get)
+    # Most batches have the same series as others: each list of them is looked at once.
+    of_several = {
+        text
+        for text in set(told)
+        if len({wanted[key][1] for key in _numbers(text) if key in wanted}) > 1
+    }
+    for batch, text in zip(alone, told, strict=True):
+        if text in of_several:
+            found[batch] = sources[batch]
     return found
 
 

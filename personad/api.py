@@ -23,6 +23,7 @@ from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, check_request
 from personad.contract.schema import AnyRequest
+from personad.projections.memory import Memory, share
 from personad.replier import Closed, Incoming, Replier
 from personad.store import open_for_reading
 from personad.writer import EVENT_BYTES, Job, Note, Writer
@@ -79,6 +80,7 @@ class Api:
         self._closing = False
         self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(QUESTIONS)
+        self._memory = Memory()
         self._threads = [
             threading.Thread(target=self._receive, name="receiver"),
             *(threading.Thread(target=self._read, name=f"reader {n}") for n in range(READERS)),
@@ -178,6 +180,7 @@ class Api:
 
     def _read(self) -> None:
         db = open_for_reading(self._database)
+        share(db, self._memory)
         while (item := self._questions.get()) is not None:
             incoming, request = item
             reply, kept = self._answer(db, request)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
-from weakref import WeakKeyDictionary
 
 import apsw
 
@@ -26,6 +25,7 @@ from personad.projections.cost_questions import (
     total_of,
 )
 from personad.projections.cost_sums import COST
+from personad.projections.memory import memory_of
 from personad.projections.summing import Columns
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ _NAMES: dict[Numbered, str] = {
     "batch": """SELECT name.key, name.batch FROM json_each(?) AS wanted
       CROSS JOIN batch_key AS name ON name.key = wanted.value""",
 }
-_NAMES_KEPT = 20_000
-_NAMED: "WeakKeyDictionary[apsw.Connection, dict[Numbered, dict[int, str]]]" = WeakKeyDictionary()
-"""Names of numbers: one that was given is never given to another name."""
 _EXPERIMENT_OF_BATCH = """
 SELECT batch_key.key, experiment.key FROM batch JOIN batch_key USING (batch)
 JOIN experiment USING (experiment) WHERE batch_key.key IN (SELECT value FROM json_each(?))
@@ -193,11 +190,9 @@ def _with_others(found: "Wide", whole: Made) -> tuple["Wide", Made]:
 
 
 def _names(db: apsw.Connection, by: Numbered, keys: Sequence[int]) -> list[str | None]:
-    known = _NAMED.setdefault(db, {}).setdefault(by, {})
+    # A number that was given is never given to another name.
+    known = memory_of(db).known(by, len(keys))
     unknown = [key for key in keys if key not in known]
-    if len(known) + len(unknown) > _NAMES_KEPT:
-        known.clear()
-        unknown = list(keys)
     if unknown:
         known.update(db.execute(_NAMES[by], (json.dumps(unknown),)))
     return [known.get(key) for key in keys]

@@ -8,7 +8,6 @@ from datetime import datetime
 from operator import add
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from weakref import WeakKeyDictionary
 
 import apsw
 import msgspec
@@ -20,6 +19,7 @@ from personad.kinds import CODE_OF, part_of
 from personad.projections import summing
 from personad.projections.asked import Asked, no_such, resolve
 from personad.projections.cost_sums import COST
+from personad.projections.memory import memory_of
 from personad.projections.percentiles import series_of
 from personad.projections.personas import PERSONA
 from personad.projections.quality import COMPOSITE, SCORE
@@ -62,9 +62,6 @@ FROM json_each(?) AS wanted
 _pairs = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 _numbers = msgspec.json.Decoder(list[int]).decode
-_SOURCES_KEPT = 20_000
-_SOURCES: "WeakKeyDictionary[apsw.Connection, dict[int, str]]" = WeakKeyDictionary()
-"""What batches were made from, by the seq of the event that says it: it never changes."""
 _BATCHES_MAX = 200
 """Providers are compared over so many batches, the newest."""
 _UNIT = 10_000
@@ -189,11 +186,9 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
         },
     ).get
     batches = _pairs(told)
-    known = _SOURCES.setdefault(db, {})
+    # What a batch was made from never changes.
+    known = memory_of(db).known("source", len(batches))
     unknown = [seq for _, seq in batches if seq not in known]
-    if len(known) + len(unknown) > _SOURCES_KEPT:
-        known.clear()
-        unknown = [seq for _, seq in batches]
     if unknown:
         for seq, body in db.execute(_STARTED, (json.dumps(unknown),)):
             known[seq] = intern(_started(body).source.digest)

@@ -3,16 +3,16 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personad import tidy
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
-from personad.projections import summing, wide
+from personad.projections import memory, summing, wide
 from personad.projections.asked import resolve
 from personad.projections.buckets import SUM_MAX
 from personad.projections.cost_sums import COST
@@ -125,9 +125,9 @@ def test_a_packed_day_that_is_not_its_quarter_hours_sum_is_named(core: Core) -> 
 
 
 def test_names_of_more_experiments_than_are_remembered_are_right(
-    core: Core, monkeypatch: Any
+    core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("personad.projections.breakdown_questions._NAMES_KEPT", 3)
+    monkeypatch.setattr(memory, "MOST", 3)
     for n in range(8):
         core.append(cost(f"c{n}", n, experiment=f"e{n}"))
         reply = ANSWERS[c.CostBreakdown](core.db, c.CostBreakdown(by="experiment"), core.now)

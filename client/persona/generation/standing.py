@@ -19,6 +19,8 @@ class Standing:
         self.status: BatchStatus = "queued"
         self.hold_lost = False
         self._changed = anyio.Event()
+        self._woken: anyio.Event | None = None
+        """While somebody waits for `wake`."""
         self.heard = anyio.Event()
         """Set, and replaced by a new one, when the ledger tells of anything about the batch."""
 
@@ -70,15 +72,20 @@ class Standing:
             HoldLost: new calls may not be started any more.
         """
         if self.going_on:
+            if self._woken is None:
+                self._woken = anyio.Event()
             with anyio.move_on_after(seconds):
-                await self._changed.wait()
+                await self._woken.wait()
         if not self.going_on:
             raise HoldLost(f"the batch is {self.status}")
 
     def wake(self) -> None:
-        """Has those who wait look again."""
-        self._tell()
+        """Has those who wait in `until_change` look again; after each call, so it costs little."""
+        if self._woken is not None:
+            self._woken.set()
+            self._woken = None
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+        self.wake()

@@ -19,8 +19,9 @@ import httpx2
 
 from persona.generation.providers.chunks import LAST, begins_chunk, merged
 
-GATHER_S = 0.25
-"""How long what comes is kept back at most, where it is to be gathered."""
+GATHER_S = 0.4
+"""How long what comes is kept back at most, where it is to be gathered. Who watches is told twice a
+second."""
 _END = b"\r\n" + LAST
 _FULL_BYTES = 1 << 18
 """A reader that is so far behind has the other side wait."""

@@ -38,18 +38,19 @@ def trend(
     days: Sequence[float],
     means: Sequence[float],
     weights: Sequence[float],
-    rng: np.random.Generator,
+    seed: int,
 ) -> Trend | None:
     """The trend of daily means; None where there are too few days or no level.
 
     Args:
         days: ascending numbers of the days that have a mean.
         weights: on how many values each mean rests.
+        seed: of the orders that the days are put in by chance.
     """
     if len(days) < LEAST_DAYS:
         return None
     x, y, w = _joined(*(np.asarray(each, dtype=np.float64) for each in (days, means, weights)))
-    level = float(np.average(y, weights=w))
+    level = float((y * w).sum() / w.sum())
     if level <= 0:
         return None
     i, j = _pairs(len(x))
@@ -57,7 +58,7 @@ def trend(
     change = _median((y[j] - y[i]) / run, pair_weights) * float(x[-1] - x[0]) / level
     if abs(change) < LEAST_CHANGE:
         return Trend(change, False)
-    return Trend(change, _rarity(y, w, rng) < SIGNIFICANT)
+    return Trend(change, _rarity(y, w, np.random.default_rng(seed)) < SIGNIFICANT)
 
 
 @functools.lru_cache(maxsize=64)

@@ -228,7 +228,6 @@ def _failures(used: Model, share: float, error_kind: str | None) -> Candidate:
 
 def growth(facts: Facts) -> Iterator[Candidate]:
     """Prompts that have become longer, beyond chance."""
-    import numpy as np
 
     from personad.analytics.trend import LEAST_DAYS, trend
 
@@ -246,7 +245,7 @@ def growth(facts: Facts) -> Iterator[Candidate]:
             *((place, usage.prompt_tokens / usage.calls, usage.calls) for place, usage in days),
             strict=True,
         )
-        found = trend(places, means, weights, np.random.default_rng(_SEED))
+        found = trend(places, means, weights, _SEED)
         if found is not None and found.is_significant and found.change > 0:
             yield _grown(facts, (provider, model, operation), days, before, now)
 

@@ -221,15 +221,13 @@ def _trend(
 
 def _trend_of(days: Sequence[Day]) -> "Trend | None":
     """Of the days with scores; the same days always give the same answer."""
-    import numpy as np  # a daemon starts without it
-
-    from personad.analytics.trend import trend
+    from personad.analytics.trend import trend  # numpy, by way of it: a daemon starts without
 
     told = [(place, day.mean, day.n) for place, day in enumerate(days) if day.mean is not None]
     if not told:
         return None
     places, means, weights = zip(*told, strict=True)
-    return trend(places, means, weights, np.random.default_rng(len(told)))
+    return trend(places, means, weights, len(told))
 
 
 def _day(label: str, day: Day) -> q.QualityDay:

@@ -94,6 +94,22 @@ def test_more_is_said_on_demand(files: Path, capsys: pytest.CaptureFixture[str])
     assert "Anna Falk, completeness" in capsys.readouterr().out
 
 
+def test_how_many_fields_more_were_read_or_not_is_said(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = {f"field{number}": "x" for number in range(20)}
+    (files / "odd.json").write_text(json.dumps({"goals": ["Sleep"], **odd}))
+    assert run(["quality", "score", "made"]) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("not mapped")]
+    assert line.endswith(" and 5 more")
+    assert "odd.json     –  " in out
+    assert run(["quality", "score", "made", "-v"]) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("not mapped")]
+    assert all(field in line for field in odd)
+
+
 def test_what_is_recorded_counts_once_and_has_a_trend(
     files: Path, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,8 @@
 """How scored persona files look: a row each, then what was not borne out, mapped or read."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import values
@@ -20,11 +21,11 @@ def scored(found: "ScoredFiles", *, verbose: bool) -> View:
     names = sorted({name for row in found.personas for name in row.scores}, key=rank)
     columns: tuple[Column[ScoredFile], ...] = (
         Column("File", lambda row: row.file),
-        Column("Name", lambda row: row.name),
+        Column("Name", lambda row: row.name or None),
         *(_metric(name) for name in names),
         Column(COMPOSITE.capitalize(), lambda row: row.composite, SCORE),
     )
-    lines = [*_said(found, verbose), *_left_out(found), *_mapping(found)]
+    lines = [*_said(found, verbose), *_left_out(found), *_mapping(found, verbose)]
     lines += [Fact("not read", f"{each.file}: {each.reason}", "yellow") for each in found.skipped]
     if verbose:
         lines += _parts(found)
@@ -55,20 +56,23 @@ def _left_out(found: "ScoredFiles") -> list[Fact]:
     ]
 
 
-def _mapping(found: "ScoredFiles") -> list[Fact]:
+def _mapping(found: "ScoredFiles", verbose: bool) -> list[Fact]:
     renamed = Counter(pair for row in found.personas for pair in row.renamed.items())
     unmapped = Counter(path for row in found.personas for path in row.unmapped)
+    read = [f"{there} as {field}" for (field, there), _ in renamed.most_common()]
+    most = sys.maxsize if verbose else 2 * FEW
     lines = []
-    if renamed:
-        told = ", ".join(
-            f"{there} as {field}" for (field, there), _ in renamed.most_common(FEW * 2)
-        )
-        lines.append(Fact("read", told))
+    if read:
+        lines.append(Fact("read", _some(read, most)))
     if unmapped:
-        told = ", ".join(path for path, _ in unmapped.most_common(2 * FEW))
-        more = f" and {len(unmapped) - 2 * FEW} more" if len(unmapped) > 2 * FEW else ""
-        lines.append(Fact("not mapped", f"{told}{more}", "yellow"))
+        paths = [path for path, _ in unmapped.most_common()]
+        lines.append(Fact("not mapped", _some(paths, most), "yellow"))
     return lines
+
+
+def _some(told: Sequence[str], most: int) -> str:
+    more = f" and {len(told) - most} more" if len(told) > most else ""
+    return f"{', '.join(told[:most])}{more}"
 
 
 def _parts(found: "ScoredFiles") -> list[Fact]:

@@ -18,9 +18,9 @@ from personad.contract.budget import BudgetCleared, BudgetSet, PriceSet
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Append, Fence, Import
 from personad.contract.schema import EVENTS, tag
-from personad.kinds import RAW_EVENTS
+from personad.kinds import RAW_EVENTS, TooLarge
 from personad.leases import UNCLAIMED_MS, Leases
-from personad.log import Priced, TooLarge
+from personad.log import Priced
 from personad.projections import budgets
 from personad.projections.batch_rows import load
 from personad.projections.prices import price_call, priced_by

@@ -12,7 +12,8 @@ TOGETHER = (32, 8, 1)
 
 
 @cache
-def _statement(head: str, width: int, tail: str, rows: int) -> str:
+def statement(head: str, width: int, tail: str, rows: int) -> str:
+    """What `insert` has SQLite do for so many rows."""
     row = f"({', '.join('?' * width)})"
     return f"INSERT OR FAIL INTO {head} VALUES {', '.join([row] * rows)} {tail}"  # noqa: S608 - ours
 
@@ -25,7 +26,7 @@ def insert(db: apsw.Connection, head: str, width: int, tail: str, values: Sequen
     was like before each statement. Rows in the table's order touch the fewest pages.
     """
     if len(values) == width:
-        db.execute(_statement(head, width, tail, 1), values)
+        db.execute(statement(head, width, tail, 1), values)
         return
     start = 0
     for together in TOGETHER:
@@ -33,7 +34,7 @@ def insert(db: apsw.Connection, head: str, width: int, tail: str, values: Sequen
         end = len(values) - (len(values) - start) % step
         if start < end:
             db.executemany(
-                _statement(head, width, tail, together),
+                statement(head, width, tail, together),
                 [values[place : place + step] for place in range(start, end, step)],
             )
             start = end

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import NODEFAULT
 
-from personad.contract.base import Event, Score
+from personad.contract.base import MAX_EVENT_BYTES, Event, Score
 from personad.contract.events import AnyEvent
 from personad.contract.schema import EVENTS, tag
 
@@ -234,6 +234,20 @@ def bodies_of(events: Sequence[AnyEvent], number: Number) -> list[bytes]:
     if len(kinds) == 1:
         return _LAYOUTS[kinds.pop()].bodies(events, number)
     return [_LAYOUTS[type(event)].body(event, number) for event in events]
+
+
+class TooLarge(Exception):
+    """An event that no reply could carry."""
+
+    def __init__(self, index: int, size_bytes: int) -> None:
+        super().__init__(f"an event of {size_bytes:,} bytes is over {MAX_EVENT_BYTES:,} bytes")
+        self.index = index
+
+
+def check_size(body: bytes, index: int) -> None:
+    """Raises TooLarge for the event at that place."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise TooLarge(index, len(body))
 
 
 def event_of(code: int, event_id: bytes, at_us: int, body: bytes, text: Text) -> AnyEvent:

@@ -25,6 +25,8 @@ from personad.kinds import (
     RAW_KINDS,
     Text,
     bodies_of,
+    body_of,
+    check_size,
     event_of,
     microseconds,
     moment_of,
@@ -153,20 +155,6 @@ def known_of(db: apsw.Connection, ids: Sequence[bytes]) -> set[bytes]:
     return found
 
 
-class TooLarge(Exception):
-    """An event that no reply could carry."""
-
-    def __init__(self, index: int, size_bytes: int) -> None:
-        super().__init__(f"an event of {size_bytes:,} bytes is over {MAX_EVENT_BYTES:,} bytes")
-        self.index = index
-
-
-def check_size(body: bytes, index: int) -> None:
-    """Raises TooLarge for the event at that place."""
-    if len(body) > MAX_EVENT_BYTES:
-        raise TooLarge(index, len(body))
-
-
 def insert(
     db: apsw.Connection,
     names: Names,
@@ -184,9 +172,7 @@ def insert(
         TooLarge: nothing was added.
     """
     if len(events) == 1:
-        row, entries = _rows(names, events, _bodies(names, events), after, now, priced)
-        db.execute(_INSERT_ONE, row)
-        return entries if db.changes() else []
+        return _insert_one(db, names, events[0], after + 1, now, priced)
     new = insert_new(db, names, events, after=after, now=now, priced=priced)
     if new is not None:
         return new
@@ -199,6 +185,23 @@ def insert(
     rows, entries = _rows(names, fresh, _bodies(names, fresh), after, now, priced)
     bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
     return entries
+
+
+def _insert_one(
+    db: apsw.Connection, names: Names, event: AnyEvent, seq: int, now: datetime, priced: Priced
+) -> list[Entry]:
+    body = body_of(event, names.word)
+    check_size(body, 0)
+    at = microseconds(event.at)
+    batch: str | None = getattr(event, "batch", None)
+    key = None if batch is None else names.batch(batch, seq)
+    cost, price = event.cost_nanousd if type(event) is CostRecorded else None, None
+    if cost is None:
+        (cost,), (price,) = _costs((event,), priced)
+    delay = microseconds(now) - at
+    row = (seq, event.id.bytes, CODE_OF[type(event)], at, delay, key, cost, price, body)
+    db.execute(_INSERT_ONE, row)
+    return [(seq, at, event, cost)] if db.changes() else []
 
 
 def insert_new(

@@ -178,7 +178,7 @@ def retain(
     if not dry_run:
         if blocks:
             tally = _Tally()
-            last = with_book(lambda book: _mark(book.db, horizon))
+            last = with_book(lambda book: _mark(book, horizon))
             # What came since it was looked at, and before the mark was moved.
             blocks += [Block(at, min(at + BLOCK_SEQS, last)) for at in range(end, last, BLOCK_SEQS)]
             _drop_all(with_book, beside, blocks, horizon, tally, pause)
@@ -251,8 +251,9 @@ def _rest(pause: Callable[[float], bool], took_s: float) -> None:
         raise LedgerError("unavailable", "retention was left off", hint=hint)
 
 
-def _mark(db: apsw.Connection, horizon: int) -> int:
+def _mark(book: Book, horizon: int) -> int:
     """Has events from before the mark put aside from now on; the newest number there is."""
+    db, book.takes_all = book.db, None
     with db:
         quarantine.take_none_before(db, horizon + DAY_US, log.last_seq(db))
     return log.last_seq(db)

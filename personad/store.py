@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,7 @@ from personad.contract.base import VERSION
 from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Appended
-from personad.kinds import body_of, microseconds
+from personad.kinds import body_of, check_size, microseconds
 from personad.log import Entry, Priced
 from personad.projections import PROJECTIONS, book, call_places, fold, sketches
 from personad.projections.book import Book
@@ -59,6 +60,9 @@ STATEMENTS = 512
 with its usual hundred, a commit of a thousand events had each of its statements prepared anew."""
 BUSY_MS = 5_000
 """How long the writer waits for another one, as `sqlite3` on the same file might be."""
+
+_time_of: Callable[[Entry], int] = itemgetter(1)
+_event_of: Callable[[Entry], AnyEvent] = itemgetter(2)
 
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
@@ -194,7 +198,7 @@ class Transaction:
         `silent` events raise no alerts.
         """
         before = self.last_seq
-        appended = self._add(*quarantine.parted(self.db, events), priced)
+        appended = self._add(*self._parted(events), priced)
         if silent:
             self.silent.append((before + 1, self.last_seq))
         return appended
@@ -205,7 +209,7 @@ class Transaction:
         """The same for several clients' events at once, with what became of each one's; `counts`
         are how many each of them said. None, with nothing added, where one is old or was known.
         """
-        if quarantine.parted(self.db, events)[1]:
+        if self._parted(events)[1]:
             return None
         added = log.insert_new(
             self.db,
@@ -225,6 +229,11 @@ class Transaction:
             for first, count in zip(firsts, counts, strict=False)
         ]
 
+    def _parted(self, events: Sequence[AnyEvent]) -> tuple[Sequence[AnyEvent], Sequence[AnyEvent]]:
+        if self.book.takes_all is None:
+            self.book.takes_all = quarantine.pruned_before(self.db) is None
+        return (events, ()) if self.book.takes_all else quarantine.parted(self.db, events)
+
     def _appended(
         self, first: int, last: int, duplicates: int = 0, quarantined: int = 0
     ) -> Appended:
@@ -242,7 +251,7 @@ class Transaction:
         parts = [fresh]
         if PriceSet in set(map(type, fresh)):
             for index, event in enumerate(fresh):
-                log.check_size(body_of(event, self.book.names.word), index)
+                check_size(body_of(event, self.book.names.word), index)
             parts = _after_each_price(fresh)
         before = self.last_seq
         for number, part in enumerate(parts):
@@ -286,13 +295,11 @@ class Transaction:
         if not self._unfolded:
             return
         limit_us = microseconds(self.now + AHEAD_MAX)
-        early = [
-            (seq, f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)")
-            for seq, at, _, _ in self._unfolded
-            if at > limit_us
-        ]
+        early: list[tuple[int, str]] = []
         fit = self._unfolded
-        if early:
+        if max(map(_time_of, fit)) > limit_us:
+            why = f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)"
+            early = [(seq, why) for seq, at, _, _ in fit if at > limit_us]
             misfits = {seq for seq, _ in early}
             fit = [entry for entry in fit if entry[0] not in misfits]
         found = early + fold(self.book, fit, since=self._since)
@@ -300,7 +307,7 @@ class Transaction:
             log.mark(self.db, found)
             self.anomalies.update(found)
         self.entries += self._unfolded
-        self.kinds.update([type(entry[2]) for entry in self._unfolded])
+        self.kinds.update(map(type, map(_event_of, self._unfolded)))
         self._unfolded = []
 
 

@@ -74,6 +74,8 @@ class Book:
         """Where scores stand, by the series' number."""
         self.prices: PriceBook | None = None
         """None: to be read anew."""
+        self.takes_all: bool | None = None
+        """Whether no event is too old for the log; None: to be asked anew."""
         self.cost_alerts_off: bool | None = None
         """Whether no budget is to be told of; None: to be asked anew."""
 

@@ -84,6 +84,14 @@ class Buckets:
         if gone:
             book.db.executemany(self._sweep, gone)
 
+    @cached_property
+    def _one(self) -> str:
+        return bulk.statement(self._into, 1 + len(self.keys) + len(self.sums), self._added, 1)
+
+    def add_one(self, book: Book, values: tuple[int, ...]) -> None:
+        """Adds to one row, bucket, keys and sums in one; no sum is beyond what a row can hold."""
+        book.db.execute(self._one, values)
+
     def refold(self, db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
         """Adds a stale day up anew, or its hours."""
         if tier not in self.tiers:
@@ -202,6 +210,21 @@ class Family:
         self.experiment.add(book, experiments)
         self.batch.add(book, batches)
         book.touch(bucket for bucket, *_ in totals)
+
+    def add_one(
+        self,
+        book: Book,
+        group: tuple[int, int, int | None, int | None],
+        sums: tuple[int, ...],
+    ) -> None:
+        """The same for one group, whose sums are in bounds, and of which the first is not zero."""
+        bucket, key, experiment, batch = group
+        self.total.add_one(book, (bucket, key, *sums))
+        if experiment is not None:
+            self.experiment.add_one(book, (bucket, experiment, key, *sums))
+        if batch is not None:
+            self.batch.add_one(book, (bucket, batch, key, *sums))
+        book.touch((bucket,))
 
 
 def _collect(

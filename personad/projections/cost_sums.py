@@ -65,11 +65,50 @@ _Kind = tuple[int, str, str, str, str, str | None, str | None]
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     """Brings the sums up to what counts now."""
+    if len(added) == 1 and not removed:
+        _add_one(book, added[0])
+        return
     sums = _Sums(book, max((entry[0] for entry in (*added[-1:], *removed)), default=0))
     for entries, sign in ((added, 1), (removed, -1)):
         for kind, calls in _grouped(entries).items():
             sums.add(kind, calls, sign)
     sums.save(is_taking_back=bool(removed))
+
+
+def _add_one(book: Book, entry: Entry) -> None:
+    """What the rest of this file does, for one call: where calls come one by one, to group them
+    would take as long as to write them."""
+    seq, at, event, cost = entry
+    call: CostRecorded = event  # type: ignore[assignment]
+    names, quarter = book.names, at // _QUARTER_US
+    batch = names.batch(call.batch, seq) if call.batch is not None else None
+    experiment = names.experiment(call.experiment) if call.experiment is not None else None
+    dim = names.dim((call.provider, call.model, call.operation, call.outcome))
+    nanousd = cost or 0
+    sums = (
+        1,
+        int(cost is None),
+        total_tokens(call) if cost is None else 0,
+        int(call.estimated),
+        nanousd,
+        call.input_tokens,
+        call.output_tokens,
+        call.cache_read_tokens,
+        call.cache_write_tokens,
+    )
+    COST.add_one(book, (quarter, dim, experiment, batch), sums)
+    if call.outcome != "unknown":
+        book.spent.moved(quarter, experiment, batch, nanousd)
+        if batch is not None and call.persona is not None:
+            bulk.insert(book.db, _PERSONA, 4, _ADD_TO_PERSONA, (batch, call.persona, 1, nanousd))
+    if call.outcome == "ok":
+        told = {"duration_ms": call.duration_ms, "ttft_ms": call.ttft_ms}
+        values = {
+            (quarter, names.series(("latency", measure, call.provider, call.model, ""))): (value,)
+            for measure, value in told.items()
+            if value is not None
+        }
+        sketches.note(book, values, {})
 
 
 def _grouped(entries: Sequence[Entry]) -> dict[_Kind, list[Entry]]:

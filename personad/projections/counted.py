@@ -50,6 +50,7 @@ page there; but who looks for a name among them goes through all, and to work th
 20 ms."""
 _FRESH = "SELECT call FROM call_fresh"
 _INTO = "call_fresh (seq, call)"
+_ADD_ONE = bulk.statement(_INTO, 2, "", 1)
 _GET = "SELECT seq, corrected FROM call WHERE call = ?"
 _TOLD_ONE = "SELECT call, seq FROM call WHERE call = ?"
 _TOGETHER = 64
@@ -90,9 +91,12 @@ class Counted:
         row = self._db.execute(_GET, (call,)).fetchone()
         return None if row is None else (int(row[0]), row[1])
 
-    def told(self, calls: Set[str]) -> dict[str, int]:
+    def told(self, calls: Set[str], *, is_asked_again: bool = False) -> dict[str, int]:
         """Those that something was told of, with the seq of what counts; many are asked for
-        together, as most are new and each by itself takes longer than to write it down."""
+        together, as most are new and each by itself takes longer than to write it down.
+
+        Where they will be asked for again soon, it is remembered which of them are new.
+        """
         if not self._fresh.isdisjoint(calls):
             self.work_in()
         unheard = self._unheard
@@ -106,23 +110,32 @@ class Counted:
                 part = asked[start : start + _TOGETHER]
                 # One statement of one length, so that it is prepared once; no name is empty.
                 found.update(self._db.execute(_TOLD, (*part, *[""] * (_TOGETHER - len(part)))))
-        if len(unheard) > _UNHEARD_KEPT:
-            unheard.clear()
-        unheard.update(asked)
-        unheard.difference_update(found)
+        if is_asked_again:
+            if len(unheard) > _UNHEARD_KEPT:
+                unheard.clear()
+            unheard.update(asked)
+            unheard.difference_update(found)
         return found
 
     def add(self, first: Mapping[str, int]) -> None:
         """Calls of which nothing was told before, with their first figures, in the log's order."""
+        if len(first) == 1:
+            ((call, seq),) = first.items()
+            self._db.execute(_ADD_ONE, (seq, call))
+            self._fresh.add(call)
+        else:
+            self._add_many(first)
+        self._unheard.clear()
+        if len(self._fresh) >= 2 * FRESH_MOST:
+            self.work_in()
+
+    def _add_many(self, first: Mapping[str, int]) -> None:
         values: list[bulk.Value] = list(
             chain.from_iterable(zip(first.values(), first, strict=True))
         )
         bulk.insert(self._db, _INTO, 2, "", values)
         # Copies that lie together: each of the events' own would keep a page of memory.
         self._fresh.update(_copied(_encoded([*first])))
-        self._unheard.clear()
-        if len(self._fresh) >= 2 * FRESH_MOST:
-            self.work_in()
 
     def put(self, call: str, seq: int, corrected: int | None) -> None:
         """From now on this counts for the call."""

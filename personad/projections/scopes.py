@@ -51,7 +51,8 @@ def _granted_under(book: Book, calls: set[str]) -> dict[str, Scope]:
         call: (row.batch, row.experiment) for call, row in held.items() if row is not None
     }
     # One that isn't open any more: an earlier figure of the same call may know.
-    for call, seq in book.counted.told(calls - held.keys() if held else calls).items():
+    asked = calls - held.keys() if held else calls
+    for call, seq in book.counted.told(asked, is_asked_again=True).items():
         past = book.past(seq)
         if past is not None and isinstance(past[2], CostRecorded | CallStarted):
             found[call] = past[2].batch, past[2].experiment

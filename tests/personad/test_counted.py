@@ -192,10 +192,10 @@ def test_a_commit_that_fails_leaves_no_call_known(core: Core) -> None:
 
 def test_what_was_looked_for_in_vain_is_found_once_it_was_told(core: Core) -> None:
     calls = {f"call-{number}" for number in range(100)}
-    assert core.book.counted.told(calls) == {}
+    assert core.book.counted.told(calls, is_asked_again=True) == {}
     core.append(*(cost(call) for call in calls))
     assert core.book.counted.told(calls).keys() == calls
-    core.book.counted.told({"other"})
+    assert core.book.counted.told({"other"}, is_asked_again=True) == {}
     core.book.counted.put("other", 1, None)
     assert core.book.counted.get("other") == (1, None)
 

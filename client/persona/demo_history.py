@@ -47,13 +47,15 @@ class Model(Struct, frozen=True):
     output_tokens: int
     seconds: float
     quality: float
+    most_nanousd: int | None
+    """That one call may cost; None: nobody knows."""
 
 
 MODELS = (
-    Model("anthropic", "claude-sonnet-4-5", 0.35, 1_500, 24.0, 0.84),
-    Model("openai", "gpt-4o-mini", 0.45, 1_100, 11.0, 0.79),
-    Model("house", "qwen-72b", 0.17, 1_300, 31.0, 0.77),
-    Model("openai", "ft-personas", 0.03, 1_200, 12.0, 0.80),
+    Model("anthropic", "claude-sonnet-4-5", 0.35, 1_500, 24.0, 0.84, 58_500_000),
+    Model("openai", "gpt-4o-mini", 0.45, 1_100, 11.0, 0.79, 3_000_000),
+    Model("house", "qwen-72b", 0.17, 1_300, 31.0, 0.77, 2_640_000),
+    Model("openai", "ft-personas", 0.03, 1_200, 12.0, 0.80, None),
 )
 _PRICES = ((0, 900), (70, 650), (140, 480))
 """Of the house's own model: from which day on, and millionths of a dollar per thousand tokens."""
@@ -187,6 +189,8 @@ def _persona(
             output_tokens=0
             if fails or is_lost
             else round(model.output_tokens * chance.lognormvariate(0, 0.2)),
+            # What a call without an answer may have cost is held until somebody settles it.
+            cost_nanousd=model.most_nanousd if is_lost else None,
             duration_ms=duration_ms,
             ttft_ms=duration_ms // 12,
         ),

@@ -38,7 +38,8 @@ def test_it_has_weekends_growth_an_incident_and_calls_of_every_kind() -> None:
     outcomes = Counter(call.outcome for call in calls)
     assert outcomes["error"] > 10
     assert outcomes["unknown"] > 0
-    assert all(call.cost_nanousd for call in calls if call.outcome == "unknown")
+    held = [call for call in calls if call.outcome == "unknown" and call.model != "ft-personas"]
+    assert all(call.cost_nanousd for call in held)
     assert {call.model for call in calls} >= {"claude-sonnet-4-5", "gpt-4o-mini", "ft-personas"}
 
 

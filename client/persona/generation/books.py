@@ -114,7 +114,9 @@ class Books:
         self._steering = _Line(paths, autostart=autostart)
         # Threads of their own: behind work that fills all others, a renewal would come too late.
         self._threads = anyio.CapacityLimiter(LINES + ASKING + 1)
-        self._billed = anyio.Event()
+        self._bills = 0
+        self._billed: anyio.Event | None = None
+        """While somebody waits for money."""
 
     async def claim(self) -> b.BatchStatus:
         """Raises LedgerError `conflict` where another runner has the batch."""
@@ -184,8 +186,10 @@ class Books:
             await self._done(line, _Job(events=job.ready))
             raise HoldLost(error.message) from None
         if has_it and any(isinstance(each, _BILLS) for each in job.ready):
-            self._billed.set()
-            self._billed = anyio.Event()
+            self._bills += 1
+            if self._billed is not None:
+                self._billed.set()
+                self._billed = None
         return has_it
 
     async def start_call(
@@ -208,7 +212,7 @@ class Books:
         fenced = msgspec.structs.replace(call, fence=self._fence)
         until, wait_s = anyio.current_time() + PATIENCE_S, WAIT_MIN_S
         while True:
-            billed = self._billed
+            bills = self._bills
             try:
                 reply = await self._asked(self._asking[about % ASKING], fenced)
             except LedgerError as error:
@@ -227,8 +231,10 @@ class Books:
                     raise BudgetRefused(reply)
                 case c.Wait():
                     await waits(True)
-            with anyio.move_on_after(wait_s):
-                await billed.wait()
+            if bills == self._bills:
+                self._billed = self._billed or anyio.Event()
+                with anyio.move_on_after(wait_s):
+                    await self._billed.wait()
             until, wait_s = anyio.current_time() + PATIENCE_S, min(2 * wait_s, WAIT_MAX_S)
 
     async def tell(self, tokens: dict[str, int]) -> None:

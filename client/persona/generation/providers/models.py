@@ -51,6 +51,7 @@ def is_known(provider: str, model: str) -> bool:
     return found is None or _listed(found, model) is not None
 
 
+@functools.cache
 def limits(provider: str, model: str, base_url: str | None = None) -> Limits | None:
     """Of one call; None where nothing is known of the provider."""
     found = _known().get(provider)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from personad import log
 from personad.kinds import KINDS, RAW_KINDS, event_of
 from personad.names import texts_of
+from personad.projections import call_places
 from personad.projections.book import Book
 from personad.refold import GRACE
 
@@ -25,6 +26,7 @@ _CALLS = frozenset(
     KINDS[kind] for kind in ("call.started", "call.abandoned", "cost.recorded", "cost.corrected")
 )
 _COUNTED = frozenset((KINDS["cost.recorded"], KINDS["call.started"]))
+_RECORDED, _CORRECTED = KINDS["cost.recorded"], KINDS["cost.corrected"]
 _OLD = f"""
 at < :horizon AND kind IN ({_CODES}) AND NOT EXISTS (
   SELECT 1 FROM batch_key JOIN batch USING (batch)
@@ -54,6 +56,8 @@ class Found(Struct, frozen=True):
     at: int
     size_bytes: int
     call: str | None
+    placed: call_places.Call | None
+    """What may be noted of it, where it is a call's cost."""
 
 
 class Block(Struct, frozen=True):
@@ -77,7 +81,8 @@ def droppable(
             call = str(event_of(kind, event_id, at, body, text).call)  # type: ignore[union-attr]
             if _is_needed(db, seq, call, horizon):
                 continue
-        found.append(Found(seq, kind, at, len(body) + ROW_BYTES, call))
+        placed = call_places.call_of(seq, at, body) if kind == _RECORDED else None
+        found.append(Found(seq, kind, at, len(body) + ROW_BYTES, call, placed))
     return found, rows[-1][0] if len(rows) == limit else block.end
 
 
@@ -106,6 +111,9 @@ def drop(book: Book, block: Block, horizon: int, most: int) -> tuple[list[Found]
             db.executemany(_DROP_ANOMALY, seqs)
             counted = [(each.call, each.seq) for each in found if each.kind in _COUNTED]
             db.executemany(_DROP_CALL, counted)
+            placed = [each.placed for each in found if each.placed is not None]
+            corrected = [each.seq for each in found if each.kind == _CORRECTED]
+            call_places.forget(db, placed, corrected)
             _remember_dropped(db, found[-1].seq, len(found))
     return found, after, time.monotonic() - began
 

@@ -111,8 +111,33 @@ WHERE seq >= :first AND (most IS NULL OR most >= :least)
 ORDER BY 1 DESC NULLS FIRST
 """  # noqa: S608
 
+_LEFT_OF_BLOCK = f"""
+SELECT {_QUARTER}, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_RECORDED}
+"""  # noqa: S608
+_FORGET = "DELETE FROM call_place WHERE quarter = ? AND block = ?"
+_FORGET_MODEL = """
+DELETE FROM call_place_model WHERE provider = ? AND model = ? AND quarter = ? AND block = ?
+"""
+_LAST_OF_EXPERIMENT = f"""
+SELECT substr(places, -{_PLACE_BYTES}) FROM call_of_experiment WHERE chunk = ? AND experiment = ?
+"""  # noqa: S608
+_ALL_OF_EXPERIMENT = "SELECT places FROM call_of_experiment WHERE chunk = ? AND experiment = ?"
+_FORGET_EXPERIMENT = "DELETE FROM call_of_experiment WHERE chunk = ? AND experiment = ?"
+_LEFT = "SELECT seq FROM event WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+_FORGET_CORRECTION = "DELETE FROM correction WHERE seq = ?"
+
 _scope_of = part_of(CostRecorded, "provider", "model", "experiment")
 _figure_of = part_of(CostCorrected, "cost_nanousd", "reason")
+
+
+class Call(NamedTuple):
+    """One that is in the log no more; provider, model and experiment are numbers of `word`."""
+
+    seq: int
+    at: int
+    provider: int
+    model: int
+    experiment: int | None
 
 
 class Place(NamedTuple):
@@ -257,10 +282,7 @@ def of_experiments(
     for chunk, places in db.execute(_OF_EXPERIMENTS, values):
         if len(found) + len(places) // _PLACE_BYTES > most:
             return None
-        starts = range(0, len(places), _PLACE_BYTES)
-        found += [
-            (chunk << CHUNK) + int.from_bytes(places[n : n + _PLACE_BYTES], "big") for n in starts
-        ]
+        found += _seqs_of(chunk, places)
     return found
 
 
@@ -283,3 +305,54 @@ def corrections(db: apsw.Connection, first: int, least: int) -> list[tuple[int |
     values = {"first": first, "tail": ahead.end << SHIFT, "least": least}
     found: list[Any] = db.execute(_CORRECTIONS, values).fetchall()
     return [*((None, seq) for seq in ahead.corrections if seq >= first), *found]
+
+
+def call_of(seq: int, at: int, body: bytes) -> Call:
+    scope = _scope_of(body)
+    return Call(seq, at, scope.provider, scope.model, scope.experiment)
+
+
+def forget(db: apsw.Connection, calls: Sequence[Call], corrected: Sequence[int]) -> None:
+    """Takes back what was noted of calls that were just dropped from the log, and of corrections,
+    by their seqs; what others of the same block or chunk are needed for stays until these go, too.
+    """
+    gone = {(call.seq >> SHIFT, call.at // civil.QUARTER_US, *call[2:4]) for call in calls}
+    left: set[tuple[int, ...]] = set()
+    for block in sorted({block for block, *_ in gone}):
+        for quarter, body in db.execute(_LEFT_OF_BLOCK, _span(block, block + 1)):
+            scope = _scope_of(body)
+            left.add((block, quarter, scope.provider, scope.model))
+    by_model = sorted(gone - left)
+    quarters = {(quarter, block) for block, quarter, *_ in by_model}
+    quarters -= {(quarter, block) for block, quarter, *_ in left}
+    db.executemany(_FORGET, sorted(quarters))
+    db.executemany(_FORGET_MODEL, [(*sent, quarter, block) for block, quarter, *sent in by_model])
+    db.executemany(_FORGET_CORRECTION, [(seq,) for seq in corrected])
+    of_experiments = {(call.seq >> CHUNK, call.experiment) for call in calls}
+    for chunk, experiment in of_experiments:
+        if experiment is not None:
+            _forget_places(db, chunk, experiment)
+
+
+def _forget_places(db: apsw.Connection, chunk: int, experiment: int) -> None:
+    """The last of them goes last, or nearly: until then nothing is written, as there may be many in
+    a row of the table."""
+    last = db.execute(_LAST_OF_EXPERIMENT, (chunk, experiment)).get
+    if last is None or _left_of(db, chunk, bytes(last)):
+        return
+    places = bytes(db.execute(_ALL_OF_EXPERIMENT, (chunk, experiment)).get)
+    left = [seq - (chunk << CHUNK) for seq in _left_of(db, chunk, places)]
+    db.execute(_FORGET_EXPERIMENT, (chunk, experiment))
+    if left:
+        kept = b"".join(each.to_bytes(_PLACE_BYTES, "big") for each in left)
+        db.execute(_PUT_EXPERIMENT, (chunk, experiment, kept))
+
+
+def _left_of(db: apsw.Connection, chunk: int, places: bytes) -> list[int]:
+    seqs = json.dumps(_seqs_of(chunk, places))
+    return [seq for (seq,) in db.execute(_LEFT, (seqs,))]
+
+
+def _seqs_of(chunk: int, places: bytes) -> list[int]:
+    starts = range(0, len(places), _PLACE_BYTES)
+    return [(chunk << CHUNK) + int.from_bytes(places[n : n + _PLACE_BYTES], "big") for n in starts]

@@ -18,6 +18,7 @@ from personad.tidy import Tidier
 from .conftest import Core
 from .facts import NOON, cost, fresh_id
 from .past import a_past, between, kept
+from .retaining import keep
 
 EVENTS = a_past(seed=7)
 RECORDED = [each for each in EVENTS if isinstance(each, c.CostRecorded)]
@@ -231,3 +232,59 @@ def test_of_many_corrected_calls_few_are_looked_up_for_the_dearest(core: Core) -
     assert [each.call for each in found.calls] == names[:-6:-1]
     assert found.more
     assert looked_up.count(call_questions._CALL) < 20
+
+
+def noted(core: Core, sql: str) -> set[tuple[int, ...]]:
+    return {tuple(row) for row in core.db.execute(sql)}
+
+
+@pytest.mark.parametrize("days", [2, 20, 35, 50])
+def test_what_retention_drops_is_noted_no_more(core: Core, days: int) -> None:
+    core.append(*EVENTS[:400])
+    for name in ("call-5", "call-6"):
+        correct(core, name, 10**9)
+    core.append(*EVENTS[400:], *(cost(f"more-{n}", 1) for n in range(90)))
+    place_all(core)
+    before = core.db.execute("SELECT count(*) FROM event").get
+    # Later than what is noted of: what is corrected today goes in a month.
+    keep(core, days, NOON + timedelta(days=3))
+    assert core.db.execute("SELECT count(*) FROM event").get < before
+    calls = core.db.execute("SELECT seq, at, body FROM event WHERE kind = 22").fetchall()
+    left = [call_places.call_of(*row) for row in calls]
+    shift, chunk = call_places.SHIFT, call_places.CHUNK
+    end = call_places.placed(core.db)[1] << shift
+    left = [each for each in left if each.seq < end]
+    quarters = {(each.at // 900_000_000, each.seq >> shift) for each in left}
+    assert noted(core, "SELECT quarter, block FROM call_place") == quarters
+    models = {(e.provider, e.model, e.at // 900_000_000, e.seq >> shift) for e in left}
+    by_model = "SELECT provider, model, quarter, block FROM call_place_model"
+    assert noted(core, by_model) == models
+    named = {(each.seq >> chunk, each.experiment) for each in left if each.experiment is not None}
+    assert noted(core, "SELECT chunk, experiment FROM call_of_experiment") == named
+    corrected = noted(core, "SELECT seq FROM event WHERE kind = 23")
+    assert noted(core, "SELECT seq FROM correction") <= corrected
+    told = everything(core)
+    for table in call_places.TABLES:
+        core.db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+    core.db.execute("DELETE FROM meta WHERE name GLOB 'calls_placed*'")
+    again = call_places.place(core.db, 10_000) + call_places.place_models(core.db, 10_000)
+    assert again
+    assert everything(core) == told
+
+
+def test_an_experiment_of_which_a_call_outlives_the_last_has_that_one(core: Core) -> None:
+    core.append(*(cost(f"c{n}", n, experiment="tone") for n in range(40)))
+    tidy.all_at_once(core.book)
+    rows = core.db.execute("SELECT seq, at, body FROM event WHERE kind = 22").fetchall()
+    calls = [call_places.call_of(*row) for row in rows]
+    stays = calls[3]
+    gone = [each for each in calls if each is not stays]
+    core.db.executemany("DELETE FROM event WHERE seq = ?", [(each.seq,) for each in gone])
+    call_places.forget(core.db, gone, [])
+    number = stays.experiment
+    assert number is not None
+    assert call_places.of_experiments(core.db, [number], 1, 100) == [stays.seq]
+    core.db.execute("DELETE FROM event")
+    call_places.forget(core.db, [stays], [])
+    for table in call_places.TABLES:
+        assert noted(core, f"SELECT * FROM {table}") == set()  # noqa: S608 - names of ours

@@ -26,9 +26,10 @@ from personad.projections.counted import CALL, OF_EVENTS
 _RECORDED = CODE_OF[c.CostRecorded]
 COLUMNS = "event.seq, event.id, event.at, event.cost, prices, event.body"
 FROM = "event LEFT JOIN price ON price.key = event.price"
-_DEAREST = f"""
+_PRICED_HERE = f"""
 SELECT {COLUMNS} FROM {FROM}
 WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ?
+  AND (event.cost IS NULL OR (event.price IS NOT NULL AND ?))
 ORDER BY event.cost DESC, event.seq
 """  # noqa: S608 - numbers and columns of ours
 _ROWS = f"""
@@ -130,11 +131,13 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     return k.CostCallsReply(range=asked.period, calls=kept, more=len(found) > request.limit)
 
 
-def recorded_between(
-    db: apsw.Connection, first: int, since_us: int, until_us: int
+def priced_here_between(
+    db: apsw.Connection, first: int, since_us: int, until_us: int, *, unpriced: bool
 ) -> Iterator[Sequence[Any]]:
-    """Every cost that happened in that time, as rows."""
-    return iter(db.execute(_DEAREST, (first, since_us, until_us)))
+    """Every cost that happened in that time and doesn't say itself what it was, as rows, the
+    dearest first: where producers say it, these are few. `unpriced` leaves out what could be priced
+    when it came."""
+    return iter(db.execute(_PRICED_HERE, (first, since_us, until_us, not unpriced)))
 
 
 def _dearest_first(found: Found) -> int:

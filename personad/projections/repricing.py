@@ -41,7 +41,9 @@ def repricing(db: apsw.Connection, request: k.Repricing, now: datetime) -> k.Rep
     """
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
-    rows = call_questions.recorded_between(db, log.first_seq(db, since_us), since_us, until_us)
+    rows = call_questions.priced_here_between(
+        db, log.first_seq(db, since_us), since_us, until_us, unpriced=request.unpriced
+    )
     kept = call_questions.filtered(db, rows, request.filter)
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     calls: list[str] = []

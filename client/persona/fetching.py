@@ -13,11 +13,18 @@ class CannotFetch(Exception):
     """The message says why."""
 
 
+class NoAddress(CannotFetch):
+    """Nothing can ever be fetched from there."""
+
+
 def fetched(url: str) -> str:
-    """The text at `url`. Raises CannotFetch."""
-    parts = urlsplit(url)
+    """The text at `url`. Raises CannotFetch, NoAddress."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise NoAddress(str(error)) from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise CannotFetch("this is no address that begins with https://")
+        raise NoAddress("this is no address that begins with https://")
     found = bytearray()
     try:
         with (

@@ -171,7 +171,13 @@ def test_a_server_that_is_down_or_refuses_is_for_later(
     assert "the server answers 503" in capsys.readouterr().err
     assert run(["cost", "prices", "update", "--url", "http://127.0.0.1:1/x"]) == 75
     assert "can't be fetched" in capsys.readouterr().err
-    assert run(["cost", "prices", "update", "--url", "ftp://example.org"]) == 75
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("url", ["ftp://example.org", "file:///etc/passwd", "x", "http://[1/x"])
+def test_what_is_no_address_is_wrong_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cost", "prices", "update", "--url", url]) == 64
+    assert "can't be fetched" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("ledger")

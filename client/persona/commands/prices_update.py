@@ -24,7 +24,7 @@ def command(app: App, url: str, output: Output) -> None:
     It counts for calls from now on. Those that are recorded keep their cost: `persona cost reprice`
     is for these.
     """
-    from persona.fetching import CannotFetch, fetched
+    from persona.fetching import CannotFetch, NoAddress, fetched
     from persona.render.prices import updated
     from persona.render.values import plural
 
@@ -33,7 +33,7 @@ def command(app: App, url: str, output: Output) -> None:
     except CannotFetch as error:
         raise Stopped(
             f"the price list can't be fetched: {error}",
-            code=75,
+            code=64 if isinstance(error, NoAddress) else 75,
             where=url,
             hint="the list that is known stays; `persona cost prices` shows it",
         ) from None

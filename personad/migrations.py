@@ -19,9 +19,11 @@ import msgspec
 
 from personad import log, news
 from personad.contract.base import VERSION
+from personad.contract.batch import BatchStarted
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
+from personad.kinds import CODE_OF, part_of
 from personad.projections import alerts, call_places, charts, counted, sketches
 from personad.projections.book import Book
 from personad.projections.cost_sums import COST
@@ -127,6 +129,19 @@ def _to_format_12(db: apsw.Connection) -> None:
     db.execute(counted.FRESH_SCHEMA)
 
 
+def _to_format_13(db: apsw.Connection) -> None:
+    """What a batch is made from stands beside it: to find it in the log was a seek a batch."""
+    db.execute("ALTER TABLE batch ADD COLUMN digest TEXT")
+    source_of = part_of(BatchStarted, "source")
+    found: Any = db.execute(
+        "SELECT event.body, batch_key.batch FROM event "  # noqa: S608 - a number of ours
+        f"JOIN batch_key ON batch_key.key = event.batch WHERE kind = {CODE_OF[BatchStarted]} "
+        "AND seq NOT IN (SELECT seq FROM anomaly)"
+    ).fetchall()
+    digests = [(source_of(body).source.digest, batch) for body, batch in found]
+    db.executemany("UPDATE batch SET digest = ? WHERE batch = ?", digests)
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -139,6 +154,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_10,
     _to_format_11,
     _to_format_12,
+    _to_format_13,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

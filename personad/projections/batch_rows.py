@@ -37,7 +37,8 @@ CREATE TABLE batch (
   previous_seq INTEGER NOT NULL,      -- what `seq` was before that commit
   moved_seq INTEGER NOT NULL,         -- the newest event that changed its status
   slept_us INTEGER NOT NULL DEFAULT 0, -- of the running time, what the machine slept
-  held_until INTEGER                  -- when its runner tries again that starts no call now
+  held_until INTEGER,                 -- when its runner tries again that starts no call now
+  digest TEXT                         -- of what it is made from, as it was started
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batch_by_status ON batch (status) WHERE status IN
   ('queued', 'running', 'pausing', 'paused', 'interrupted');
@@ -96,6 +97,7 @@ class BatchRow:
     moved_seq: int = 0
     slept_us: int = 0
     held_until: int | None = None
+    digest: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

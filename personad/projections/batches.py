@@ -86,6 +86,7 @@ def _start(rows: Rows, seq: int, at: int, event: b.BatchStarted) -> str | None:
         started_at=at,
         seq=seq,
         moved_seq=seq,
+        digest=event.source.digest,
     )
     rows.add(row)
     return None

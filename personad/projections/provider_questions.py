@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import add
-from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import apsw
@@ -14,12 +13,9 @@ import msgspec
 
 from personad import civil
 from personad.contract import quality as q
-from personad.contract.batch import BatchStarted
-from personad.kinds import CODE_OF, part_of
 from personad.projections import summing
 from personad.projections.asked import Asked, no_such, resolve
 from personad.projections.cost_sums import COST
-from personad.projections.memory import memory_of
 from personad.projections.percentiles import series_of
 from personad.projections.personas import PERSONA
 from personad.projections.quality import COMPOSITE, SCORE
@@ -38,20 +34,15 @@ WHERE series IN (SELECT value FROM json_each(?)) AND bucket < ?
 """
 _BATCHES = """
 WITH newest AS (
-  SELECT batch_key.key, batch_key.first_seq
+  SELECT batch_key.key, batch.digest
   FROM batch JOIN batch_key USING (batch) LEFT JOIN experiment USING (experiment)
   WHERE batch.started_at < :end AND coalesce(batch.finished_at, :end) >= :first
     AND (:batches IS NULL OR batch_key.key IN (SELECT value FROM json_each(:batches)))
     AND (:experiments IS NULL OR experiment.key IN (SELECT value FROM json_each(:experiments)))
   ORDER BY batch.started_at DESC LIMIT :limit
 )
-SELECT json_group_array(json_array(key, first_seq)) FROM newest
+SELECT json_group_array(json_array(key, digest)) FROM newest WHERE digest IS NOT NULL
 """
-_STARTED = f"""
-SELECT event.seq, event.body FROM json_each(?) AS wanted
-CROSS JOIN event ON event.seq = wanted.value WHERE event.kind = {CODE_OF[BatchStarted]}
-"""  # noqa: S608 - a number of ours
-_started = part_of(BatchStarted, "source")
 # One row for all of them: while events are taken in, each row is a turn to wait for.
 _SERIES_OF_BATCHES = """
 SELECT json_group_array((
@@ -59,7 +50,7 @@ SELECT json_group_array((
   WHERE score.batch = wanted.value))
 FROM json_each(?) AS wanted
 """
-_pairs = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_sources_of = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 _numbers = msgspec.json.Decoder(list[int]).decode
 _BATCHES_MAX = 200
@@ -173,8 +164,7 @@ def _add(into: dict[K, list[int]], key: K, some: Sequence[int]) -> None:
 
 
 def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
-    """The digest of what each batch was made from, by the batch's number; of batches whose
-    beginning retention has dropped, nothing is known."""
+    """The digest of what each batch was made from, by the batch's number."""
     told = db.execute(
         _BATCHES,
         {
@@ -185,14 +175,7 @@ def _sources(db: apsw.Connection, asked: Asked) -> dict[int, str]:
             "limit": _BATCHES_MAX,
         },
     ).get
-    batches = _pairs(told)
-    # What a batch was made from never changes.
-    known = memory_of(db).known("source", len(batches))
-    unknown = [seq for _, seq in batches if seq not in known]
-    if unknown:
-        for seq, body in db.execute(_STARTED, (json.dumps(unknown),)):
-            known[seq] = intern(_started(body).source.digest)
-    return {key: known[seq] for key, seq in batches if seq in known}
+    return dict(_sources_of(told))
 
 
 def _shared(

@@ -68,8 +68,9 @@ def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
         assert format_of(db) == FORMAT
 
 
-def with_days_in_rows(db: apsw.Connection) -> dict[str, list[Any]]:
-    """Puts days by experiment back to how they were until format 10; what they were, by table."""
+def as_in_format_10(db: apsw.Connection) -> dict[str, list[Any]]:
+    """Takes back what came later; the days by experiment that there were, by table."""
+    db.execute("DROP TABLE call_fresh; ALTER TABLE batch DROP COLUMN digest")
     packed: dict[str, list[Any]] = {}
     for days in (each for each in BUCKETS if isinstance(each, Packed)):
         table = f"{days.name}_day"
@@ -89,11 +90,11 @@ def test_days_that_lack_what_a_newer_release_adds_up_are_not_read_until_it_has(c
     all_at_once(core.book)
     whole = QualityTrends(range=Range(days=90))
     before = ANSWERS[QualityTrends](core.db, whole, core.now)
-    core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day; DROP TABLE call_fresh")
+    core.db.execute("DROP TABLE sketch_all_hour; DROP TABLE sketch_all_day")
     for table in call_places.TABLES:
         core.db.execute(f"DROP TABLE {table}")
     core.db.execute("DELETE FROM meta WHERE name LIKE 'calls_placed%'")
-    with_days_in_rows(core.db)
+    as_in_format_10(core.db)
     core.db.pragma("user_version", 6)
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:
@@ -113,8 +114,8 @@ def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Cor
     noted = core.db.execute("SELECT * FROM call_of_experiment").fetchall()
     assert noted
     core.book.counted.work_in()
-    core.db.execute("DROP TABLE call_of_experiment; DROP TABLE call_fresh")
-    with_days_in_rows(core.db)
+    core.db.execute("DROP TABLE call_of_experiment")
+    as_in_format_10(core.db)
     core.db.pragma("user_version", 9)
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:
@@ -131,9 +132,8 @@ def test_days_by_experiment_of_an_older_release_say_the_same_in_columns(core: Co
     asked = CostBreakdown(by="experiment", range=Range(days=90))
     before = ANSWERS[CostBreakdown](core.db, asked, core.now)
     assert len(before.rows) > 1
-    packed = with_days_in_rows(core.db)
+    packed = as_in_format_10(core.db)
     core.book.counted.work_in()
-    core.db.execute("DROP TABLE call_fresh")
     assert all(packed.values())
     core.db.pragma("user_version", 10)
     core.db.close()
@@ -141,6 +141,20 @@ def test_days_by_experiment_of_an_older_release_say_the_same_in_columns(core: Co
         for table, rows_ in packed.items():
             assert db.execute(f"SELECT * FROM {table}").fetchall() == rows_  # noqa: S608
         assert ANSWERS[CostBreakdown](db, asked, core.now) == before
+    assert damage_of(core.path) is None
+
+
+def test_what_batches_of_an_older_release_are_made_from_is_told_beside_them(core: Core) -> None:
+    lived(core, "UTC", a_past())
+    digests = "SELECT batch, digest FROM batch ORDER BY 1"
+    before = core.db.execute(digests).fetchall()
+    assert before
+    assert all(digest for _, digest in before)
+    core.db.execute("ALTER TABLE batch DROP COLUMN digest")
+    core.db.pragma("user_version", 12)
+    core.db.close()
+    with closing(open_for_writing(str(core.path))) as db:
+        assert db.execute(digests).fetchall() == before
     assert damage_of(core.path) is None
 
 

@@ -14,7 +14,6 @@ from personad.contract.asking import Filter, Range
 from personad.contract.cost import CostRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityProviders, QualityProvidersReply, QualityScored
-from personad.projections import memory
 from personad.questions import ANSWERS
 
 from .conftest import Core
@@ -155,10 +154,7 @@ def test_no_star_where_sources_differ_or_chance_would_do(core: Core) -> None:
     assert [(each.better, each.than) for each in reply.differences] == [("acme", "cyan")] * 2
 
 
-def test_batches_that_come_after_a_question_are_compared_by_the_next_one(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "MOST", 3)
+def test_batches_that_come_after_a_question_are_compared_by_the_next_one(core: Core) -> None:
     core.append(*made_by("acme", "batch-1", "d1", GOOD))
     assert ask(core).differences == []
     for number in range(2, 7):

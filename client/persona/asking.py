@@ -1,12 +1,12 @@
 """Options that questions have in common: the time they are about, and what they leave out."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from persona.day import day
 from personad.contract.asking import Filter, Range
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ _RANGE = (
     click.option(
         "--timezone", metavar="NAME", help="Whose days they are; the ledger's if not said."
     ),
-    click.option(
-        "--as-of", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Nothing from after it."
-    ),
+    click.option("--as-of", type=day, metavar="DATE", help="Nothing from after it."),
 )
 _FILTER = tuple(
     click.option(
@@ -61,7 +59,7 @@ def range_options(function: Callable[..., T]) -> Callable[..., T]:
         since: str | None,
         until: str | None,
         timezone: str | None,
-        as_of: datetime | None,
+        as_of: "date | None",
         **kwargs: Any,
     ) -> T:
         given = [name for name, value in (("--days", days), ("--month", month)) if value]
@@ -69,8 +67,9 @@ def range_options(function: Callable[..., T]) -> Callable[..., T]:
             given.append("--since")
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} exclude each other")
-        day: date | None = as_of.date() if as_of is not None else None
-        span = Range(days=days, month=month, since=since, until=until, timezone=timezone, as_of=day)
+        span = Range(
+            days=days, month=month, since=since, until=until, timezone=timezone, as_of=as_of
+        )
         return function(*args, span=span, **kwargs)
 
     return _with(function, wrapper, _RANGE)

@@ -352,6 +352,14 @@ class TestForecast:
         screen = shown(capsys, "forecast", "--timezone", "UTC")
         assert "100% of 1 earlier ones held what came; 80 % were to" in screen
 
+    @pytest.mark.parametrize("command", ["history", "forecast"])
+    @pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-W01-1", ""])
+    def test_what_is_no_day_is_wrong_usage(
+        self, house: Any, capsys: pytest.CaptureFixture[str], command: str, text: str
+    ) -> None:
+        assert run(["cost", command, "--as-of", text]) == 64
+        assert f"{text!r} is no date: write such as 2026-10-05" in capsys.readouterr().err
+
     def test_one_day_is_one_day(self, ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
         ledger.append([unpriced(datetime.now(UTC) - timedelta(days=1))])
         assert run(["cost", "forecast", "--timezone", "UTC"]) == 0

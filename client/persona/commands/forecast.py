@@ -1,11 +1,12 @@
 """`persona cost forecast`: what costs are going to be."""
 
-from datetime import datetime
+from datetime import date
 
 import click
 
 from persona.app import App, Output, output_options, pass_app
 from persona.asking import filter_options
+from persona.day import day
 from persona.usd import usd
 from personad.contract.asking import Filter
 from personad.contract.forecast import HORIZON_DAYS_MAX, CostForecast
@@ -30,9 +31,7 @@ from personad.contract.forecast import HORIZON_DAYS_MAX, CostForecast
     help="Percent that the intervals hold.",
 )
 @click.option("--timezone", metavar="NAME", help="Whose days they are; the ledger's.")
-@click.option(
-    "--as-of", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="As if it were that day."
-)
+@click.option("--as-of", type=day, metavar="DATE", help="As if it were that day.")
 @filter_options
 @output_options
 @pass_app
@@ -42,7 +41,7 @@ def command(
     budget: int | None,
     level: int,
     timezone: str | None,
-    as_of: datetime | None,
+    as_of: date | None,
     only: Filter,
     output: Output,
 ) -> None:
@@ -56,7 +55,7 @@ def command(
             level=level,
             budget_nanousd=budget,
             timezone=timezone,
-            as_of=as_of.date() if as_of is not None else None,
+            as_of=as_of,
         )
     )
     app.emit(output, reply, lambda: shown.forecast(reply))

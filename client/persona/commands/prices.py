@@ -1,11 +1,12 @@
 """`persona cost prices`: what tokens cost, by the public list and by prices of one's own."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 import click
 
 from persona.app import App, Group, Output, app_of, output_options, pass_app
+from persona.day import day
 from persona.usd import parse
 from personad.contract.prices import PriceList, PricesReply
 
@@ -46,7 +47,7 @@ def command(ctx: click.Context, models: tuple[str, ...], output: Output) -> None
 @click.option(
     "--from",
     "since",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=day,
     metavar="DATE",
     help="From that day on (UTC); from now on, if not given.",
 )
@@ -58,7 +59,7 @@ def set_price(
     output_: int,
     cache_read: int | None,
     cache_write: int | None,
-    since: datetime | None,
+    since: date | None,
 ) -> None:
     """Say what a model costs, in dollars per million tokens; it stands over the public list.
 
@@ -71,7 +72,7 @@ def set_price(
     if not (provider.strip() and slash and model.strip()):
         raise click.UsageError(f"{name!r} is no PROVIDER/MODEL")
     moment = now()
-    effective = since.replace(tzinfo=UTC) if since is not None else moment
+    effective = datetime.combine(since, time(), UTC) if since is not None else moment
     prices = Prices(
         input_nanousd=input_,
         output_nanousd=output_,

@@ -30,11 +30,11 @@ from personad.kinds import (
     event_of,
     microseconds,
     moment_of,
+    none_of,
 )
 from personad.names import Names, texts_of
 
-_RAW_CODES = ", ".join(map(str, sorted(KINDS[kind] for kind in RAW_KINDS)))
-_IS_KEPT = f"kind NOT IN ({_RAW_CODES})"
+_IS_KEPT = none_of(KINDS[kind] for kind in RAW_KINDS)
 """What retention never drops: few among millions. An index of the same condition finds them, so a
 kind that joins or leaves the others needs a migration that makes it anew."""
 KEPT_INDEX = f"CREATE INDEX event_kept ON event (kind, batch) WHERE {_IS_KEPT};"
@@ -109,7 +109,7 @@ ORDER BY event.seq LIMIT :limit
 """  # noqa: S608 - columns are a constant of ours
 _READ_KEPT = f"""
 SELECT {_COLUMNS} FROM {_FROM}
-WHERE event.{_IS_KEPT} AND event.kind IN (SELECT value FROM json_each(:kinds))
+WHERE {_IS_KEPT} AND event.kind IN (SELECT value FROM json_each(:kinds))
   AND event.seq > :after ORDER BY event.seq LIMIT :limit
 """  # noqa: S608 - columns and codes are constants of ours
 _READ_KEPT_OF_BATCH = _READ_KEPT.replace("ORDER BY", "AND event.batch = :batch ORDER BY")

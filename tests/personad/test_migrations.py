@@ -16,6 +16,7 @@ from personad.contract.calls import CostCalls
 from personad.contract.cost import CostBreakdown
 from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityTrends
+from personad.log import KEPT_INDEX, read
 from personad.migrations import FORMAT, MIGRATIONS, format_of
 from personad.projections import BUCKETS, call_places
 from personad.projections.book import Book
@@ -155,6 +156,22 @@ def test_what_batches_of_an_older_release_are_made_from_is_told_beside_them(core
     core.db.close()
     with closing(open_for_writing(str(core.path))) as db:
         assert db.execute(digests).fetchall() == before
+    assert damage_of(core.path) is None
+
+
+def test_the_index_of_what_is_kept_for_ever_is_made_anew_of_the_same_events(core: Core) -> None:
+    lived(core, "UTC", a_past())
+    kinds = ["batch.started", "batch.finished"]
+    before = list(read(core.db, kinds=kinds))
+    assert before
+    core.db.execute("DROP INDEX event_kept")
+    core.db.execute("CREATE INDEX event_kept ON event (kind, batch) WHERE kind NOT IN (10, 11, 22)")
+    core.db.pragma("user_version", 13)
+    core.db.close()
+    with closing(open_for_writing(str(core.path))) as db:
+        sql = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'event_kept'").get
+        assert f"{sql};" == KEPT_INDEX
+        assert list(read(db, kinds=kinds)) == before
     assert damage_of(core.path) is None
 
 

@@ -24,15 +24,17 @@ def spend(ledger: Ledger, usd: float, **more: Any) -> None:
     ledger.append([CostRecorded(id=event_id(), at=now(), call=f"call-{name}", **fields)])
 
 
-def score(ledger: Ledger, *composites: float, metric: str = "coherence") -> None:
+def score(
+    ledger: Ledger, *composites: float, metric: str = "coherence", model: str = "one"
+) -> None:
     ledger.append(
         [
             QualityScored(
                 id=event_id(),
                 at=now() - timedelta(seconds=1),
-                persona=f"p-{place}",
+                persona=f"p-{model}-{place}",
                 provider="acme",
-                model="one",
+                model=model,
                 scores={metric: composite},
                 composite=composite,
                 scorer="builtin/1",
@@ -299,3 +301,16 @@ class TestCheckAndSummary:
         run(["quality", "alerts", "ack", "--all"])
         capsys.readouterr()
         assert told(capsys, "quality", "summary")["alerts"] == []
+
+    def test_the_summary_stays_on_one_screen(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(["quality", "alerts", "set", "--metric", "composite", "--threshold", "0.8"])
+        for number in range(7):
+            score(ledger, 0.7, 0.7, 0.7, model=f"m{number}")
+        capsys.readouterr()
+        assert len(told(capsys, "quality", "summary")["alerts"]) == 7
+        assert run(["quality", "summary"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("acme/m") == 5
+        assert out.endswith("and  2 more; `persona quality alerts list` shows all\n")

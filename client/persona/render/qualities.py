@@ -19,12 +19,26 @@ from personad.contract.quality import (
 
 from . import values
 from .alerts import quality_table
-from .tables import COUNT, SCORE, SCORE_BESIDE, SHARE, Chart, Column, Fact, Facts, Table, View
+from .tables import (
+    COUNT,
+    SCORE,
+    SCORE_BESIDE,
+    SHARE,
+    Block,
+    Chart,
+    Column,
+    Fact,
+    Facts,
+    Table,
+    View,
+)
 
 NO_SCORES = (
     "no scores in this range; `persona generate --from PATH` makes some, --days N looks back"
 )
 COMPOSITE = "composite"
+_FEW = 5
+"""So many alerts are on the one screen of the summary, the newest."""
 _METRICS = ("coherence", "faithfulness", "completeness", "distinctiveness", "authenticity")
 
 
@@ -283,7 +297,10 @@ def summary(found: Summary) -> View:
     lines = [_spark_line(row, several) for row in _ranked(found.metrics) if row.n]
     share = values.NOTHING if found.accepted_share is None else values.percent(found.accepted_share)
     lines.append(Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold"))
-    alarms = [quality_table(found.alerts)] if found.alerts else []
+    alarms: list[Block] = [quality_table(found.alerts[:_FEW])] if found.alerts else []
+    if len(found.alerts) > _FEW:
+        more = f"{len(found.alerts) - _FEW} more; `persona quality alerts list` shows all"
+        alarms.append(Facts([Fact("and", more, "yellow")]))
     return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals)), *alarms]
 
 

@@ -54,9 +54,9 @@ _INTERRUPTED = CODE_OF[BatchInterrupted]
 
 _NEXT = "SELECT min(seq), (SELECT max(seq) FROM event) FROM event WHERE seq > ?"
 _ROWS = """
-SELECT seq, at, kind, id, cost, body, delay, reason
-FROM event LEFT JOIN anomaly USING (seq) WHERE seq > ? AND seq <= ?
+SELECT seq, at, kind, id, cost, body, delay FROM event WHERE seq > ? AND seq <= ?
 """
+_MARKS = "SELECT seq, reason FROM anomaly WHERE seq > ? AND seq <= ?"
 _UNFIT = "SELECT seq FROM event WHERE kind = ? AND seq IN (SELECT value FROM json_each(?))"
 _REACHED_SCHEMA = """
 CREATE TABLE reached (seq INTEGER, dropped INTEGER, zone TEXT) STRICT;
@@ -214,9 +214,12 @@ class Refold:
         text = names.texts_of(self.live).text
         fit: list[Entry] = []
         found: list[tuple[int, str]] = []
-        rows = self.live.execute(self._rows, (self.seq, end))
-        for seq, at, code, event_id, cost, body, delay, reason in rows:
-            if reason is not None:
+        # Few, and one by one beside the events they take a tenth of the time of these.
+        marks = dict(self.live.execute(_MARKS, (before, end)))
+        for seq, at, code, event_id, cost, body, delay in self.live.execute(
+            self._rows, (before, end)
+        ):
+            if (reason := marks.get(seq)) is not None:
                 self.marked[seq] = reason
                 if horizon is not None:
                     continue  # What it doesn't fit may be gone, so that now it would.

@@ -165,6 +165,8 @@ class Rows:
         self._batches: dict[str, BatchRow | None] = {}
         self._personas: dict[tuple[str, str], PersonaRow | None] = {}
         self._indices: dict[str, dict[int, str]] = {}
+        self._queued: dict[str, set[str]] = {}
+        """The personas of the same batches."""
         self._unsaved: dict[str, BatchRow] = {}
         self._unsaved_personas: dict[tuple[str, str], PersonaRow] = {}
         self.changed: dict[str, set[str]] = {}
@@ -176,7 +178,7 @@ class Rows:
             self._since = since
             self.changed = {}
         if len(self._batches) > _BATCHES_KEPT or len(self._personas) > _PERSONAS_KEPT:
-            self._batches, self._personas, self._indices = {}, {}, {}
+            self._batches, self._personas, self._indices, self._queued = {}, {}, {}, {}
 
     def batch(self, name: str) -> BatchRow | None:
         if name not in self._batches:
@@ -186,6 +188,8 @@ class Rows:
     def persona(self, batch: str, name: str) -> PersonaRow | None:
         key = (batch, name)
         if key not in self._personas:
+            if (queued := self._queued.get(batch)) is not None and name not in queued:
+                return None
             found = self.db.execute(_LOAD_PERSONA, key).fetchone()
             self._personas[key] = _persona_row(found) if found else None
         return self._personas[key]
@@ -203,8 +207,12 @@ class Rows:
         """Who has which place of a batch: asked while it is queued, so read whole."""
         if (known := self._indices.get(batch)) is None:
             if len(self._indices) >= _PLACES_KEPT:
+                # What isn't saved would be missing when they are read again.
+                self.save()
                 self._indices.clear()
+                self._queued.clear()
             known = self._indices[batch] = dict(self.db.execute(_INDICES, (batch,)))
+            self._queued[batch] = set(known.values())
         return known
 
     def add(self, row: BatchRow) -> None:
@@ -213,6 +221,7 @@ class Rows:
 
     def add_persona(self, row: PersonaRow) -> None:
         self._places(row.batch)[row.index] = row.persona
+        self._queued[row.batch].add(row.persona)
         self._personas[row.batch, row.persona] = row
         self.touch_persona(row)
 

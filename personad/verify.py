@@ -11,7 +11,7 @@ import apsw
 from msgspec import Struct
 
 from personad import log
-from personad.halves import to_the_end
+from personad.halves import FROM_EVENTS, to_the_end
 from personad.kinds import KINDS, RAW_KINDS
 from personad.projections import BUCKETS, PROJECTIONS, counted, sketches
 from personad.projections.book import stale_days
@@ -233,6 +233,12 @@ def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
 def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
     """Whether the hours, or days, that are not stale are what their quarter-hours add up to."""
     live, book, count = fresh.live, fresh.book, 0
+    together: sketches.Merge | None = None
+    if fresh.seq >= FROM_EVENTS:
+        # Here, as numpy takes a tenth of a second to load.
+        from personad import sketch_groups
+
+        together = sketch_groups.merged
     horizon = horizon_us(live)
     stale = stale_days(live, tier)
     days = sorted((book.stale[tier] | summed_days(live, tier)) - stale)
@@ -244,7 +250,7 @@ def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:
         with fresh.db:
             for each in BUCKETS:
                 each.refold(fresh.db, tier, day, book.zone)
-            sketches.refold(fresh.db, tier, day, first, end)
+            sketches.refold(fresh.db, tier, day, first, end, together)
         for table in (
             *(each.name for each in BUCKETS if tier in each.tiers),
             "sketch",

@@ -99,6 +99,23 @@ class Tidier:
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
+def in_passing(book: Book, last_seq: int, before: int) -> int:
+    """What can't wait for a quiet moment while much comes in: it is done when those who brought it
+    have their answers. `before` is what this said the last time; 0 at first.
+
+    Calls are brought into their table by name once they are many; and where the others lie is noted
+    every few blocks, as otherwise each reader looks through all that came since the last round.
+    """
+    if book.counted.are_many:
+        _work_calls_in(book)
+    passed = last_seq >> call_places.SHIFT
+    if passed - before < BLOCKS:
+        return before
+    if before:
+        _place(book, call_places.place)
+    return passed
+
+
 def all_at_once(book: Book) -> None:
     """Everything, also today: for a ledger that nobody else is using."""
     with book.db:

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
-from personad import alerting, log, news
+from personad import alerting, log, news, tidy
 from personad.appending import together
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
@@ -127,6 +127,7 @@ class Writer:
         self._is_quick = True
         self._wal_pages = 0
         self._could_carry = True
+        self._passed = 0
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -261,7 +262,7 @@ class Writer:
         group = self._take()
         with self._at_work:
             self._answer(self._commit(group) if group else [])
-            self._work_in()
+            self._tidy()
             self._visit()
             self._carry_over()
         return bool(group)
@@ -286,18 +287,15 @@ class Writer:
                 logger.warning("the write-ahead log can't be carried over: %s", error)
             self._could_carry = False
 
-    def _work_in(self) -> None:
-        """Brings calls into their table by name, once they are many: when those who told of them
-        have their answers. Where that fails, they are where they were."""
+    def _tidy(self) -> None:
+        """Where it fails, nothing is lost: it is due again."""
         if self.trouble is not None:
             return
         try:
-            if self.book.counted.are_many:
-                with self.book.db:
-                    self.book.counted.work_in()
+            self._passed = tidy.in_passing(self.book, self.last_seq, self._passed)
         except apsw.Error as error:
             self.book.forget()
-            logger.warning("calls can't be brought into their table: %s", error)
+            logger.warning("what came in can't be tidied up: %s", error)
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

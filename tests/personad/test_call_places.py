@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from personad import tidy
+from personad import log, tidy
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
@@ -72,6 +72,22 @@ def everything(core: Core) -> list[k.CostCallsReply]:
 def correct(core: Core, name: str, nanousd: int, reason: Any = "reprice") -> None:
     event = c.CostCorrected(id=fresh_id(), at=NOON, call=name, cost_nanousd=nanousd, reason=reason)
     core.do(Import(items=[Exported(event=event)]))
+
+
+def test_a_few_blocks_are_noted_while_more_comes_in_and_whatever_is_not_is_found(
+    core: Core,
+) -> None:
+    passed, noted = 0, list[int]()
+    for start in range(0, len(EVENTS), 100):
+        core.append(*EVENTS[start : start + 100])
+        passed = tidy.in_passing(core.book, log.last_seq(core.db), passed)
+        noted.append(call_places.placed(core.db)[0])
+    # The first time it only takes note of where it stands, and then 8 of some 13 blocks follow.
+    assert noted[0] == 0
+    assert 0 < noted[1] < noted[-1] < log.last_seq(core.db) >> call_places.SHIFT
+    found = everything(core)
+    place_all(core)
+    assert everything(core) == found
 
 
 def place_all(core: Core) -> None:

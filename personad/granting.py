@@ -2,9 +2,8 @@
 
 A call is granted where it is free, or where, for every budget with `stop` that it falls under, what
 was spent, what is held back for other calls, and the most that this one could cost stay within the
-limit together. It
-runs inside the writer's transaction, after everything before it was folded: so two calls that ask
-at once can't both be given what is left.
+limit together. It runs inside the writer's transaction, after everything before it was folded: so
+two calls that ask at once can't both be given what is left.
 """
 
 from collections.abc import Iterator, Sequence

@@ -71,7 +71,8 @@ _KNOWN = "SELECT 1 FROM event WHERE id = ?"
 _FEW = 32
 _ASKED = 256
 _KNOWN_OF = f"SELECT id FROM event WHERE id IN ({', '.join('?' * _ASKED)})"  # noqa: S608 - places
-_LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
+LAST = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce(max(seq), 0)) FROM dropped"
+"""The highest seq ever given."""
 _ADD_ANOMALY = "INSERT INTO anomaly (seq, reason) VALUES (?, ?)"
 _COUNT_DROPPED = "SELECT value FROM meta WHERE name = 'events_dropped'"
 # The bounds each by itself: of two in one query SQLite finds neither at an end of the table.
@@ -133,7 +134,7 @@ only these."""
 
 def last_seq(db: apsw.Connection) -> int:
     """The highest seq ever given; it outlives the rows that retention drops."""
-    return int(db.execute(_LAST).get)
+    return int(db.execute(LAST).get)
 
 
 def knows(db: apsw.Connection, event_id: UUID) -> bool:

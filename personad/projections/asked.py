@@ -32,13 +32,18 @@ _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
 _EXPERIMENTS = "SELECT experiment FROM experiment ORDER BY key DESC LIMIT 2000"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
-_PROVIDERS = "SELECT provider FROM dim UNION SELECT provider FROM series"
-_MODELS = "SELECT model FROM dim UNION SELECT model FROM series"
 _KINDS = """
 SELECT json_group_array(key) FROM {}
 WHERE (:providers = '[]' OR provider IN (SELECT value FROM json_each(:providers)))
   AND (:models = '[]' OR model IN (SELECT value FROM json_each(:models)))
 """
+# Likewise one: the names that there are, and the keys of those that are wanted.
+_NAMED = f"""
+SELECT (SELECT json_group_array(provider)
+    FROM (SELECT provider FROM dim UNION SELECT provider FROM series)),
+  (SELECT json_group_array(model) FROM (SELECT model FROM dim UNION SELECT model FROM series)),
+  ({_KINDS.format("dim")}), ({_KINDS.format("series")})
+"""  # noqa: S608 - tables of ours
 _OF_EXPERIMENTS = """
 SELECT batch_key.key FROM batch JOIN batch_key USING (batch)
 JOIN experiment USING (experiment)
@@ -152,8 +157,7 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
     ledger = _ledger(db)
     when = _when(ledger.home, span, now)
     experiments, batches = _keys(db, kept)
-    providers = _known(db, "providers", kept.providers, _PROVIDERS)
-    models = _known(db, "models", kept.models, _MODELS)
+    kinds = _kinds(db, kept) if kept.providers or kept.models else {}
     return Asked(
         zone=when.zone,
         home=when.home,
@@ -163,9 +167,9 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         today=civil.day_of(civil.quarter_of(when.now_us), when.zone),
         as_of=span.as_of,
         stale=ledger.stale,
-        providers=providers,
-        models=models,
-        kinds=_kinds(db, providers, models) if providers or models else {},
+        providers=tuple(sorted(set(kept.providers))),
+        models=tuple(sorted(set(kept.models))),
+        kinds=kinds,
         outcomes=ledger.outcomes,
         experiments=experiments,
         batches=batches,
@@ -264,21 +268,22 @@ def _range(span: Range, now_us: int, zone: ZoneInfo) -> civil.Range:
         raise LedgerError("invalid", str(error), field=f"$.range.{error.option}") from None
 
 
-def _known(
-    db: apsw.Connection, field: Literal["providers", "models"], names: Sequence[str], sql: str
-) -> tuple[str, ...]:
-    if not names:
-        return ()
-    known = {name for (name,) in db.execute(sql)}
+def _kinds(db: apsw.Connection, kept: Filter) -> dict[str, str]:
+    values = {"providers": json.dumps(kept.providers), "models": json.dumps(kept.models)}
+    row: Any = db.execute(_NAMED, values).fetchone()
+    providers, models, dim, series = row
+    _check("providers", kept.providers, json.loads(providers))
+    _check("models", kept.models, json.loads(models))
+    return {"dim": dim, "series": series}
+
+
+def _check(
+    field: Literal["providers", "models"], names: Sequence[str], known: Sequence[str]
+) -> None:
+    """Raises LedgerError `not-found` for a name that nobody has used."""
     for place, name in enumerate(names):
         if name not in known:
             raise no_such(field[:-1], name, known, f"$.filter.{field}[{place}]")
-    return tuple(sorted(set(names)))
-
-
-def _kinds(db: apsw.Connection, providers: Sequence[str], models: Sequence[str]) -> dict[str, str]:
-    values = {"providers": json.dumps(providers), "models": json.dumps(models)}
-    return {table: db.execute(_KINDS.format(table), values).get for table in ("dim", "series")}
 
 
 def _keys(

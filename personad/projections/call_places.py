@@ -77,6 +77,12 @@ _AHEAD_MAX = 4_000
 an older release has left."""
 _ALL, _MODELS = "calls_placed", "calls_placed_by_model"
 """How far these are: so many blocks, from the log's beginning."""
+# One statement, as in `asked`: whoever asks waits for each while events are taken in.
+_SEEN = f"""
+SELECT coalesce((SELECT value FROM meta WHERE name = '{_ALL}'), '0'),
+  coalesce((SELECT value FROM meta WHERE name = '{_MODELS}'), '0'),
+  ({log.LAST}), EXISTS (SELECT 1 FROM correction)
+"""  # noqa: S608 - names of ours
 _QUARTER = f"at / {civil.QUARTER_US} - (at % {civil.QUARTER_US} < 0)"
 _OF_BLOCKS = f"""
 SELECT kind, {_QUARTER}, seq >> :shift, max(cost), sum(cost IS NULL) FROM event
@@ -103,7 +109,6 @@ _CORRECTIONS_OF_BLOCKS = f"""
 SELECT seq, body FROM event WHERE seq >= :low AND seq < :high AND kind = {_CORRECTED}
 """  # noqa: S608
 _PUT_CORRECTION = "INSERT INTO correction (seq, most) VALUES (?, ?)"
-_ANY_CORRECTION = "SELECT 1 FROM correction LIMIT 1"
 _CORRECTIONS = f"""
 SELECT NULL, seq FROM event WHERE seq >= max(:first, :tail) AND kind = {_CORRECTED}
 UNION ALL SELECT most, seq FROM correction
@@ -163,14 +168,27 @@ class Ahead:
         """Their seqs."""
         self.end = 0
         """Of blocks before this one everything is known."""
+        self.placed = self.by_model = 0
+        """How many blocks are noted from the log's beginning, and how many of these by model."""
+        self.is_all_known = self.was_corrected = False
+        """Whether each full block was looked through, and whether any correction is known."""
 
-    def catch_up(self, db: apsw.Connection, placed: int) -> None:
-        """`placed` blocks are noted."""
+    def catch_up(self, db: apsw.Connection) -> None:
+        """To what the connection sees now."""
+        row: Any = db.execute(_SEEN).fetchone()
+        placed, by_model, last_seq, has_noted = row
+        self.placed, self.by_model = int(placed), int(by_model)
+        full = last_seq >> SHIFT
+        self._look_through(db, self.placed, full)
+        self.is_all_known = self.end == full
+        self.was_corrected = bool(has_noted or self.corrections)
+
+    def _look_through(self, db: apsw.Connection, placed: int, full: int) -> None:
+        """`placed` blocks are noted, and so many are full."""
         if self.places and self.places[0].block < placed:
             self.places = [each for each in self.places if each.block >= placed]
         self.corrections = [seq for seq in self.corrections if seq >> SHIFT >= placed]
         first = max(self.end, placed)
-        full = log.last_seq(db) >> SHIFT
         if not first <= full <= placed + _AHEAD_MAX:
             self.places, self.corrections, self.end = [], [], placed
             return
@@ -188,7 +206,7 @@ _AHEADS: "WeakKeyDictionary[apsw.Connection, Ahead]" = WeakKeyDictionary()
 def ahead_of(db: apsw.Connection) -> Ahead:
     """What this connection knows, brought up to what it sees now."""
     ahead = _AHEADS.setdefault(db, Ahead())
-    ahead.catch_up(db, _placed(db, _ALL))
+    ahead.catch_up(db)
     return ahead
 
 
@@ -266,17 +284,12 @@ def _placed(db: apsw.Connection, what: str) -> int:
     return int(db.execute(_PLACED, (what,)).get or 0)
 
 
-def placed(db: apsw.Connection) -> tuple[int, int]:
-    """How many blocks are noted from the log's beginning, and how many of these by model."""
-    return _placed(db, _ALL), _placed(db, _MODELS)
-
-
 def of_experiments(
-    db: apsw.Connection, experiments: Sequence[int], first: int, most: int
+    db: apsw.Connection, by_model: int, experiments: Sequence[int], first: int, most: int
 ) -> list[int] | None:
-    """The seqs from there on of the calls of these experiments, as far as they are noted by model;
-    None where there are more."""
-    chunks = range(first >> CHUNK, (_placed(db, _MODELS) << SHIFT >> CHUNK) + 1)
+    """The seqs from there on of the calls of these experiments, as far as they are noted by model,
+    which are so many blocks; None where there are more."""
+    chunks = range(first >> CHUNK, (by_model << SHIFT >> CHUNK) + 1)
     values = {"chunks": json.dumps([*chunks]), "experiments": json.dumps(experiments)}
     found: list[int] = []
     for chunk, places in db.execute(_OF_EXPERIMENTS, values):
@@ -286,22 +299,21 @@ def of_experiments(
     return found
 
 
-def begins(db: apsw.Connection, since_us: int) -> int:
+def begins(db: apsw.Connection, ahead: Ahead, since_us: int) -> int:
     """A number before which the log has nothing that happened from then on; just the first where
     that is all that whoever looks for calls needs to know: nothing was corrected, and all full
     blocks were looked through."""
-    ahead = ahead_of(db)
-    looked_through = ahead.end == log.last_seq(db) >> SHIFT
-    if looked_through and not ahead.corrections and not db.execute(_ANY_CORRECTION).fetchone():
+    if ahead.is_all_known and not ahead.was_corrected:
         return 1
     return log.first_seq(db, since_us)
 
 
-def corrections(db: apsw.Connection, first: int, least: int) -> list[tuple[int | None, int]]:
+def corrections(
+    db: apsw.Connection, ahead: Ahead, first: int, least: int
+) -> list[tuple[int | None, int]]:
     """The corrections from the number `first` on, but those that can't have brought a call to that
     cost: the most that a call costs by it (None: nobody knows), and its seq; of the most unsure and
     the dearest first. Some of them retention may have dropped."""
-    ahead = ahead_of(db)
     values = {"first": first, "tail": ahead.end << SHIFT, "least": least}
     found: list[Any] = db.execute(_CORRECTIONS, values).fetchall()
     return [*((None, seq) for seq in ahead.corrections if seq >= first), *found]

@@ -32,8 +32,11 @@ WHERE event.seq >= ? AND kind = {_RECORDED} AND at >= ? AND at < ?
   AND (event.cost IS NULL OR (event.price IS NOT NULL AND ?))
 ORDER BY event.cost DESC, event.seq
 """  # noqa: S608 - numbers and columns of ours
+# As one row, as in `call_order`.
 _ROWS = f"""
-SELECT {COLUMNS} FROM json_each(?) AS wanted CROSS JOIN {FROM} WHERE event.seq = wanted.value
+SELECT json_group_array(json_array(
+  event.seq, hex(event.id), event.at, event.cost, prices, hex(event.body)
+)) FROM json_each(?) AS wanted CROSS JOIN {FROM} WHERE event.seq = wanted.value
 """  # noqa: S608
 _ONE = f"SELECT {COLUMNS}, kind FROM {FROM} WHERE event.seq = ?"  # noqa: S608
 # Of these, and of those that were corrected, none is among the fresh ones.
@@ -46,6 +49,7 @@ SELECT call.call, event.kind, event.body FROM json_each(?) AS wanted
 CROSS JOIN call ON call.call = wanted.value CROSS JOIN event ON event.seq = call.seq
 WHERE event.at >= ? AND event.at < ?
 """
+_COUNTS = f"SELECT json_group_array(json_array(call, seq, corrected)) FROM ({OF_EVENTS})"  # noqa: S608
 _HELD = "SELECT reserved_nanousd FROM open_call WHERE call = ?"
 _MOST = 2**63 - 1
 PRODUCER = "producer"
@@ -53,6 +57,8 @@ _AT_ONCE = 64
 _NAMES_AT_ONCE = 1_000
 _call_of = part_of(c.CostCorrected, "call")
 _scope_of = part_of(c.CostRecorded, "provider", "model", "experiment")
+_rows_in = msgspec.json.Decoder(list[tuple[int, str, int, int | None, str | None, str]]).decode
+_counts_in = msgspec.json.Decoder(list[tuple[str, int, int | None]]).decode
 _SPARE = 4
 """So many more calls are expected to be looked at than are wanted: some don't count."""
 
@@ -82,7 +88,8 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     """
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
-    first = call_places.begins(db, since_us)
+    ahead = call_places.ahead_of(db)
+    first = call_places.begins(db, ahead, since_us)
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     unanswered = list(of_calls(db, sorted(_unanswered(db))))
     usual: list[Found] = []
@@ -90,7 +97,7 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
         known = {each.seq for each in unanswered}
         enough = request.limit + 1
         seqs = call_order.in_order(
-            *(db, asked, request.filter, batches, first, enough + _SPARE),
+            *(db, asked, request.filter, batches, ahead, first, enough + _SPARE),
             unpriced=request.unpriced,
         )
         at_once = min(enough, _AT_ONCE)
@@ -118,7 +125,8 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     apart = apart_from_those(iter(unanswered))
     seen = {each.event.call for each in unanswered}
     within = since_us, until_us
-    for most, names in _corrected_since(db, first, least, within, request):
+    corrections = call_places.corrections(db, ahead, first, least)
+    for most, names in _corrected(db, corrections, within, request):
         # Whatever is corrected to less comes after all of those that were found.
         if most is not None and _dearer(most, chain(usual, apart)) > request.limit:
             break
@@ -153,13 +161,16 @@ def _dearer(than: int, found: Iterable[Found]) -> int:
     return sum((each.cost or 0) > than for each in found)
 
 
-def _corrected_since(
-    db: apsw.Connection, first: int, least: int, within: tuple[int, int], request: k.CostCalls
+def _corrected(
+    db: apsw.Connection,
+    told: Sequence[tuple[int | None, int]],
+    within: tuple[int, int],
+    request: k.CostCalls,
 ) -> Iterator[tuple[int | None, set[str]]]:
-    """Calls of that time with another cost than their event's, and not under `least`: no order of
+    """Calls of that time with another cost than their event's, by these corrections: no order of
     the log has them in place. A part at a time, the dearest first, with the most that one of it
     or of those after it can cost (None: nobody knows). Some of them the filter may not leave in."""
-    corrections = iter(call_places.corrections(db, first, least))
+    corrections = iter(told)
     text, kept = texts_of(db).text, request.filter
     at_once = max(_AT_ONCE, min(request.limit, _NAMES_AT_ONCE))
     while part := list(islice(corrections, at_once)):
@@ -226,7 +237,8 @@ def counting(
         ]
         names = msgspec.json.encode([event.call for event in events]).decode()
         seqs = json.dumps([row[0] for row in part])
-        counts = {call: told for call, *told in db.execute(OF_EVENTS, (names, seqs))}
+        found = _counts_in(db.execute(_COUNTS, (names, seqs)).get)
+        counts = {call: (seq, corrected) for call, seq, corrected in found}
         for (seq, _, _, cost, prices, _), event in zip(part, events, strict=True):
             counted, corrected = counts.get(event.call, (None, None))
             if counted != seq:
@@ -239,8 +251,11 @@ def counting(
 def _rows(db: apsw.Connection, seqs: Iterator[int], at_once: int) -> Iterator[Sequence[Any]]:
     """The rows of events in that order; so many are looked up at once."""
     while part := list(islice(seqs, at_once)):
-        found = {row[0]: row for row in db.execute(_ROWS, (json.dumps(part),))}
-        yield from (found[seq] for seq in part if seq in found)
+        found = {row[0]: row for row in _rows_in(db.execute(_ROWS, (json.dumps(part),)).get)}
+        for seq in part:
+            if (row := found.get(seq)) is not None:
+                _, event_id, at, cost, prices, body = row
+                yield seq, bytes.fromhex(event_id), at, cost, prices, bytes.fromhex(body)
 
 
 def _counted(
@@ -257,7 +272,7 @@ def _counted(
     if event.outcome == "unknown" and cost is None:
         cost = db.execute(_HELD, (event.call,)).get
     if corrected is not None:
-        newer, newer_prices = _corrected(db, corrected)
+        newer, newer_prices = _correction(db, corrected)
         if costs.stands_over(event, newer):
             held = costs.as_corrected(event, newer)
             return Found(
@@ -280,7 +295,7 @@ def _receipt(prices: str | None, event: c.CostRecorded) -> Receipt | None:
     return Receipt(from_flat(stored).prices, tokens_of(event))
 
 
-def _corrected(db: apsw.Connection, seq: int) -> tuple[c.CostCorrected, str | None]:
+def _correction(db: apsw.Connection, seq: int) -> tuple[c.CostCorrected, str | None]:
     """The correction, and the unit prices that it is by."""
     _, event_id, at, _, prices, body, code = db.execute(_ONE, (seq,)).fetchone()  # type: ignore[misc]
     event = event_of(code, event_id, at, body, texts_of(db).text)

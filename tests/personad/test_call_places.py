@@ -11,7 +11,7 @@ from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
 from personad.contract.events import Exported, Import
-from personad.projections import call_order, call_places, call_questions, counted
+from personad.projections import call_blocks, call_order, call_places, call_questions, counted
 from personad.questions import ANSWERS
 from personad.tidy import Tidier
 
@@ -44,9 +44,10 @@ def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(call_places, "SHIFT", 3)
     monkeypatch.setattr(call_places, "CHUNK", 6)
     monkeypatch.setattr(call_order, "_CALLS_MAX", calls)
-    monkeypatch.setattr(call_order, "_TRIED", tried)
-    monkeypatch.setattr(call_order, "_STREAMS_MAX", streams)
-    monkeypatch.setattr(call_order, "_FEW", 4)
+    monkeypatch.setattr(call_blocks, "_TRIED", tried)
+    monkeypatch.setattr(call_blocks, "_STREAMS_MAX", streams)
+    for module in (call_blocks, call_order):
+        monkeypatch.setattr(module, "FEW", 4)
     monkeypatch.setattr(call_order, "_AT_ONCE", 2)
     monkeypatch.setattr(call_questions, "_AT_ONCE", 2)
 
@@ -81,7 +82,7 @@ def test_a_few_blocks_are_noted_while_more_comes_in_and_whatever_is_not_is_found
     for start in range(0, len(EVENTS), 100):
         core.append(*EVENTS[start : start + 100])
         passed = tidy.in_passing(core.book, log.last_seq(core.db), passed)
-        noted.append(call_places.placed(core.db)[0])
+        noted.append(call_places.ahead_of(core.db).placed)
     # The first time it only takes note of where it stands, and then 8 of some 13 blocks follow.
     assert noted[0] == 0
     assert 0 < noted[1] < noted[-1] < log.last_seq(core.db) >> call_places.SHIFT
@@ -268,7 +269,7 @@ def test_what_retention_drops_is_noted_no_more(core: Core, days: int) -> None:
     calls = core.db.execute("SELECT seq, at, body FROM event WHERE kind = 22").fetchall()
     left = [call_places.call_of(*row) for row in calls]
     shift, chunk = call_places.SHIFT, call_places.CHUNK
-    end = call_places.placed(core.db)[1] << shift
+    end = call_places.ahead_of(core.db).by_model << shift
     left = [each for each in left if each.seq < end]
     quarters = {(each.at // 900_000_000, each.seq >> shift) for each in left}
     assert noted(core, "SELECT quarter, block FROM call_place") == quarters
@@ -299,7 +300,7 @@ def test_an_experiment_of_which_a_call_outlives_the_last_has_that_one(core: Core
     call_places.forget(core.db, gone, [])
     number = stays.experiment
     assert number is not None
-    assert call_places.of_experiments(core.db, [number], 1, 100) == [stays.seq]
+    assert call_places.of_experiments(core.db, 1, [number], 1, 100) == [stays.seq]
     core.db.execute("DELETE FROM event")
     call_places.forget(core.db, [stays], [])
     for table in call_places.TABLES:

@@ -288,6 +288,12 @@ def fields_read(code: int, event_id: bytes, body: bytes, text: Text) -> AnyEvent
     return made
 
 
+def numbered(kind: type[Event]) -> Callable[[bytes], Any]:
+    """Reads the fields of a body and leaves its words numbers, in a third of the time that the
+    event takes."""
+    return _LAYOUTS[kind].decode
+
+
 def fields_of(code: int, body: bytes, text: Text) -> dict[str, Any]:
     """All of an event but its id and time, for who needs no event of it. Raises as `event_of`."""
     layout = _READERS[code]

@@ -7,9 +7,10 @@ ledger another process folds `BESIDE` meanwhile (see `halves`).
 
 import gc
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,7 @@ from personad.projections import (
     costs,
     fold,
     personas,
+    plain_costs,
     quality,
     sketches,
 )
@@ -51,6 +53,7 @@ of theirs were the newest of a batch."""
 _OF_OTHERS = personas.PERSONA.buckets
 _OF_BESIDE = tuple(each for each in BUCKETS if each not in _OF_OTHERS)
 _INTERRUPTED = CODE_OF[BatchInterrupted]
+_COST = CODE_OF[CostRecorded]
 
 _NEXT = "SELECT min(seq), (SELECT max(seq) FROM event) FROM event WHERE seq > ?"
 _ROWS = """
@@ -213,6 +216,8 @@ class Refold:
         horizon = horizon_us(self.live)
         text = names.texts_of(self.live).text
         fit: list[Entry] = []
+        costs_read: list[plain_costs.Row] = []
+        numbered = _COST if self._is_half and horizon is None else None
         found: list[tuple[int, str]] = []
         # Few, and one by one beside the events they take a tenth of the time of these.
         marks = dict(self.live.execute(_MARKS, (before, end)))
@@ -227,6 +232,8 @@ class Refold:
                 continue
             if -delay > _AHEAD_US:
                 found.append((seq, "happened over a day ahead of the daemon's clock"))
+            elif code == numbered:
+                costs_read.append((seq, at, plain_costs.read(body), cost, event_id, body))
             else:
                 fit.append((seq, at, fields_read(code, event_id, body, text), cost))
         with self.db:
@@ -235,9 +242,15 @@ class Refold:
             if horizon is not None:
                 fit = self._of_known_calls(fit, horizon + _DAY_US)
             only = self._only
+            plain, odd = plain_costs.parted(self.book, costs_read, (e[2] for e in fit), text)
+            if odd:
+                fit += [(o[0], o[1], fields_read(_COST, *o[4:], text), o[3]) for o in odd]
+                fit.sort(key=itemgetter(0))
             found += fold(self.book, fit, since=self.seq, misfits_known=trusted, only=only)
+            plain_costs.apply(self.book, plain, text)
             if self._is_half:
-                self._note(fit, {seq for seq, _ in found})
+                misfits = {seq for seq, _ in found}
+                self._note(fit, misfits, plain_costs.newest_of_batches(plain, text))
         self.misfits.update(found)
         self.seq = end
         return end - before
@@ -248,14 +261,18 @@ class Refold:
             return False
         return reason is not None if self._unfit is None else seq in self._unfit
 
-    def _note(self, entries: Sequence[Entry], misfits: Collection[int]) -> None:
-        """What `batches.notice` would have seen of these."""
+    def _note(
+        self, entries: Sequence[Entry], misfits: Collection[int], plain: Mapping[str, int]
+    ) -> None:
+        """What `batches.notice` would have seen of these, and of plain costs by their batch."""
         newest = {
             event.batch: seq  # type: ignore[union-attr]
             for seq, _, event, _ in entries
             if type(event) in batches.NOTICED and seq not in misfits
         }
         newest.pop(None, None)
+        for batch, seq in plain.items():
+            newest[batch] = max(seq, newest.get(batch, 0))
         self.db.executemany(_NOTICE, newest.items())
 
     def _take_charts_over(self) -> None:

@@ -13,6 +13,7 @@ level that has held for 50 points out of the limits is the new normal, and the c
 Scores are integers × 10⁴, so that sums are exact.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -92,6 +93,14 @@ class Level:
     def take(self, score: int) -> None:
         points = self.points = self.points + 1
         self.mean += (LAMBDA if points > _PLAIN else 1 / points) * (score - self.mean)
+
+    def take_all(self, scores: Iterable[int]) -> None:
+        """The same of many in a row, in a quarter of the time."""
+        points, mean = self.points, self.mean
+        for score in scores:
+            points += 1
+            mean += (LAMBDA if points > _PLAIN else 1 / points) * (score - mean)
+        self.points, self.mean = points, mean
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ in the order of the log.
 A chart is folded once per event, whatever is folded again: it remembers the newest that it knows.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -73,25 +74,49 @@ class State:
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; all fit."""
-    places: dict[tuple[str, str, str], dict[str, State]] = {}
-    for seq, at, event, _ in entries:
+    places: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        event = entry[2]
         assert isinstance(event, QualityScored)
-        place = event.provider, event.model, event.scorer
-        states = places.get(place)
-        if states is None:
-            states = places[place] = {}
-        for metric, score in {**event.scores, COMPOSITE: event.composite}.items():
-            state = states.get(metric)
-            if state is None:
-                series = book.names.series(("score", metric, *place))
-                state = states[metric] = find(book, series, metric) or _new(book, series, metric)
-            if seq > state.seq:
-                _take(state, seq, at, round(score * _UNIT), event.id)
-    found = [state for states in places.values() for state in states.values()]
+        places[event.provider, event.model, event.scorer].append(entry)
+    found: list[State] = []
+    for place, scored in places.items():
+        for metric, (some, scores) in _by_metric(scored).items():
+            series = book.names.series(("score", metric, *place))
+            state = find(book, series, metric) or _new(book, series, metric)
+            if some[0][0] <= state.seq:
+                new = [pair for pair in zip(some, scores, strict=True) if pair[0][0] > state.seq]
+                some, scores = [entry for entry, _ in new], [score for _, score in new]
+            if some:
+                _lead_on(state, some, [round(score * _UNIT) for score in scores])
+            found.append(state)
     book.db.executemany(_PUT_LEVEL, map(_level_row, found))
     charts = [_chart_row(state, state.chart) for state in found if state.chart is not None]
     book.db.executemany(_PUT_CHART, charts)
     return []
+
+
+def _by_metric(entries: list[Entry]) -> dict[str, tuple[list[Entry], Sequence[float]]]:
+    """The scores of each metric, and in which events they are."""
+    events: list[QualityScored] = [entry[2] for entry in entries]  # type: ignore[misc]
+    maps = [event.scores for event in events]
+    found: dict[str, tuple[list[Entry], Sequence[float]]] = {}
+    orders = set(map(tuple, maps))
+    if len(orders) == 1:
+        # Nearly always all have the same metrics, and columns need no look at each score.
+        columns = zip(*[scores.values() for scores in maps], strict=True)
+        found = {metric: (entries, each) for metric, each in zip(*orders, columns, strict=True)}
+    else:
+        lists: dict[str, tuple[list[Entry], list[float]]] = defaultdict(lambda: ([], []))
+        for entry, scores in zip(entries, maps, strict=True):
+            for metric, score in scores.items():
+                of_metric = lists[metric]
+                of_metric[0].append(entry)
+                of_metric[1].append(score)
+        found.update(lists)
+    # It may have been said among the others, too.
+    found[COMPOSITE] = entries, [event.composite for event in events]
+    return found
 
 
 def _new(book: Book, series: int, metric: str) -> State:
@@ -100,19 +125,20 @@ def _new(book: Book, series: int, metric: str) -> State:
     return _keep(book, State(series, 0, 2**62, Level(), chart))
 
 
-def _take(state: State, seq: int, at: int, score: int, cause: UUID) -> None:
-    state.seq = seq
-    if at < state.first_at:
-        state.first_at = at
-    level = state.level
-    level.take(score)
-    chart = state.chart
+def _lead_on(state: State, entries: Sequence[Entry], scores: Sequence[int]) -> None:
+    """Takes the scores of these events, which are newer than what it knows."""
+    state.seq = entries[-1][0]
+    state.first_at = min(state.first_at, min([entry[1] for entry in entries]))
+    level, chart = state.level, state.chart
     if chart is None:
+        level.take_all(scores)
         return
-    if chart.take(score, level.mean):
-        state.dropped_by = cause
-    elif chart.side >= 0:
-        state.dropped_by = None
+    for entry, score in zip(entries, scores, strict=True):
+        level.take(score)
+        if chart.take(score, level.mean):
+            state.dropped_by = entry[2].id
+        elif chart.side >= 0:
+            state.dropped_by = None
 
 
 def find(book: Book, series: int, metric: str) -> State | None:

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from personad import bulk
 from personad.contract.cost import CostRecorded
+from personad.kinds import Text
 from personad.log import Entry
 from personad.projections import sketches
 from personad.projections.book import Book
@@ -58,6 +59,8 @@ def total_tokens(event: CostRecorded) -> int:
 
 
 K = TypeVar("K", bound=Hashable)
+Numbered = Any
+"""The fields of a `cost.recorded` as they lie on disk, words by their numbers."""
 _QUARTER_US = 900_000_000
 _Kind = tuple[int, str, str, str, str, str | None, str | None]
 """Quarter-hour, provider, model, operation, outcome, experiment and batch."""
@@ -73,6 +76,18 @@ def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
         for kind, calls in _grouped(entries).items():
             sums.add(kind, calls, sign)
     sums.save(is_taking_back=bool(removed))
+
+
+def add_numbered(
+    book: Book, added: Sequence[tuple[int, int, Numbered, int | None]], text: Text
+) -> None:
+    """The same for calls whose words are numbers yet, of which `text` gives the texts: they are
+    looked up a group at a time."""
+    sums = _Sums(book, added[-1][0])
+    for (quarter, *words), calls in _grouped(added).items():
+        texts = [None if word is None else text(word) for word in words]  # type: ignore[arg-type]
+        sums.add((quarter, *texts), calls, 1)  # type: ignore[arg-type]
+    sums.save(is_taking_back=False)
 
 
 def _add_one(book: Book, entry: Entry) -> None:

@@ -26,37 +26,34 @@ WANTS: tuple[type[Event], ...] = (QualityScored,)
 COMPOSITE = "composite"
 
 _QUARTER_US = 900_000_000
-_Kind = tuple[int, tuple[str, str, str], str | None, str | None]
-"""Quarter-hour; provider, model and scorer; experiment and batch."""
+_Kind = tuple[int, tuple[str, str, str], str | None, str | None, tuple[str, ...]]
+"""Quarter-hour; provider, model and scorer; experiment and batch; metrics in their order."""
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """Folds the events in; all fit."""
     names = book.names
-    groups: dict[_Kind, list[tuple[int, QualityScored]]] = {}
+    groups: dict[_Kind, tuple[int, list[QualityScored]]] = {}
     for seq, at, event, _ in entries:
         assert isinstance(event, QualityScored)
         by = event.provider, event.model, event.scorer
-        kind = (at // _QUARTER_US, by, event.experiment, event.batch)
+        kind = (at // _QUARTER_US, by, event.experiment, event.batch, tuple(event.scores))
         if (those := groups.get(kind)) is None:
-            those = groups[kind] = []
-        those.append((seq, event))
-    values: dict[tuple[int, int, int | None, int | None], list[int]] = {}
-    for (quarter, by, of_experiment, of_batch), found in groups.items():
+            those = groups[kind] = (seq, [])
+        those[1].append(event)
+    values: dict[tuple[int, int, int | None, int | None], list[int]] = defaultdict(list)
+    for (quarter, by, of_experiment, of_batch, metrics), (first, found) in groups.items():
         experiment = names.experiment(of_experiment) if of_experiment is not None else None
-        batch = names.batch(of_batch, found[0][0]) if of_batch is not None else None
-        by_metric: dict[str, list[float]] = {}
-        for _, event in found:
-            for metric, score in event.scores.items():
-                if (scores := by_metric.get(metric)) is None:
-                    scores = by_metric[metric] = []
-                scores.append(score)
-        # It may have been said among the others, too.
-        told = by_metric.setdefault(COMPOSITE, [])
-        told += [event.composite for _, event in found]
-        for metric, scores in by_metric.items():
+        batch = names.batch(of_batch, first) if of_batch is not None else None
+        # Metric by metric, which takes half the time of score by score.
+        columns = zip(*[event.scores.values() for event in found], strict=True)
+        for metric, scores in zip(metrics, columns, strict=True):
             series = names.series(("score", metric, *by))
-            values[quarter, series, experiment, batch] = [round(each * 10_000) for each in scores]
+            values[quarter, series, experiment, batch] += [round(s * 10_000) for s in scores]
+        # It may have been said among the others, too.
+        series = names.series(("score", COMPOSITE, *by))
+        told = [round(event.composite * 10_000) for event in found]
+        values[quarter, series, experiment, batch] += told
     SCORE.add(
         book,
         {

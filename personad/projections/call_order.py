@@ -5,7 +5,7 @@ can't hold a dearer call than those that were found; see `call_places`.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush, merge
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from personad import log
 from personad.contract.asking import Filter
 from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF
-from personad.projections import call_places
+from personad.projections import call_dearest, call_places
 from personad.projections.asked import Asked
 from personad.projections.call_blocks import (
     FEW,
@@ -49,7 +49,6 @@ SELECT json_group_array(json_array(seq, hex(body))) FROM json_each(?) AS wanted
 CROSS JOIN event WHERE seq = wanted.value
 """
 _UNPRICED_ONLY = " AND cost IS NULL"
-_AT_LEAST = " AND cost >= :least"
 _AT_ONCE = 8
 """So many blocks are read at once, where more calls are asked for than expected."""
 _CALLS_MAX = 4_000
@@ -124,7 +123,7 @@ def _of_blocks(
         # Each of these blocks has a call that costs as much as the one ahead, so few others are
         # asked for: only of them are all others read.
         told = _least(ahead)
-        found = [call for call in _calls(db, wanted, some, _AT_LEAST, ahead[1]) if call < told]
+        found = [call for call in _at_least(db, wanted, some, ahead[1]) if call < told]
         yield from _fitting_of(db, wanted, iter(sorted(found)))
     waiting: list[Key] = []
     while some:
@@ -134,6 +133,15 @@ def _of_blocks(
         yield from _fitting_of(db, wanted, _those_before(_least(ahead), waiting))
         some = [] if ahead is None else [ahead, *islice(blocks, _AT_ONCE - 1)]
         ahead = next(blocks, None)
+
+
+def _at_least(
+    db: apsw.Connection, wanted: Wanted, blocks: Sequence[Block], least: int
+) -> list[Key]:
+    """The calls of these blocks that cost so much or more, in no order; some need not fit."""
+    since, until = (int(wanted.values[each] or 0) for each in ("since", "until"))
+    found = call_dearest.at_least(db, [number for number, _ in blocks], least)
+    return [(-cost, seq) for cost, seq, at in found if since <= at < until]
 
 
 def _least(block: Block | None) -> Key:
@@ -180,12 +188,11 @@ def _calls(
     wanted: Wanted,
     blocks: Iterable[Block],
     only: str = "",
-    least: int = 0,
 ) -> list[Key]:
     """Those of these blocks, in no order; not all of them need fit."""
     fitting, values = _only(wanted)
     told = json.dumps([number for number, _ in blocks])
-    values = values | {"blocks": told, "shift": call_places.SHIFT, "least": least}
+    values = values | {"blocks": told, "shift": call_places.SHIFT}
     return _gathered(db, f"{_OF_BLOCKS}{fitting}{only}", values)
 
 

@@ -119,7 +119,8 @@ def _wanted(
     if len(kinds) == 1:
         return {each: entries for kind in kinds for each in _READERS.get(kind, ())}
     wanted: dict[Projection, list[Entry]] = {each: [] for each in PROJECTIONS}
+    takers = {kind: [wanted[each].append for each in _READERS.get(kind, ())] for kind in kinds}
     for entry in entries:
-        for projection in _READERS.get(type(entry[2]), ()):
-            wanted[projection].append(entry)
+        for take in takers[type(entry[2])]:
+            take(entry)
     return wanted

@@ -181,9 +181,10 @@ class Rows:
             self._batches, self._personas, self._indices, self._queued = {}, {}, {}, {}
 
     def batch(self, name: str) -> BatchRow | None:
-        if name not in self._batches:
-            self._batches[name] = load(self.db, name)
-        return self._batches[name]
+        found = self._batches.get(name)
+        if found is None and name not in self._batches:
+            found = self._batches[name] = load(self.db, name)
+        return found
 
     def persona(self, batch: str, name: str) -> PersonaRow | None:
         key = (batch, name)
@@ -231,11 +232,15 @@ class Rows:
             row.previous_seq = row.seq
         row.seq = seq
         self._unsaved[row.batch] = row
-        self.changed.setdefault(row.batch, set())
+        if row.batch not in self.changed:
+            self.changed[row.batch] = set()
 
     def touch_persona(self, row: PersonaRow) -> None:
-        self._unsaved_personas[row.batch, row.persona] = row
-        self.changed.setdefault(row.batch, set()).add(row.persona)
+        batch, name = row.batch, row.persona
+        self._unsaved_personas[batch, name] = row
+        if (names := self.changed.get(batch)) is None:
+            names = self.changed[batch] = set()
+        names.add(name)
 
     def notice(self, batch: str, personas: Iterable[str | None]) -> None:
         """Something that is shown beside these personas has changed."""

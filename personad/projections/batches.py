@@ -1,9 +1,9 @@
 """The batches rollup: one row a batch, one row a persona, kept when their raw events are gone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from personad.contract import batch as b
 from personad.contract.base import Event
@@ -209,15 +209,17 @@ def _advance(
     persona = rows.persona(event.batch, event.persona)
     if persona is None:
         return f"{event.persona} was never queued in {event.batch}"
-    line = tag(type(event))
-    status = states.PERSONA[line].get(persona.status)
+    line, steps, moves, fill = _LINES[type(event)]
+    status = steps.get(persona.status)
     if status is None:
         return f"{line} doesn't fit: {event.persona} is {persona.status}"
     if persona.status == "failed":
         row.failed -= 1
     persona.status = status
-    _fill(row, persona, at, event)
-    moved = states.BATCH.get(line, {}).get(row.status)
+    persona.retry_at = None
+    if fill is not None:
+        fill(row, persona, at, event)
+    moved = moves.get(row.status)
     if moved is not None and not _is_lost(row):
         _move(row, seq, at, moved)
     rows.touch(row, seq)
@@ -230,31 +232,57 @@ def _is_lost(row: BatchRow) -> bool:
     return row.status == "interrupted" and row.reason != states.NEVER_CLAIMED
 
 
-def _fill(row: BatchRow, persona: PersonaRow, at: int, event: AnyEvent) -> None:
-    """What the event says about the persona, beyond its state."""
-    persona.retry_at = None
-    match event:
-        case b.PersonaGenerating():
-            persona.attempts = max(persona.attempts, event.attempt)
-            persona.started_at = at
-        case b.PersonaRetrying():
-            persona.error_kind, persona.error_message = event.error.kind, event.error.message
-            persona.retry_at = min(at + event.delay_ms * 1_000, _LAST_US)
-        case b.PersonaCompleted():
-            quality = round(event.composite * 10_000)
-            persona.name, persona.path = event.name, event.path
-            persona.attempts = max(persona.attempts, event.attempt)
-            persona.duration_ms, persona.quality = event.duration_ms, quality
-            persona.accepted = int(event.accepted)
-            persona.error_kind = persona.error_message = None
-            row.completed += 1
-            row.quality_sum += quality
-        case b.PersonaFailed():
-            persona.attempts = max(persona.attempts, event.attempts)
-            persona.error_kind, persona.error_message = event.error.kind, event.error.message
-            row.failed += 1
-        case _:
-            pass
+def _generating(_: BatchRow, persona: PersonaRow, at: int, event: b.PersonaGenerating) -> None:
+    persona.attempts = max(persona.attempts, event.attempt)
+    persona.started_at = at
+
+
+def _retrying(_: BatchRow, persona: PersonaRow, at: int, event: b.PersonaRetrying) -> None:
+    persona.error_kind, persona.error_message = event.error.kind, event.error.message
+    persona.retry_at = min(at + event.delay_ms * 1_000, _LAST_US)
+
+
+def _completed(row: BatchRow, persona: PersonaRow, _: int, event: b.PersonaCompleted) -> None:
+    quality = round(event.composite * 10_000)
+    persona.name, persona.path = event.name, event.path
+    persona.attempts = max(persona.attempts, event.attempt)
+    persona.duration_ms, persona.quality = event.duration_ms, quality
+    persona.accepted = int(event.accepted)
+    persona.error_kind = persona.error_message = None
+    row.completed += 1
+    row.quality_sum += quality
+
+
+def _failed(row: BatchRow, persona: PersonaRow, _: int, event: b.PersonaFailed) -> None:
+    persona.attempts = max(persona.attempts, event.attempts)
+    persona.error_kind, persona.error_message = event.error.kind, event.error.message
+    row.failed += 1
+
+
+Fill = Callable[[BatchRow, PersonaRow, int, Any], None]
+_FILLS: dict[type[Event], Fill | None] = {
+    b.PersonaGenerating: _generating,
+    b.PersonaValidating: None,
+    b.PersonaRetrying: _retrying,
+    b.PersonaCompleted: _completed,
+    b.PersonaFailed: _failed,
+}
+"""What an event says about its persona, beyond its state."""
+
+
+class _Line(NamedTuple):
+    """What an event does to its persona, looked up once, as half of a log are these."""
+
+    name: str
+    steps: Mapping[b.PersonaStatus, b.PersonaStatus]
+    moves: Mapping[b.BatchStatus, b.BatchStatus]
+    fill: Fill | None
+
+
+_LINES: dict[type[Event], _Line] = {
+    kind: _Line(tag(kind), states.PERSONA[tag(kind)], states.BATCH.get(tag(kind), {}), fill)
+    for kind, fill in _FILLS.items()
+}
 
 
 def elapsed_us(row: BatchRow, now: datetime) -> int:
@@ -272,16 +300,7 @@ _STEPS: dict[type[Event], Callable[[Rows, int, int, Any], str | None]] = {
     **dict.fromkeys(
         (b.BatchPausing, b.BatchPaused, b.BatchResumed, b.BatchInterrupted, b.BatchFinished), _steer
     ),
-    **dict.fromkeys(
-        (
-            b.PersonaGenerating,
-            b.PersonaValidating,
-            b.PersonaRetrying,
-            b.PersonaCompleted,
-            b.PersonaFailed,
-        ),
-        _advance,
-    ),
+    **dict.fromkeys(_LINES, _advance),
 }
 NOTICED: frozenset[type[Event]] = frozenset((CostRecorded, CallStarted, QualityScored))
 WANTS: tuple[type[Event], ...] = tuple(_STEPS)

@@ -88,7 +88,7 @@ def _noted(wanted: Wanted) -> list[tuple[str, str]]:
     if wanted.models is None:
         return [("call_place AS place", "TRUE")]
     by_model = [(_OF_MODELS, "TRUE")]
-    if wanted.values["by_model"] == wanted.values["placed"]:
+    if int(wanted.values["by_model"] or 0) >= int(wanted.values["placed"] or 0):
         return by_model
     # What is not noted by model yet is looked for among what is noted of all.
     return [*by_model, ("call_place AS place", "block >= :by_model")]

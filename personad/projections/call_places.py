@@ -19,6 +19,7 @@ import apsw
 from personad import civil, log
 from personad.contract.cost import CostCorrected, CostRecorded
 from personad.kinds import CODE_OF, part_of
+from personad.projections.memory import memory_of
 
 SHIFT = 9
 """A block has 2⁹ numbers."""
@@ -154,9 +155,14 @@ class Place(NamedTuple):
     unpriced: int
 
 
+_Found = tuple[list[Place], list[int]]
+"""What is in a block, and the seqs of corrections."""
+
+
 class Ahead:
-    """What a reader has found out by itself about full blocks that are not noted yet, so that it
-    looks through each of them once only: while much is coming in these are many.
+    """What a reader, or another one of the same ledger, has found out by itself about full blocks
+    that are not noted yet, so that each of them is looked through once only: while much is coming
+    in these are many.
 
     What is in the log never changes. What retention drops of it may still be in here, as it may be
     in the tables: whoever reads the block finds out.
@@ -192,11 +198,15 @@ class Ahead:
         if not first <= full <= placed + _AHEAD_MAX:
             self.places, self.corrections, self.end = [], [], placed
             return
-        places, has_corrections = _of_blocks(db, first, full)
-        self.places += sorted(places, key=lambda place: place.block)
-        if has_corrections:
-            found = db.execute(_CORRECTIONS_OF_BLOCKS, _span(first, full))
-            self.corrections += [seq for seq, _ in found]
+        known: dict[int, _Found] = memory_of(db).known("places", full - first, 2 * _AHEAD_MAX)
+        new = first
+        while new < full and new in known:
+            new += 1
+        known |= _found_in(db, new, full)
+        for block in range(first, full):
+            places, corrections = known[block]
+            self.places += places
+            self.corrections += corrections
         self.end = full
 
 
@@ -227,6 +237,18 @@ def _of_blocks(db: apsw.Connection, first: int, end: int) -> tuple[list[Place], 
     rows: list[Any] = db.execute(_OF_BLOCKS, _span(first, end)).fetchall()
     places = [Place(*told) for kind, *told in rows if kind == _RECORDED]
     return places, len(places) < len(rows)
+
+
+def _found_in(db: apsw.Connection, first: int, end: int) -> dict[int, _Found]:
+    """The same block by block."""
+    found: dict[int, _Found] = {block: ([], []) for block in range(first, end)}
+    places, has_corrections = _of_blocks(db, first, end)
+    for each in places:
+        found[each.block][0].append(each)
+    if has_corrections:
+        for seq, _ in db.execute(_CORRECTIONS_OF_BLOCKS, _span(first, end)):
+            found[seq >> SHIFT][1].append(seq)
+    return found
 
 
 def _span(first: int, end: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Calls are found by where they lie in the log: the same ones, however much of it is noted."""
 
 import random
+from contextlib import closing
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
 from personad.contract.events import Exported, Import
 from personad.projections import call_blocks, call_order, call_places, call_questions, counted
+from personad.projections.memory import Memory, share
 from personad.questions import ANSWERS
+from personad.store import open_for_reading
 from personad.tidy import Tidier
 
 from .conftest import Core
@@ -169,6 +172,41 @@ def test_a_log_with_too_many_blocks_to_look_through_is_read_as_it_is(
     monkeypatch.setattr(call_places, "_AHEAD_MAX", 10)
     assert everything(core) == looked_through
     assert not call_places.ahead_of(core.db).places
+
+
+def test_what_one_reader_has_looked_through_others_know(core: Core) -> None:
+    """Each sees blocks, corrections and a log of its own moment; the writer places some."""
+    core.append(*EVENTS[:100])
+    correct(core, RECORDED[0].call, 10**9)
+    core.append(*EVENTS[100:200])
+    together = Memory()
+    with (
+        closing(open_for_reading(str(core.path))) as one,
+        closing(open_for_reading(str(core.path))) as other,
+    ):
+        for reader in (one, other):
+            share(reader, together)
+        first, second = call_places.ahead_of(one), call_places.ahead_of(other)
+        assert first.places
+        assert first.corrections
+        assert (second.places, second.corrections) == (first.places, first.corrections)
+        other.execute("BEGIN")
+        assert call_places.ahead_of(other).end == second.end
+        core.append(*EVENTS[200:])
+        call_places.place(core.db, 3)
+        newer, older = call_places.ahead_of(one), call_places.ahead_of(other)
+        assert newer.end > older.end
+        other.execute("COMMIT")
+        read: list[str] = []
+
+        def note(_cursor: object, sql: str, _values: object) -> bool:
+            read.append(sql)
+            return True
+
+        other.exec_trace = note
+        assert call_places.ahead_of(other).places == newer.places
+        other.exec_trace = None
+        assert len(read) == 1
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -314,3 +314,17 @@ class TestCheckAndSummary:
         out = capsys.readouterr().out
         assert out.count("acme/m") == 5
         assert out.endswith("and  2 more; `persona quality alerts list` shows all\n")
+
+    def test_the_summary_has_an_old_one_that_many_came_after(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(["quality", "alerts", "set", "--metric", "composite", "--threshold", "0.8"])
+        for number in range(102):
+            score(ledger, 0.7, 0.7, 0.7, model=f"m{number}")
+        capsys.readouterr()
+        raised = told(capsys, "quality", "alerts", "list", "--limit", "200")["alerts"]
+        assert len(raised) == 102
+        run(["quality", "alerts", "ack", *(each["id"] for each in raised[:-1])])
+        capsys.readouterr()
+        (left,) = told(capsys, "quality", "summary")["alerts"]
+        assert left["where"] == "acme/m0"

@@ -47,12 +47,13 @@ def trends(
 def summary(app: App, span: Range, only: Filter, output: Output) -> None:
     """Show on one screen what personas are worth: metrics, goals, the accepted share, alerts."""
     from persona.render import qualities as shown
-    from personad.contract.alerts import QualityAlerts
+    from personad.contract.alerts import MAX_ALERTS, QualityAlerts
     from personad.contract.cost import CostHistory
 
     trends_ = app.ledger.ask(QualityTrends(range=span, filter=only))
     made = app.ledger.ask(CostHistory(range=span, filter=only, interval="month"))
-    alerts = app.ledger.ask(QualityAlerts()).alerts
+    # An old one that nobody has acknowledged stands there, too, however many came after it.
+    alerts = app.ledger.ask(QualityAlerts(limit=MAX_ALERTS)).alerts
     found = shown.summary_of(trends_, app.ledger.ask(QualityGoals()), alerts, made.total)
     app.emit(output, found, lambda: shown.summary(found))
 

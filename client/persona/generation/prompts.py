@@ -156,8 +156,9 @@ def estimate_tokens(text: str) -> int:
 
 def _head(segment: Segment) -> str:
     share = f"{segment.share:.1%}"
+    many = len(segment.participants)
     return (
-        f"{len(segment.participants)} participants, {share} of all. "
+        f"{many} participant{'s' * (many != 1)}, {share} of all. "
         f"Terms that mark them off: {', '.join(segment.terms) or 'none'}.\nRecords:"
     )
 

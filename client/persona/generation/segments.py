@@ -5,6 +5,7 @@ not for remarks. Facts (age, occupation) describe a segment and don't steer it.
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ _FEW = 8
 """Up to so many participants every term counts; above, a term needs two who use it."""
 _MANY = 30
 """From so many participants on, a term that most of them use tells nobody apart."""
+
+_PART = re.compile(r"\w+")
 
 
 class _Corpus(Struct, frozen=True):
@@ -83,7 +86,8 @@ def _corpus(speech: dict[str, list[str]], language: str) -> _Corpus:
             document: list[str] = []
             for text in texts:
                 for stem, spelling in terms(without_marks(text), stop, language):
-                    if spelling.casefold() not in pseudonyms:
+                    # `P07's` is a word, too.
+                    if pseudonyms.isdisjoint(_PART.findall(spelling.casefold())):
                         document.append(stem)
                         spellings[stem][spelling] += 1
             documents.append(tuple(document))

@@ -207,6 +207,14 @@ def test_a_provider_that_never_answers_is_given_up_in_time(studio: Studio) -> No
     assert (failed.error.kind, failed.error.message) == ("timeout", "no answer within 0.01 s")
 
 
+def test_a_key_is_taken_out_of_an_error_before_it_is_cut(studio: Studio) -> None:
+    def refused(request: GenerationRequest) -> bytes:
+        raise ProviderError("authentication", "x" * 494 + " sk-1234")
+
+    with pytest.raises(StoppedByProvider, match=r"x \[KEY…?"):
+        Workshop(studio, Scripted(refused)).make()
+
+
 def test_an_error_is_told_without_the_key_in_it(studio: Studio) -> None:
     def refused(request: GenerationRequest) -> bytes:
         raise ProviderError("authentication", "bad key \x1b[31msk-1234\nsee the manual")

@@ -128,7 +128,8 @@ async def _made_from_saved(shop: Shop, piece: Piece) -> bool:
 
 
 def _told(shop: Shop, message: str) -> str:
-    return shop.without_secrets(clean_line(message, 500))
+    # Secrets go before it is cut: half a key is not known again.
+    return clean_line(shop.without_secrets(clean_line(message)), 500)
 
 
 def _prompt(shop: Shop, piece: Piece) -> Prompt:

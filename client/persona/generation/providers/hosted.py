@@ -113,7 +113,8 @@ class HostedProvider:
             on_progress(usage.output_tokens)
         ttft_ms = None if heard.first_at is None else (heard.first_at - began) * 1_000
         text = heard.text.encode("utf-8", "replace")
-        return Response(text, usage, request_id, ttft_ms, heard.ended)
+        named = server.keyless(request_id) if request_id else None
+        return Response(text, usage, named, ttft_ms, heard.ended)
 
     async def _listen(
         self, reply: "Reply", server: refusals.Server, on_progress: Progress | None
@@ -208,18 +209,19 @@ class HostedProvider:
             key_name=key.name if key is not None else next(iter(self._api.keys), None),
             has_key=key is not None,
             key_kept_back=kept_back,
+            keyless=str if key is None else key.taken_out,
         )
 
 
 def _keyless(key: Key, error: ProviderError) -> ProviderError:
-    if key.value not in error.message:
+    if key.value not in f"{error.message}\n{error.request_id}":
         return error
     return ProviderError(
         error.kind,
         key.taken_out(error.message),
         error.retry_after_s,
         maybe_paid=error.maybe_paid,
-        request_id=error.request_id,
+        request_id=key.taken_out(error.request_id or "") or None,
     )
 
 

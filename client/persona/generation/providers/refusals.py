@@ -7,7 +7,7 @@ OpenAI's `error.code` and `error.type`, Anthropic's `error.type`, Google's `erro
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,30 +20,42 @@ from persona.generation.providers.base import ErrorKind, ProviderError
 
 SHOWN = 240
 """How much of a server's own words is repeated, in characters."""
+_READ = 4_000
+"""How much of them is read for what they mean."""
 
 _QUOTA = re.compile(
-    r"insufficient_quota|billing|credit balance|credits? (?:exhausted|remaining)|out of credits|"
-    r"exceeded your current quota, please check your plan|PerDay|spend(?:ing)? limit",
+    r"insufficient_quota|billing|budget_exceeded|credit balance|"
+    r"credits? (?:exhausted|remaining)|exceeded your current quota, please check your plan|PerDay",
     re.IGNORECASE,
 )
-_PER_MINUTE = re.compile(r"PerMinute|per minute", re.IGNORECASE)
+_SPENT = re.compile(
+    r"out of credits|any credits|credits are depleted|spend(?:ing)? (?:limit|cap)|"
+    r"budget has been exceeded|key limit exceeded|API usage limit|"
+    r"(?:daily|weekly|monthly) usage limit",
+    re.IGNORECASE,
+)
+"""Words that nobody says of a full minute."""
+_PACED = re.compile(r"rate_limit|RESOURCE_EXHAUSTED|PerMinute", re.IGNORECASE)
+"""Codes of a full minute, the message of which may well name the page where one pays for more."""
 _CONTENT = re.compile(
     r"content_filter|content_policy|content (?:filter|management|policy)|responsibleai|"
-    r"usage policies|moderation_blocked|PROHIBITED_CONTENT",
+    r"usage polic|moderation_blocked|requires moderation|PROHIBITED_CONTENT",
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(
     r"API_KEY_INVALID|invalid_api_key|API key not valid|API key expired|authentication_error|"
-    r"permission_error|permission_denied|unauthenticated",
+    r"permission_error|permission_denied|unauthenticated|organization has been disabled",
     re.IGNORECASE,
 )
 _KINDS: dict[ErrorKind, str] = {
     "rate_limit": "rate_limit|resource_exhausted|too_many_requests",
     "timeout": "timeout|deadline_exceeded",
     "server_error": "overloaded|api_error|server_error|internal|unavailable",
-    "bad_request": "invalid_request|invalid_argument|not_found|failed_precondition",
+    "bad_request": "invalid_request|invalid_argument|not_found|failed_precondition|too_large",
 }
 """Where there is no status, since the answer had begun with a good one."""
+_STATUS = re.compile(r"\b[45]\d\d\b")
+"""Many servers put the status that it would have been into the error's code."""
 _BY_STATUS: dict[int, ErrorKind] = {
     401: "authentication",
     402: "quota_exhausted",
@@ -61,7 +73,7 @@ _UNIT_S = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 
 
 class Refusal(Struct, frozen=True):
-    """A server's error: its words, and every code in it, on one line."""
+    """A server's error: its words, and every code in it, each on one line."""
 
     message: str
     codes: str
@@ -78,13 +90,19 @@ class Server(Struct, frozen=True):
     has_key: bool
     key_kept_back: bool = False
     """A key there was, which may not go to this server."""
+    keyless: Callable[[str], str] = str
+    """Takes the key out of a text."""
+
+    def words(self, told: Refusal) -> str:
+        """What is repeated of it. The key goes before it is cut: of half a key nothing is known."""
+        return clean_line(self.keyless(told.message), SHOWN)
 
 
 def refused(server: Server, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """The error that an answer with this status is."""
     told = read(body)
     kind = _kind(status, told)
-    said = f": {told.message}" if told.message else ""
+    said = f": {server.words(told)}" if told.message else ""
     if 300 <= status < 400:
         said = ": it sends us elsewhere, and no key is carried there"
     return ProviderError(
@@ -101,7 +119,7 @@ def broken_off(server: Server, error: object, *, maybe_paid: bool) -> ProviderEr
     kind = _kind(None, told)
     return ProviderError(
         kind,
-        f"{server.host} broke off: {told.message or 'it does not say why'}"
+        f"{server.host} broke off: {server.words(told) or 'it does not say why'}"
         f"{_advice(server, kind, None)}",
         told.retry_after_s,
         maybe_paid=maybe_paid,
@@ -114,7 +132,7 @@ def read(body: bytes) -> Refusal:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace"))
-        return Refusal(clean_line(text, SHOWN), "")
+        return Refusal(clean_line(text, _READ), "")
     while isinstance(found, list) and found:
         found = found[0]
     error = found.get("error", found) if isinstance(found, dict) else found
@@ -184,7 +202,7 @@ def _wait_s(headers: Mapping[str, str], told: Refusal) -> float | None:
 def _kind(status: int | None, told: Refusal) -> ErrorKind:
     """By what the error says where a status says too little, else by the status."""
     said = f"{told.codes} {told.message}"
-    if status in (None, 400, 402, 403, 429) and _is_quota(status, told):
+    if status in (None, 400, 402, 403, 429) and _is_quota(told):
         return "quota_exhausted"
     if status in (None, 400, 403, 422) and _CONTENT.search(said):
         return "content_refused"
@@ -192,22 +210,23 @@ def _kind(status: int | None, told: Refusal) -> ErrorKind:
         return "authentication"
     if status is not None:
         return _BY_STATUS.get(status, "server_error" if status >= 500 else "bad_request")
+    if (named := _STATUS.search(told.codes)) is not None:
+        return _kind(int(named[0]), told)
     codes = told.codes.casefold()
     return next((kind for kind, form in _KINDS.items() if re.search(form, codes)), "server_error")
 
 
-def _is_quota(status: int | None, told: Refusal) -> bool:
+def _is_quota(told: Refusal) -> bool:
     """Google says of a full minute what it says of an empty account: its codes differ."""
-    if _QUOTA.search(told.codes):
+    if _QUOTA.search(told.codes) or _SPENT.search(told.message):
         return True
-    minute = _PER_MINUTE.search(told.codes) or "RESOURCE_EXHAUSTED" in told.codes
-    return bool(_QUOTA.search(told.message)) and not minute
+    return bool(_QUOTA.search(told.message)) and not _PACED.search(told.codes)
 
 
 def _refusal(error: object) -> Refusal:
     match error:
         case {"detail": detail, **rest} if "message" not in rest:
-            return Refusal(clean_line(_text(detail), SHOWN), "")
+            return Refusal(clean_line(_text(detail), _READ), "")
         case dict():
             nested = [one for one in error.get("details") or () if isinstance(one, dict)]
             codes = [error.get(name) for name in ("type", "code", "status")]
@@ -218,12 +237,12 @@ def _refusal(error: object) -> Refusal:
             waits = (one.get("retryDelay") for one in nested)
             delays = (duration_s(wait) for wait in waits if isinstance(wait, str))
             return Refusal(
-                clean_line(_text(error.get("message", "")), SHOWN),
+                clean_line(_text(error.get("message", "")), _READ),
                 " ".join(str(code) for code in codes if code is not None),
                 next((delay for delay in delays if delay is not None), None),
             )
         case _:
-            return Refusal(clean_line(_text(error), SHOWN), "")
+            return Refusal(clean_line(_text(error), _READ), "")
 
 
 def _violations(detail: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -257,7 +276,7 @@ def _advice(server: Server, kind: ErrorKind, status: int | None) -> str:
             return "; no key was sent, as the way there is not encrypted: use https"
         case "authentication" if server.key_name is not None and not server.has_key:
             return f"; set {server.key_name}, or {server.key_name}_FILE to a file with the key"
-        case "authentication" if status == 403:
+        case "authentication" if status == 403 and server.key_name is not None:
             return f"; the key in {server.key_name} lacks the right to do this"
         case "authentication" if server.key_name is not None:
             return f"; check the key in {server.key_name}"

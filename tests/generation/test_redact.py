@@ -183,6 +183,10 @@ def test_a_name_in_a_script_without_spaces_is_replaced_as_a_word() -> None:
     assert redacted("私は 田中 です", "田中") == "私は P01 です"
 
 
+def test_a_name_with_vowel_signs_is_one_word() -> None:
+    assert redacted("अनीता शर्मा ने कहा, अनीताजी", "अनीता शर्मा") == "P01 ने कहा, अनीताजी"
+
+
 @given(MESSY)
 def test_redacting_names_twice_changes_nothing(text: str) -> None:
     names = ("Anna Schmidt", "Will", "May Mark", "Phone Name")

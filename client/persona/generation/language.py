@@ -15,6 +15,12 @@ from types import MappingProxyType
 UNSURE = "und"
 """ISO 639-2's code for a language that could not be determined."""
 
+MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670"
+    "\u0900-\u0963\u0970-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18-\u0fbc\u102b-\u103e\u17b6-\u17d3\u1dc0-\u1dff\u20d0-\u20ff\u200c\u200d"
+)
+"""Combining marks: `\\w` leaves them out, which would cut Hindi or Tamil words apart."""
+
 _FUNCTION_WORDS = {
     "en": """a about above across after again against all almost along already also although
         always am among an and another any anybody anyone anything are aren't around as at

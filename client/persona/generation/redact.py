@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from persona.generation.language import languages, stopwords
+from persona.generation.language import MARKS, languages, stopwords
 from persona.generation.names import ALSO_WORDS, GIVEN, NOT_AFTER_I_AM, PARTICLES
 
 EMAIL, PHONE, NAME = "[email]", "[phone]", "[name]"
@@ -85,7 +85,9 @@ _INTRODUCTIONS = (
 )
 """Pattern, what must be in a text (in lower case) for it to match, strict, common names only."""
 
-_TOKEN = re.compile(r"\[(?:email|phone|name)\]|[^\W_]+(?:[-'’][^\W\d_]+)*")
+_SIGNS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
+_LETTERS = rf"[^\W\d_]+(?:[{MARKS}]+[^\W\d_]*)*"
+_TOKEN = re.compile(rf"\[(?:email|phone|name)\]|{_SIGNS}(?:[-'’]{_LETTERS})*")
 _BETWEEN = re.compile(rf"(?:[ -]|\. )(?:(?:{'|'.join(sorted(PARTICLES))}) )*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“”„‘’«»(\[–—-]*$")
 _SURELY_NAME_AFTER = re.compile(r"['’]s\b|,| (?:and|und|et|y|e|en) (?:I\b|ich\b)| (?:says|said)\b")

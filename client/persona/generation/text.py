@@ -14,15 +14,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from persona.generation.language import MARKS
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-_MARKS = (
-    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670"
-    "\u0900-\u0963\u0970-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u0f18-\u0fbc\u102b-\u103e\u17b6-\u17d3\u1dc0-\u1dff\u20d0-\u20ff\u200c\u200d"
-)
-"""Combining marks: `\\w` leaves them out, which would cut Hindi or Tamil words apart."""
-_WORD = re.compile(rf"[^\W_][\w{_MARKS}]*(?:['’‑-][\w{_MARKS}]+)*")
+_WORD = re.compile(rf"[^\W_][\w{MARKS}]*(?:['’‑-][\w{MARKS}]+)*")
 _ELISION = re.compile(r"^(?:qu|jusqu|lorsqu|puisqu|[cdjlmnst]|all|dall|dell|nell|sull|un)['’]")
 _UNSPACED = re.compile(
     r"(?P<ideographs>[\u3400-\u9fff\uf900-\ufaff々]+)|(?P<katakana>[\u30a0-\u30ff]+)"

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from persona.generation.language import MARKS
+
 
 class Role(Enum):
     ASKS = "asks"
@@ -49,6 +51,7 @@ _NEVER = frozenset(
     takeaway takeaways recommendation recommendations age name occupation job profession city
     country gender education alter beruf""".split()  # noqa: SIM905
 )
+_LETTERS = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{MARKS}])*")
 _ID = re.compile(r"[A-Za-z]{0,5}[-_ .#]?\d{1,9}")
 _NUMBERED = re.compile(r"(?P<role>[^\W\d_]+)\s*[-_#.]?\s*(?P<number>\d{1,4})")
 _BRACKETS = re.compile(r"\s*[(\[](?P<inside>[^()\[\]]{1,40})[)\]]\s*")
@@ -101,7 +104,7 @@ def name_in(text: str) -> str | None:
 
 def _is_name_word(word: str) -> bool:
     letters = re.sub(r"[-'’.]", "", word)
-    return letters.isalpha() and word[0] not in "-'’."
+    return _LETTERS.fullmatch(letters) is not None and word[0] not in "-'’."
 
 
 def _without_brackets(label: str) -> tuple[str, str]:

@@ -129,11 +129,17 @@ class RepriceRow(Struct, frozen=True, kw_only=True):
     """Of `calls`, those that had no price."""
 
 
+class RepriceTotal(Struct, frozen=True, kw_only=True):
+    """What the rows sum to."""
+
+    was_nanousd: NanoUsd
+    would_be_nanousd: NanoUsd
+
+
 class RepricingReply(Reply, frozen=True, kw_only=True, tag="repricing"):
     range: Period
     rows: list[RepriceRow]
-    was_nanousd: NanoUsd
-    would_be_nanousd: NanoUsd
+    total: RepriceTotal
     calls: list[Name]
     """The first of those that would change, for `reprice`."""
     more: bool

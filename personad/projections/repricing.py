@@ -61,8 +61,10 @@ def repricing(db: apsw.Connection, request: k.Repricing, now: datetime) -> k.Rep
     return k.RepricingReply(
         range=asked.period,
         rows=[_row(*model, sums[model]) for model in sorted(sums)],
-        was_nanousd=min(sum(row[1] for row in sums.values()), SUM_MAX),
-        would_be_nanousd=min(sum(row[2] for row in sums.values()), SUM_MAX),
+        total=k.RepriceTotal(
+            was_nanousd=min(sum(row[1] for row in sums.values()), SUM_MAX),
+            would_be_nanousd=min(sum(row[2] for row in sums.values()), SUM_MAX),
+        ),
         calls=calls,
         more=more,
     )

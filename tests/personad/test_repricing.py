@@ -75,7 +75,7 @@ def test_the_difference_is_shown_by_model_and_nothing_is_changed(core: Core) -> 
         ("one", 1, 30, 50),
         ("two", 1, 0, 70),
     ]
-    assert (reply.was_nanousd, reply.would_be_nanousd) == (30, 120)
+    assert reply.total == k.RepriceTotal(was_nanousd=30, would_be_nanousd=120)
     assert sorted(reply.calls) == ["priced", "unpriced"]
     assert total(core) == before
 
@@ -106,7 +106,7 @@ def test_a_price_that_changes_again_corrects_again(core: Core) -> None:
     core.do(k.Reprice(calls=["priced"]))
     core.clock += 1
     price(core, "one", 3)
-    assert asked(core, filter=Filter(models=["one"])).would_be_nanousd == 30
+    assert asked(core, filter=Filter(models=["one"])).total.would_be_nanousd == 30
     core.do(k.Reprice(calls=["priced"]))
     assert asked(core, filter=Filter(models=["one"])).rows == []
 

@@ -118,11 +118,8 @@ def repricing(reply: RepricingReply) -> View:
     )
     if not reply.rows:
         return [Table(columns, [], "every call of this range costs what it would now")]
-    difference = reply.would_be_nanousd - reply.was_nanousd
-    total = (
-        f"{values.money(reply.was_nanousd)} → {values.money(reply.would_be_nanousd)} "
-        f"({_signed(difference)})"
-    )
+    was, would_be = reply.total.was_nanousd, reply.total.would_be_nanousd
+    total = f"{values.money(was)} → {values.money(would_be)} ({_signed(would_be - was)})"
     return [Table(columns, reply.rows), Facts([Fact("Total", total, "bold")])]
 
 

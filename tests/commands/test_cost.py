@@ -111,6 +111,27 @@ class TestHistory:
         ]
         assert whole["day"]["total"]["cost_per_accepted_persona_usd"] == 0.0147
 
+    def test_hours_are_of_the_zone_that_was_asked_for(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked = ("--since", "2026-11-22", "--until", "2026-11-22", "--timezone", "Asia/Kathmandu")
+        hourly = ("history", *asked, "--by", "hour", "--no-plot")
+        lines = shown(capsys, *hourly).splitlines()
+        assert lines[1].startswith("2026-11-22 00:00  ")
+        assert lines[18].startswith("2026-11-22 17:00  $0.009 + unpriced")
+        rows = list(csv.DictReader(io.StringIO(shown(capsys, *hourly, "--format", "csv"))))
+        assert rows[0]["Hour"] == "2026-11-21T18:15:00Z"
+        assert "2026-11-22 17:00  $0.009" in shown(capsys, "breakdown", *asked, "--by", "hour")
+
+    def test_an_hour_that_a_clock_shows_twice_is_told_from_the_other(
+        self, spent: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        spent.append([unpriced(datetime(2026, 11, 1, 6, 30, tzinfo=UTC))])
+        day = ("--since", "2026-11-01", "--until", "2026-11-01", "--timezone", "America/New_York")
+        lines = shown(capsys, "history", *day, "--by", "hour", "--no-plot").splitlines()
+        assert lines[2].startswith("2026-11-01 01:00 EDT     $0.00")
+        assert lines[3].startswith("2026-11-01 01:00 EST  unpriced")
+
     def test_csv_and_markdown_hold_the_same_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
         rows = list(csv.DictReader(io.StringIO(shown(capsys, "history", *SPAN, "--format", "csv"))))
         assert [row["Cost"] for row in rows] == ["0.012", "0.009", "0.0084"]
@@ -198,6 +219,25 @@ class TestCalls:
         assert {call["model"] for call in found} == {"mystery"}
         assert {call["cost_usd"] for call in found} == {None}
         assert run(["cost", "calls", "--unpriced", "--unknown"]) == 64
+
+    def test_when_a_call_was_is_told_in_the_zone_whose_days_were_asked_for(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked = ("calls", *SPAN[:4], "--timezone", "Asia/Tokyo")
+        assert "2026-11-22 21:00:00  call-0-0" in shown(capsys, *asked)
+        assert "2026-11-22T12:00:00Z,call-0-0" in shown(capsys, *asked, "--format", "csv")
+
+    def test_a_call_without_a_price_is_explained_by_its_tokens_and_not_as_free(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = shown(capsys, "explain", "call-0-2").splitlines()
+        assert [line.split() for line in lines[1:]] == [
+            ["call-0-2", "unpriced", "–", "–", "–"],
+            ["input", "1,000", "–", "–"],
+            ["output", "100", "–", "–"],
+            [],
+            ["Sum", "unpriced"],
+        ]
 
     def test_a_batch_is_explained_as_last(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert document(capsys, "explain", "last")["cost_usd"] == 0.0084

@@ -112,6 +112,19 @@ def test_wide_characters_are_aligned_by_cells() -> None:
     assert second == "日本  $0.00"
 
 
+def test_a_long_label_leaves_room_for_what_it_labels() -> None:
+    view: View = (
+        Facts(
+            (Fact("Prices of anthropic/claude-sonnet-4-5", "genai-prices"), Fact("Sum", "$0.04"))
+        ),
+    )
+
+    lines = on_terminal(view, 40).splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[0].endswith("  genai-prices")
+    assert lines[-1].split() == ["Sum", "$0.04"]
+
+
 @pytest.mark.parametrize("width", [30, 60, 200])
 def test_a_terminal_table_fits_and_drops_no_column(width: int) -> None:
     text = on_terminal(VIEW, width)

@@ -32,7 +32,7 @@ def render(view: View, console: Console) -> None:
 def _drawn(block: Block, width: int) -> RenderableType:
     match block:
         case Facts():
-            return facts(block)
+            return facts(block, width)
         case Chart():
             from .charts import columns
 
@@ -103,9 +103,11 @@ def _shared(least: Sequence[int], whole: Sequence[int], room: int) -> list[int]:
     return [cells + share for cells, share in zip(least, shares, strict=True)]
 
 
-def facts(block: Facts) -> RenderableType:
+def facts(block: Facts, width: int) -> RenderableType:
+    """What is said has at least half of the width: a label (of a model's name) may be longer."""
+    longest = max((width_of(line.label) for line in block.lines), default=0)
     drawn = RichTable.grid(padding=(0, 2))
-    drawn.add_column(style="dim", no_wrap=True)
+    drawn.add_column(style="dim", width=min(longest, width // 2), overflow="fold")
     drawn.add_column(overflow="fold")
     for line in block.lines:
         drawn.add_row(Text(line.label), Text(clean(line.text), style=line.style))

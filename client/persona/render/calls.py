@@ -15,7 +15,7 @@ from personad.contract.calls import (
 )
 
 from . import values
-from .tables import COUNT, MONEY, SPENT, WHEN, Column, Fact, Facts, Kind, Table, View
+from .tables import COUNT, MONEY, SPENT, Column, Fact, Facts, Kind, Table, View, when_in
 
 EXACT = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
 
@@ -31,69 +31,96 @@ def _source(row: CostCall) -> str:
     return f"{row.corrected} over {said}" if row.corrected else said
 
 
-COLUMNS: tuple[Column[CostCall], ...] = (
-    Column("When", lambda row: row.at, WHEN),
-    Column("Call", lambda row: row.call),
-    Column("Persona", lambda row: row.persona),
-    Column("Model", lambda row: f"{row.provider}/{row.model}"),
-    Column("Tokens", _tokens, COUNT),
-    Column("Cost", lambda row: row.cost_nanousd, EXACT),
-    Column("Price source", _source),
-)
+def call_columns(timezone: str) -> tuple[Column[CostCall], ...]:
+    """Of calls, at the time of that zone: the days of a range are its days, too."""
+    return (
+        Column("When", lambda row: row.at, when_in(timezone)),
+        Column("Call", lambda row: row.call),
+        Column("Persona", lambda row: row.persona),
+        Column("Model", lambda row: f"{row.provider}/{row.model}"),
+        Column("Tokens", _tokens, COUNT),
+        Column("Cost", lambda row: row.cost_nanousd, EXACT),
+        Column("Price source", _source),
+    )
 
 
 def calls(reply: CostCallsReply) -> View:
     empty = "no such calls in this range; --days N looks further back"
-    return [Table(COLUMNS, reply.calls, empty)]
+    return [Table(call_columns(reply.range.timezone), reply.calls, empty)]
 
 
 class _Line(Struct, frozen=True):
     """A line of a bill, with the call that it is of where that begins."""
 
     call: str
-    line: BillLine | None
+    kind: str
+    tokens: int | None
+    price_per_million_nanousd: int | None
     cost_nanousd: int | None
-    said: str
 
 
 def explained(reply: CostExplainReply) -> View:
     """A bill a call, and what they come to."""
     columns: tuple[Column[_Line], ...] = (
         Column("Call", lambda row: row.call),
-        Column("Kind", lambda row: row.line.kind if row.line else row.said),
-        Column("Tokens", lambda row: row.line.tokens if row.line else None, COUNT),
-        Column(
-            "Per million",
-            lambda row: row.line.price_per_million_nanousd if row.line else None,
-            EXACT,
-        ),
+        Column("Kind", lambda row: row.kind),
+        Column("Tokens", lambda row: row.tokens, COUNT),
+        Column("Per million", lambda row: row.price_per_million_nanousd, EXACT),
         Column("Cost", lambda row: row.cost_nanousd, EXACT),
     )
     rows = [line for call in reply.calls for line in _bill(call)]
-    return [
-        Table(columns, rows),
-        Facts([*_sources(reply), Fact("Sum", values.exact_money(reply.cost_nanousd), "bold")]),
-    ]
+    return [Table(columns, rows), Facts([*_sources(reply), Fact("Sum", _sum(reply), "bold")])]
 
 
 def _bill(call: ExplainedCall) -> list[_Line]:
     if call.before is None:
         return _lines(call.call, call.lines) or [
-            _Line(call.call, None, call.cost_nanousd, _source(call))
+            _said(call.call, _source(call), call.cost_nanousd),
+            *_used(call),
         ]
-    said = f"at first, by {call.price_source or values.UNPRICED}"
-    first = _Line(call.call, None, call.before.cost_nanousd, said)
+    first = _said(
+        call.call, f"at first, by {call.price_source or values.UNPRICED}", call.before.cost_nanousd
+    )
     if call.lines:
-        return [first, _Line("", None, None, f"{call.corrected}:"), *_lines("", call.lines)]
-    return [first, _Line("", None, call.cost_nanousd, f"since then {call.corrected}")]
+        return [first, _said("", f"{call.corrected}:", None), *_lines("", call.lines)]
+    return [first, _said("", f"since then {call.corrected}", call.cost_nanousd)]
+
+
+def _said(call: str, what: str, cost_nanousd: int | None) -> _Line:
+    return _Line(call, what, None, None, cost_nanousd)
 
 
 def _lines(call: str, lines: Sequence[BillLine]) -> list[_Line]:
     """The call's name stands at the first of them."""
     return [
-        _Line("" if place else call, line, line.cost_nanousd, "")
+        _Line(
+            "" if place else call,
+            line.kind,
+            line.tokens,
+            line.price_per_million_nanousd,
+            line.cost_nanousd,
+        )
         for place, line in enumerate(lines)
     ]
+
+
+def _used(call: CostCall) -> list[_Line]:
+    """The tokens of each kind, where no price goes with them."""
+    kinds = {
+        "input": call.input_tokens,
+        "cache_read": call.cache_read_tokens,
+        "cache_write": call.cache_write_tokens,
+        "output": call.output_tokens,
+    }
+    return [_Line("", kind, tokens, None, None) for kind, tokens in kinds.items() if tokens]
+
+
+def _sum(reply: CostExplainReply) -> str:
+    """Of what is known; a call that nobody knows the price of is not free."""
+    known = values.exact_money(reply.cost_nanousd)
+    if all(call.cost_nanousd is not None for call in reply.calls):
+        return known
+    return f"{known} + {values.UNPRICED}" if reply.cost_nanousd else values.UNPRICED
 
 
 def _sources(reply: CostExplainReply) -> list[Fact]:

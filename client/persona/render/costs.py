@@ -1,6 +1,5 @@
 """How costs look: over time, by what they were for, and on one screen."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from persona.render import values
@@ -15,7 +14,7 @@ from personad.contract.cost import (
 )
 
 from .budgets import budgets_table
-from .tables import COUNT, SHARE, SPENT, Chart, Column, Fact, Facts, Table, View
+from .tables import COUNT, SHARE, SPENT, TEXT, Chart, Column, Fact, Facts, Table, View, begin_of
 
 if TYPE_CHECKING:
     from personad.contract.asking import Interval
@@ -33,15 +32,16 @@ def history(reply: CostHistoryReply, *, plots: bool) -> View:
     """A chart, the rows, the totals, and how much of it is known."""
     blocks: list[Chart | Table[CostSlice] | Facts] = []
     if not reply.total.calls:
-        return [Table(_columns(reply.interval), [], NO_CALLS)]
+        return [Table(_columns(reply), [], NO_CALLS)]
     if plots and len(reply.rows) > 1:
         blocks.append(_chart(reply))
-    return [*blocks, Table(_columns(reply.interval), reply.rows), totals(reply)]
+    return [*blocks, Table(_columns(reply), reply.rows), totals(reply)]
 
 
-def _columns(interval: "Interval") -> tuple[Column[CostSlice], ...]:
+def _columns(reply: CostHistoryReply) -> tuple[Column[CostSlice], ...]:
+    begin = begin_of(reply.interval, reply.range.timezone)
     return (
-        Column(_TITLES[interval], lambda row: _begin(row.start, interval)),
+        Column(_TITLES[reply.interval], lambda row: row.start, begin),
         Column("Cost", lambda row: (row.cost_nanousd, row.unpriced_calls), SPENT),
         Column("Calls", lambda row: row.calls, COUNT),
         Column("Personas", lambda row: row.personas, COUNT),
@@ -50,24 +50,18 @@ def _columns(interval: "Interval") -> tuple[Column[CostSlice], ...]:
     )
 
 
-def _begin(start: str, interval: "Interval") -> str:
-    """An hour as whoever looks reads it; days as they are."""
-    if interval == "hour":
-        return f"{datetime.fromisoformat(start).astimezone():%Y-%m-%d %H:%M}"
-    return start[:7] if interval == "month" else start
-
-
 def _tokens_in(row: CostSlice | CostTotal | CostShare) -> int:
     return row.input_tokens + row.cache_read_tokens + row.cache_write_tokens
 
 
 def _chart(reply: CostHistoryReply) -> Chart:
     rows = reply.rows
+    begin = begin_of(reply.interval, reply.range.timezone).shown
     return Chart(
         title=f"Cost by {reply.interval} ({reply.range.timezone})",
         values=[row.cost_nanousd for row in rows],
-        first=_begin(rows[0].start, reply.interval),
-        last=_begin(rows[-1].start, reply.interval),
+        first=begin(rows[0].start),
+        last=begin(rows[-1].start),
         amount=lambda nanousd: values.money(round(nanousd)),
     )
 
@@ -132,8 +126,9 @@ def coverage(found: Coverage) -> Fact:
 
 def breakdown(reply: CostBreakdownReply) -> View:
     """A row a key, the dearest first, and the total that they sum to."""
+    keys = begin_of("hour", reply.range.timezone) if reply.by == "hour" else TEXT
     columns: tuple[Column[CostShare], ...] = (
-        Column(reply.by.capitalize(), lambda row: _key(row, reply)),
+        Column(reply.by.capitalize(), lambda row: _key(row, reply), keys),
         Column("Cost", lambda row: (row.cost_nanousd, row.unpriced_calls), SPENT),
         Column("Share", lambda row: row.share, SHARE),
         Column("Calls", lambda row: row.calls, COUNT),

@@ -5,7 +5,7 @@ from typing import assert_never
 from personad.contract import optimise as o
 
 from . import values
-from .calls import COLUMNS as CALL_COLUMNS
+from .calls import call_columns
 from .tables import MONEY, Block, Column, Fact, Facts, Table, View
 
 NOTHING_TO_SAVE = "nothing to save: in these calls no way shows that would have cost less"
@@ -39,7 +39,7 @@ def recommendations(reply: o.CostOptimiseReply, *, with_calls: bool) -> View:
     if with_calls:
         for each in reply.recommendations:
             blocks.append(Facts([Fact("Behind", each.title, "bold")]))
-            blocks.append(Table(CALL_COLUMNS, each.calls))
+            blocks.append(Table(call_columns(basis.range.timezone), each.calls))
     return blocks
 
 

@@ -44,6 +44,28 @@ SCORE_BESIDE = Kind(
 """A score and the one that it is held against: the two never look alike unless they are."""
 SHARE = Kind(values.percent, str)
 WHEN = Kind(values.when, values.rfc3339, right=False, folds=True)
+
+
+def when_in(timezone: str) -> Kind:
+    """Moments as the clocks of the zone that was asked for show them."""
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo(timezone)
+    return Kind(lambda moment: values.when(moment, zone), values.rfc3339, right=False, folds=True)
+
+
+def begin_of(interval: str, timezone: str) -> Kind:
+    """Where an hour, day, week or month begins, as replies write it (a date; an hour in UTC)."""
+    if interval == "month":
+        return Kind(lambda start: start[:7], lambda start: start[:7], right=False, folds=True)
+    if interval != "hour":
+        return Kind(str, str, right=False, folds=True)
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo(timezone)
+    return Kind(lambda start: values.hour(start, zone), str, right=False, folds=True)
+
+
 YES_NO = Kind(
     lambda flag: "yes" if flag else "no", lambda flag: "true" if flag else "false", right=False
 )

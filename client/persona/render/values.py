@@ -6,7 +6,7 @@ Money is integer nano-dollars and durations integer milliseconds; no float comes
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 NOTHING = "–"
 """Stands where there is no value."""
@@ -117,9 +117,16 @@ def size(count_bytes: int) -> str:
     return f"{amount:,.1f} {unit}"
 
 
-def when(moment: datetime) -> str:
-    """In the zone of whoever looks, to the second."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+def when(moment: datetime, zone: tzinfo | None = None) -> str:
+    """In that zone, or in that of whoever looks, to the second."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def hour(start: str, zone: tzinfo) -> str:
+    """Where an hour (RFC 3339) begins in that zone, named where its clock shows the time twice."""
+    begin = datetime.fromisoformat(start).astimezone(zone)
+    is_twice = begin.replace(fold=0).utcoffset() != begin.replace(fold=1).utcoffset()
+    return f"{begin:%Y-%m-%d %H:%M %Z}" if is_twice else f"{begin:%Y-%m-%d %H:%M}"
 
 
 def rfc3339(moment: datetime) -> str:

@@ -80,6 +80,11 @@ def test_a_key_does_not_show_itself() -> None:
     assert KEY not in repr(Key("OPENAI_API_KEY", KEY))
 
 
+def test_a_key_that_is_no_secret_leaves_an_error_readable() -> None:
+    assert Key("OPENAI_API_KEY", "x").taken_out("an extra proxy") == "an extra proxy"
+    assert Key("OPENAI_API_KEY", KEY).taken_out(f"no {KEY}!") == "no [OPENAI_API_KEY]!"
+
+
 @pytest.mark.parametrize("name", ["anthropic", "openai", "gemini"])
 def test_a_providers_own_server_needs_a_key(name: str) -> None:
     assert provider(name, environment={}).models

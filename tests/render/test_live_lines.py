@@ -19,7 +19,7 @@ from persona.render.live_lines import (
 
 from personad.contract.batch import BatchCost, BatchState
 
-from .live_batch import batch, mixed, row, stages
+from .live_batch import batch, mixed, money, row, stages
 
 
 def cost(spent: int, projected: int | None) -> BatchCost:
@@ -149,6 +149,12 @@ def test_a_line_is_written_for_each_persona_that_ends() -> None:
 )
 def test_the_end_in_one_line(stage: str, line: str) -> None:
     assert result_line(stages()[stage], "/home/anna/study") == line
+
+
+def test_what_may_have_been_paid_for_nothing_is_told_at_the_end() -> None:
+    lost = batch("failed", [row(1, "failed")], cost=money(25, unresolved=117))
+
+    assert " · $0.025 · up to $0.117 more unresolved" in result_line(lost, "/home/anna")
 
 
 def test_a_folder_elsewhere_is_named_whole() -> None:

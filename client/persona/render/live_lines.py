@@ -170,10 +170,17 @@ def result_line(state: BatchState, cwd: str) -> str:
         f"{stands}{made}{failed}",
         values.duration(state.elapsed_ms),
         values.spent(state.cost.spent_nanousd, state.usage.unpriced_calls),
+        _maybe_more(state),
         quality,
         values.clean(_near(state.output, cwd)) if counts.completed else "",
     ]
     return " · ".join(_some(parts))
+
+
+def _maybe_more(state: BatchState) -> str:
+    """Calls whose answers never came may have been paid for all the same."""
+    unresolved = state.cost.unresolved_nanousd
+    return f"up to {values.money(unresolved)} more unresolved" if unresolved else ""
 
 
 def _standing(state: BatchState) -> str:

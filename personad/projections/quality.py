@@ -48,9 +48,10 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
         # Metric by metric, which takes half the time of score by score.
         columns = zip(*[event.scores.values() for event in found], strict=True)
         for metric, scores in zip(metrics, columns, strict=True):
-            series = names.series(("score", metric, *by))
-            values[quarter, series, experiment, batch] += [round(s * 10_000) for s in scores]
-        # It may have been said among the others, too.
+            # It may have been said among the others, too, and counts once: a field of its own.
+            if metric != COMPOSITE:
+                series = names.series(("score", metric, *by))
+                values[quarter, series, experiment, batch] += [round(s * 10_000) for s in scores]
         series = names.series(("score", COMPOSITE, *by))
         told = [round(event.composite * 10_000) for event in found]
         values[quarter, series, experiment, batch] += told

@@ -36,6 +36,7 @@ def hang(*_):
         pass
 
 
+composite = Metric("composite", lambda *_: Score(0.0))
 tone = Metric("tone", lambda *_: Score(0.5, unsupported=["\\x1b[31mred"]))
 completeness = Metric("completeness", lambda *_: Score(0.0))
 nan = Metric("nan", lambda *_: Score(float("nan")))
@@ -117,6 +118,7 @@ def test_a_broken_metric_is_left_out_and_said_and_hurts_no_other(joined: Scores)
         "ends": "its process ended with 3",
         "hangs": "it did not answer within 3 s",
         "nothing": "no tone without a voice",
+        "composite": "a metric can't be called so: it is the weighted mean of them all",
     }
     assert {name: joined.reasons[name] for name in exactly} == exactly
     assert joined.reasons["absent"].startswith("ModuleNotFoundError")

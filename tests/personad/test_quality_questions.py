@@ -265,6 +265,22 @@ def test_a_latency_that_no_longer_counts_is_taken_out(core: Core) -> None:
     assert (told.n, told.mean, told.p50, told.p99) == (2, 30, 20, 40)
 
 
+def test_a_composite_that_is_among_the_scores_too_counts_once(core: Core) -> None:
+    scored = QualityScored(
+        id=fresh_id(),
+        at=NOON,
+        persona="p1",
+        provider="local",
+        model="local",
+        scores={"coherence": 0.9, "composite": 0.1},
+        composite=0.8,
+        scorer="builtin/1",
+    )
+    core.append(scored)
+    told = {each.metric: (each.n, each.mean) for each in ask(core, QualityTrends()).metrics}
+    assert told == {"coherence": (1, 0.9), "composite": (1, 0.8)}
+
+
 def test_an_empty_ledger_has_no_scores_and_no_latencies(core: Core) -> None:
     assert ask(core, QualityTrends()).metrics == []
     nothing = Latencies(n=0, mean=None, p50=None, p95=None, p99=None)

@@ -52,6 +52,9 @@ METRICS: dict[str, str] = {
 """Each metric's module; others join by entry points of the group `persona.metrics`, and run in
 processes of their own."""
 
+COMPOSITE = "composite"
+"""What no metric can be called: it stands among the scores in a persona's file."""
+
 DIGITS = 4
 """The ledger stores scores as integers × 10⁴: what is written elsewhere shall be equal to it."""
 
@@ -147,7 +150,9 @@ def _measured(
         except Exception as error:  # noqa: BLE001 - a batch does not stop for it; it is reported
             yield name, f"{type(error).__name__}: {error}"
     for name, plugin in installed().items():
-        if name not in METRICS:
+        if name == COMPOSITE:
+            yield name, "a metric can't be called so: it is the weighted mean of them all"
+        elif name not in METRICS:
             yield name, plugin.score(persona, segment, peers, settings)
 
 

@@ -148,14 +148,23 @@ class TestCheck:
     ) -> None:
         assert run(["quality", "check", "--min", "coherence=0.1"]) == 2
         assert capsys.readouterr().out.splitlines()[1].split() == [
-            *("coherence", "–", "0.10", "--min", "no", "scores"),
+            *("coherence", "–", "0.10", "a", "--min", "no", "scores"),
         ]
+
+    def test_where_nothing_is_required_there_is_nothing_to_check(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = told(capsys, "check", "--days", "12", status=1)
+        assert found == {"checks": [], "verdict": "nothing to check"}
+        assert run(["quality", "check"]) == 1
+        assert "nothing is required: --min composite=0.8" in capsys.readouterr().err
+        assert run(["quality", "check", "--allow-empty"]) == 0
 
     def test_what_is_a_little_below_does_not_look_the_same(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(["quality", "check", "--days", "12", "--min", "completeness=0.7504"]) == 2
-        assert "completeness  0.7500    0.7504  --min  below" in capsys.readouterr().out
+        assert "completeness  0.7500    0.7504  a --min  below" in capsys.readouterr().out
 
     def test_a_metric_that_nobody_knows_is_wrong_usage(
         self, capsys: pytest.CaptureFixture[str]
@@ -234,7 +243,7 @@ def test_an_empty_ledger_is_no_error_but_for_a_gate(
     assert run(["quality", "goals", "list"]) == 0
     assert run(["quality", "check", "--min", "composite=0.5"]) == 1
     assert run(["quality", "check", "--min", "composite=0.5", "--allow-empty"]) == 0
-    assert run(["quality", "check"]) == 64
+    assert run(["quality", "check", "--allow-empty"]) == 0
 
 
 class TestProviders:

@@ -103,7 +103,8 @@ def check(
 
     Required is what `--min` says, each goal that is set, and the threshold of each alert that is
     on. Ends with 0 if all of it is met, 1 if a goal is missed or there is nothing to check, 2 if
-    something is below a `--min` or an alert's threshold.
+    something is below a `--min` or an alert's threshold. Nothing is also what nothing is required
+    of.
     """
     from persona.render import qualities as shown
     from personad.contract.alerts import QualityAlerts
@@ -114,15 +115,12 @@ def check(
     wanted += [(each.metric, each.target, "goal") for each in app.ledger.ask(QualityGoals()).goals]
     rules = app.ledger.ask(QualityAlerts(limit=1)).rules
     wanted += [(each.metric, each.threshold, "alert") for each in rules if each.enabled]
-    if not wanted:
-        raise click.UsageError(
-            "say what is required: --min composite=0.8, or set a goal or an alert"
-        )
     reply = app.ledger.ask(QualityTrends(range=span, filter=only))
     found = shown.checked(reply, wanted)
     app.emit(output, found, lambda: shown.checks(found))
     if found.verdict == "nothing to check":
-        app.note("there are no scores in this range")
+        if found.checks:
+            app.note("there are no scores in this range")
         return 0 if allow_empty else NOTHING
     return {"met": 0, "below a goal": MISSED}.get(found.verdict, BELOW)
 

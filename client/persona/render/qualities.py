@@ -167,7 +167,7 @@ def _metric(name: str) -> Column[HistoryDay]:
 
 
 By = Literal["min", "goal", "alert"]
-_BY: dict[By, str] = {"min": "--min", "goal": "a goal", "alert": "an alert's threshold"}
+_BY: dict[By, str] = {"min": "a --min", "goal": "a goal", "alert": "an alert's threshold"}
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -207,7 +207,7 @@ def checked(reply: QualityTrendsReply, required: Sequence[Required]) -> Checks:
         if by != "alert" or metric in newest
     ]
     missed = {each.by for each in checks if not each.ok}
-    if not newest:
+    if not newest or not checks:
         return Checks(checks=checks, verdict="nothing to check")
     below: Literal["below", "below a goal"] = "below a goal" if missed == {"goal"} else "below"
     return Checks(checks=checks, verdict=below if missed else "met")
@@ -235,7 +235,8 @@ def checks(found: Checks) -> View:
             style=lambda row: "green" if row.ok else "red",
         ),
     )
-    return [Table(columns, found.checks, "nothing is required: --min METRIC=X says what")]
+    empty = "nothing is required: --min composite=0.8 says what, or a goal, or an alert that is on"
+    return [Table(columns, found.checks, empty)]
 
 
 def _beside(value: float | None, other: float) -> tuple[float, float] | None:

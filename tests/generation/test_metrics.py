@@ -385,3 +385,13 @@ def test_stems_are_found_in_any_text(text: str) -> None:
 def test_a_plain_text_falls_into_the_same_words_as_any_other(text: str) -> None:
     """One letter beyond ASCII, apart from all words, has it read in the other way."""
     assert stems(f"{text} …", "en") == stems(text, "en")
+
+
+def test_a_persona_of_very_many_statements_is_judged_by_the_first_and_it_is_said() -> None:
+    many = Draft(
+        name="Anna", goals=[f"Reach stop number {n} of the long line" for n in range(3_000)]
+    )
+    told = coherence(many)
+    assert (
+        f"coherence: only the first {coherent.MOST} of 3000 statements are looked at" in told.notes
+    )

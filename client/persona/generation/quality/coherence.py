@@ -35,6 +35,8 @@ SAME = 0.75
 """From this share of common stems on, two statements are about the same."""
 LEAST = 3
 """With fewer statements and quotes, there is nothing to measure."""
+MOST = 500
+"""So many statements are held against each other; each more would cost as many comparisons."""
 FEWEST = 3
 """With fewer stems, only equal statements are the same."""
 
@@ -84,10 +86,10 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
     quotes = [quote for quote in persona.quotes if any(map(str.isalnum, quote))]
     if len(statements) + len(quotes) < LEAST:
         raise NotMeasurable("hardly anything is said of the persona that could contradict")
-    repeated, opposed = _pairs(statements)
+    repeated, opposed = _pairs(statements[:MOST])
     found = [*contradictions(persona.age, persona.occupation, persona.summary), *opposed]
     spoken = written if written != UNSURE else language_of(quotes, language)
-    total = len(statements) + len(quotes)
+    total = min(len(statements), MOST) + len(quotes)
     again = repeated + len(quotes) - len({" ".join(quote.casefold().split()) for quote in quotes})
     parts = {
         "consistency": CONTRADICTED ** len(found),
@@ -99,7 +101,12 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
         ) / len(quotes)
     value = parts["consistency"] * parts["repetition"]
     value *= 1.0 - VOICE * (1.0 - parts.get("voice", 1.0))
-    return Score(value=value, parts=parts, notes=[*map(_line, found), *_unknown(language, spoken)])
+    notes = [*map(_line, found), *_unknown(language, spoken)]
+    if len(statements) > MOST:
+        notes.append(
+            f"coherence: only the first {MOST} of {len(statements)} statements are looked at"
+        )
+    return Score(value=value, parts=parts, notes=notes)
 
 
 def _line(contradiction: str) -> str:

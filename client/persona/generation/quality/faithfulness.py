@@ -60,9 +60,12 @@ def score(persona: Scored, segment: Segment, peers: Sequence[Scored], settings: 
     if not segment.records:
         raise NotMeasurable("there is no source to hold it against")
     places = _places(segment)
+    first: dict[str, int] = {}
+    for at, quote in enumerate(persona.quotes):
+        first.setdefault(quote, at)
     quotes = [
-        (f"quotes[{persona.quotes.index(quote)}]", quote, "in the source", _stands(quote, places))
-        for quote in dict.fromkeys(persona.quotes)
+        (f"quotes[{at}]", quote, "in the source", _stands(quote, places))
+        for quote, at in first.items()
     ]
     evidence = [
         (

@@ -20,6 +20,8 @@ LONGEST = 16
 STEP = 8
 MOST_RECORDS = 20_000
 """Of a larger segment the most typical participants' are read."""
+AT_ONCE = 256
+"""So many claims are held against all passages together: each takes as much room as those are."""
 SAMPLE = 12
 KEPT = 8
 
@@ -40,6 +42,10 @@ class Passages(Struct, frozen=True):
 
     def nearest(self, claims: Sequence[Sequence[str]]) -> list[float]:
         """Of each claim's stems the highest cosine of any passage with them, 0 to 1."""
+        starts = range(0, len(claims), AT_ONCE)
+        return [each for at in starts for each in self._nearest(claims[at : at + AT_ONCE])]
+
+    def _nearest(self, claims: Sequence[Sequence[str]]) -> list[float]:
         numbers, at, claim_of = self.numbers, list[int](), list[int]()
         unknown = []
         for place, claim in enumerate(claims):

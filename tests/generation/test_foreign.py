@@ -133,7 +133,47 @@ def test_files_are_found_read_and_told_apart(tmp_path: Path) -> None:
     reasons = {each.file: each.reason for each in skipped}
     assert set(reasons) == {"a.json", "d.json", "e.json", "f.json", "g.json"}
     assert reasons["a.json"] == "1 of its 3 entries are no personas"
-    assert reasons["g.json"] == "there is no field in it that a persona has"
+    assert reasons["g.json"] == "it has none, or says only one, of the fields of a persona"
+
+
+def test_of_json_lines_the_good_ones_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"name": "Anna", "goals": ["Sleep"]}\n{"name": NaN}\n\n{"name": "Bo", "age": 4}\n'
+    )
+    found, skipped = find(tmp_path)
+    assert [each.mapped.draft.name for each in found] == ["Anna", "Bo"]
+    (bad,) = skipped
+    assert bad.file == "a.jsonl:2"
+    assert "malformed" in bad.reason
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"results": {"personas": [{"name": "Anna", "goals": ["Sleep"]}, {"name": "Bo", "age": 4}]}},
+        {"Anna": {"age": 3, "goals": ["Sleep"]}, "Bo": {"age": 4, "goals": []}},
+        {"1": {"name": "Anna", "goals": ["Sleep"]}, "2": {"name": "Bo", "goals": ["Drive"]}},
+    ],
+)
+def test_several_personas_in_an_object_are_told_apart(
+    tmp_path: Path, document: dict[str, object]
+) -> None:
+    (tmp_path / "a.json").write_bytes(msgspec.json.encode(document))
+    found, skipped = find(tmp_path)
+    assert [each.mapped.draft.name for each in found] == ["Anna", "Bo"]
+    assert skipped == []
+
+
+def test_the_sections_of_one_persona_are_not_taken_for_several(tmp_path: Path) -> None:
+    sections = {"about": {"name": "Anna", "age": 3}, "needs": {"goals": ["Sleep"], "pains": ["x"]}}
+    (tmp_path / "a.json").write_bytes(msgspec.json.encode(sections))
+    found, _ = find(tmp_path)
+    assert [each.mapped.draft.name for each in found] == ["Anna"]
+
+
+def test_a_persona_whose_fields_hold_nothing_is_one_all_the_same() -> None:
+    blank = of({"name": None, "goals": [], "pain_points": "", "quotes": [None]})
+    assert blank.draft == Draft(name="")
 
 
 def test_of_an_output_folder_the_personas_are_read_and_nothing_else(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "motivations": ("motivations", "motivation", "motivators", "drivers", "values"),
     "quotes": (
         "quotes", "quote", "key_quotes", "key_quote", "representative_quotes", "sample_quotes",
-        "verbatims", "verbatim", "quotations",
+        "verbatims", "verbatim", "quotations", "typical_quotes", "typical_quote",
     ),
 }  # fmt: skip
 """The names of each field, the surest first."""
@@ -51,6 +51,8 @@ _TEXT_KEYS = (
 )  # fmt: skip
 """Under what an item that is an object has its words."""
 _DEEPEST = 4
+_BLANK = 3
+"""An object with so many of the fields is a persona, even where they hold nothing."""
 _LINE = re.compile(r"\s*(?:\n|;)\s*(?:[-*•]\s+)?")
 _MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -68,8 +70,10 @@ def mapped(found: dict[str, object]) -> Mapped | None:
     """The persona that an object describes; None where it describes none."""
     known: dict[str, list[tuple[int, str, object]]] = {}
     unmapped: list[str] = []
+    named: set[str] = set()
     for path, key, value in _fields(found):
         field, rank = _RANK.get(key, ("", 0))
+        named.add(field)
         if field and (texts := list(_texts(value, field in LIST_FIELDS))):
             known.setdefault(field, []).append((rank, path, texts))
         elif value not in (None, "", [], {}) and path.split(".")[0] not in _OF_OURS:
@@ -85,7 +89,8 @@ def mapped(found: dict[str, object]) -> Mapped | None:
         paths = [path for _, path, _ in used]
         if paths != [field]:
             renamed[field] = ", ".join(paths)
-    if not (fields.keys() & {"summary", *LIST_FIELDS}) and len(fields) < 2:
+    says_something = fields.keys() & {"summary", *LIST_FIELDS} or len(fields) > 1
+    if not says_something and len(named - {""}) < _BLANK:
         return None
     draft = clean_draft(
         Draft(
@@ -117,7 +122,13 @@ def _fields(
 
 def _plain(name: str) -> str:
     """`painPoints`, `Pain Points` and `pain-points` are `pain_points`."""
-    return re.sub(r"[^\w]+|_+", "_", _CAMEL.sub("_", name)).strip("_").casefold()
+    spelt = _CAMEL.sub("_", name).replace("&", " and ")
+    return re.sub(r"[^\w]+|_+", "_", spelt).strip("_").casefold()
+
+
+def fields_of(found: dict[str, object]) -> set[str]:
+    """The fields of a persona that an object has itself, under whatever name."""
+    return {_RANK[key][0] for key in map(_plain, found) if key in _RANK}
 
 
 def _joined(field: str, texts: list[str]) -> str:

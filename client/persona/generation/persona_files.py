@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from persona.generation.foreign import Mapped, mapped
+from persona.generation.foreign import Mapped, fields_of, mapped
 from persona.generation.reading.found import ReadProblem
 
 ENDINGS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml")
@@ -54,25 +54,30 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, name: str, found: list[Found], skipped: list[Skipped]) -> None:
+    bad: list[Skipped] = []
     try:
-        documents = _documents(path)
+        documents = _documents(path, name, bad)
     except (ReadProblem, OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         skipped.append(Skipped(name, reason or type(error).__name__))
         return
+    skipped += bad
     several = len(documents) > 1
     before = len(found)
     for at, raw in enumerate(documents, 1):
         if isinstance(raw, dict) and (persona := mapped(raw)) is not None:
             found.append(Found(f"{name}#{at}" if several else name, persona, raw))
     if len(found) == before:
-        skipped.append(Skipped(name, "there is no field in it that a persona has"))
+        skipped.append(Skipped(name, "it has none, or says only one, of the fields of a persona"))
     elif (others := before + len(documents) - len(found)) > 0:
         skipped.append(Skipped(name, f"{others} of its {len(documents)} entries are no personas"))
 
 
-def _documents(path: Path) -> list[object]:
-    """Raises ReadProblem, OSError; ValueError for what is no JSON or no UTF-8."""
+def _documents(path: Path, name: str, bad: list[Skipped]) -> list[object]:
+    """Of JSON lines those that are JSON; the others join `bad`.
+
+    Raises ReadProblem, OSError; ValueError for what is no JSON or no UTF-8.
+    """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ReadProblem(f"personas are read from {', '.join(ENDINGS)}")
@@ -86,18 +91,39 @@ def _documents(path: Path) -> list[object]:
     elif ending == ".json":
         documents = [msgspec.json.decode(text)]
     else:
-        documents = [msgspec.json.decode(line) for line in text.splitlines() if line.strip()]
+        documents = []
+        for number, line in enumerate(text.split("\n"), 1):
+            try:
+                documents += [msgspec.json.decode(line)] if line.strip() else []
+            except (ValueError, RecursionError) as error:
+                bad.append(Skipped(f"{name}:{number}", str(error)))
     return [each for document in documents for each in _unwrapped(document)]
 
 
 def _unwrapped(document: object) -> list[object]:
-    """The personas of a document that is a list of them, or holds one under a usual name."""
+    """The personas of a document that is a list of them, holds one under a usual name, or has
+    them by their names."""
     match document:
         case list():
             return [each for item in document for each in _unwrapped(item)]
         case dict():
             for name in _WRAPPED:
-                inside = document.get(name)
-                if isinstance(inside, list) and inside and isinstance(inside[0], dict):
-                    return inside
+                match document.get(name):
+                    case [dict(), *_] as inside:
+                        return [*inside]
+                    case dict() as inside if (within := _unwrapped(inside)) != [inside]:
+                        return within
+                    case _:
+                        continue
+            return _by_name(document) or [document]
     return [document]
+
+
+def _by_name(document: dict[str, object]) -> list[object]:
+    """The personas of an object whose keys are their names: all have the same two fields or more,
+    which the sections of a single persona have not. Nothing where it is none."""
+    inside = {key: each for key, each in document.items() if isinstance(each, dict)}
+    if not 1 < len(inside) == len(document) or fields_of(document):
+        return []
+    common = set.intersection(*map(fields_of, inside.values()))
+    return [{"name": key} | each for key, each in inside.items()] if len(common) > 1 else []

@@ -11,7 +11,7 @@ from persona.app import App, Stopped
 if TYPE_CHECKING:
     from persona.generation.plan import Plan
     from personad.contract.batch import BatchStarted, BatchState
-    from personad.contract.cost import Estimated
+    from personad.contract.cost import Estimated, Refused
 
 
 def estimated(app: App, plan: "Plan", started: "BatchStarted") -> "Estimated | None":
@@ -45,14 +45,17 @@ def refuse(found: "Estimated") -> None:
         return
     from persona.refused import refusal
 
-    scope = found.refused.budget
     raise Stopped(
-        f"nothing was started: {refusal(found.refused)}",
-        code=75,
-        hint="give it more with --budget or --max-cost"
-        if scope.startswith("batch:")
-        else "`persona cost budget status` shows what stands; `persona cost budget set` changes it",
+        f"nothing was started: {refusal(found.refused)}", code=75, hint=_way_out(found.refused)
     )
+
+
+def _way_out(refused: "Refused") -> str:
+    if refused.maximum_nanousd is None:
+        return "`persona cost prices set PROVIDER/MODEL --input USD --output USD` tells its price"
+    if refused.budget.startswith("batch:"):
+        return "give it more with --budget or --max-cost"
+    return "`persona cost budget status` shows what stands; `persona cost budget set` changes it"
 
 
 def is_agreed(app: App, found: "Estimated", *, yes: bool) -> bool:

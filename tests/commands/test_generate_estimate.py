@@ -163,6 +163,19 @@ def test_a_standing_budget_without_room_refuses_with_its_figures(
     assert batches(studio) == 0
 
 
+def test_who_limits_what_has_no_price_is_told_how_to_say_it(
+    studio: Studio, command: list[str]
+) -> None:
+    unpriced = [*command, "--model", "mystery-9"]
+
+    said = studio.persona(*unpriced, "--max-cost", "1")
+
+    assert said.returncode == 75
+    assert "nobody knows what a call costs" in said.stderr
+    assert "`persona cost prices set PROVIDER/MODEL --input USD" in said.stderr
+    assert "give it more" not in said.stderr
+
+
 def test_a_budget_that_only_warns_refuses_nothing(studio: Studio, command: list[str]) -> None:
     assert studio.persona(*command, "--budget", "0.000001").returncode == 0
 

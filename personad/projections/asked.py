@@ -211,6 +211,7 @@ def _when(home: ZoneInfo, span: Range, now: datetime) -> _When:
     now_us, end = microseconds(now), None
     if span.as_of is not None:
         end = civil.day_start(_next_day(span.as_of), zone)
+        _check_has_come(span.as_of, civil.day_of(civil.quarter_of(now_us), zone), zone)
         now_us = min(now_us, end * civil.QUARTER_US - 1)
     whole = _range(span, now_us, zone)
     last = whole.end_quarter
@@ -247,6 +248,17 @@ def _zone(name: str) -> ZoneInfo:
         return civil.find_zone(name)
     except civil.UnknownZone as error:
         raise LedgerError("invalid", str(error), field="$.range.timezone") from None
+
+
+def _check_has_come(day: date, today: date, zone: ZoneInfo) -> None:
+    """Raises LedgerError `invalid` where it has not: nobody knows what that day will have shown."""
+    if day > today:
+        raise LedgerError(
+            "invalid",
+            f"{day} has not come yet: it is {today} in {zone.key}",
+            field="$.range.as_of",
+            hint="leave it out, or name a day that was",
+        )
 
 
 def _next_day(day: date) -> date:

@@ -38,16 +38,8 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
     """
     from personad.analytics.forecast import LEAST_DAYS, Past  # numpy: a daemon starts without it
 
-    span = Range(days=HISTORY_DAYS, timezone=request.timezone, as_of=request.as_of)
-    past = cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
+    past = _history(db, request, now)
     today = past.range.last_day
-    if request.as_of is not None and request.as_of > today:
-        raise LedgerError(
-            "invalid",
-            f"{request.as_of} has not come yet: it is {today} in {past.range.timezone}",
-            field="$.as_of",
-            hint="leave it out, or name a day that was",
-        )
     costs = {date.fromisoformat(row.start): row.cost_nanousd for row in past.rows}
     rows = past.rows[:-1]
     first = next((place for place, row in enumerate(rows) if row.calls), len(rows))
@@ -78,6 +70,16 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         record=forecasts.record(db, _filters(db, request.filter), past.range.timezone, costs),
         warnings=warnings,
     )
+
+
+def _history(db: apsw.Connection, request: f.CostForecast, now: datetime) -> c.CostHistoryReply:
+    """The days before; what can't be is told by the field of whoever asked for a forecast."""
+    span = Range(days=HISTORY_DAYS, timezone=request.timezone, as_of=request.as_of)
+    try:
+        return cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
+    except LedgerError as error:
+        field = error.field and error.field.replace("$.range.", "$.")
+        raise LedgerError(error.code, error.message, field=field, hint=error.hint) from None
 
 
 def worth_keeping(

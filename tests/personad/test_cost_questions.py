@@ -319,6 +319,12 @@ def test_sums_stop_at_what_the_wire_can_carry(core: Core) -> None:
         (c.CostHistory(range=Range(days=2, month="this")), "invalid", "$.range.month", "days"),
         (c.CostHistory(range=Range(as_of=date(2500, 1, 1))), "invalid", "$.range.as_of", "reach"),
         (
+            c.CostHistory(range=Range(as_of=NOON.date() + timedelta(days=1))),
+            "invalid",
+            "$.range.as_of",
+            "has not come yet",
+        ),
+        (
             c.CostHistory(range=Range(since="1950-01-01"), interval="hour"),
             "invalid",
             "$.range",

@@ -66,6 +66,15 @@ class TestForecast:
         assert "`persona cost budget set --monthly USD --action stop` holds it" in screen
 
     @pytest.mark.usefixtures("workdays")
+    def test_no_interval_has_no_level(self, capsys: pytest.CaptureFixture[str]) -> None:
+        then = (datetime.now(UTC) - timedelta(days=50)).date()
+        assert run(["cost", "forecast", "--as-of", str(then), "--timezone", "UTC"]) == 0
+        out, err = capsys.readouterr()
+        assert "Next 7 days    –" in out
+        assert "intervals" not in out
+        assert "6 whole days of history" in err
+
+    @pytest.mark.usefixtures("workdays")
     def test_another_day_and_an_experiment_are_forecast_from_what_they_had(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -76,6 +85,7 @@ class TestForecast:
         assert reply["days"][0]["date"] == str(then + timedelta(days=1))
         assert reply["budget"] is None
         screen = shown(capsys, *asked)
+        assert "80 % of such intervals hold what comes" in screen
         assert str(then - timedelta(days=26)) in screen
         assert "days ago" not in screen
 

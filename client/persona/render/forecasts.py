@@ -41,12 +41,18 @@ def forecast(reply: CostForecastReply) -> View:
     )
     told = Facts(
         [
-            Fact("Level", f"{reply.level} % of such intervals hold what comes"),
+            *_level(reply),
             *_record(reply.record),
             *_budget(reply.budget),
         ]
     )
     return [chart, Table(COLUMNS, reply.periods), told]
+
+
+def _level(reply: CostForecastReply) -> list[Fact]:
+    if all(period.low_nanousd is None for period in reply.periods):
+        return []
+    return [Fact("Level", f"{reply.level} % of such intervals hold what comes")]
 
 
 def _record(found: ForecastRecord) -> list[Fact]:

@@ -99,6 +99,18 @@ class TestSetting:
         assert found["thresholds"] == [50, 80, 100]
         assert found["timezone"] == ledger.ask(BudgetStatus()).timezone
 
+    def test_an_experiment_that_nobody_has_used_is_said_with_the_nearest(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        spend(ledger, 1, experiment="onboarding")
+        assert run([*BUDGET, "set", "--experiment", "onbording", "--limit", "2"]) == 0
+        out, err = capsys.readouterr()
+        assert "experiment:onbording" in out
+        assert "there is no experiment 'onbording' so far" in err
+        assert "did you mean onboarding?" in err
+        run([*BUDGET, "set", "--experiment", "onboarding", "--limit", "2"])
+        assert capsys.readouterr().err == ""
+
     def test_periods_and_an_experiment_are_set_together(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -115,6 +115,22 @@ def set_budget(
         ]
     )
     _show(app, output, lambda budget: budget.scope in given)
+    if experiment is not None:
+        _say_if_unknown(app, experiment)
+
+
+def _say_if_unknown(app: App, experiment: str) -> None:
+    """A budget may be there before its experiment, but one of a misspelt name holds nothing."""
+    from personad.contract.asking import Filter, Range
+    from personad.contract.cost import CostHistory
+    from personad.contract.errors import LedgerError
+
+    try:
+        app.ledger.ask(CostHistory(range=Range(days=1), filter=Filter(experiments=[experiment])))
+    except LedgerError as error:
+        if error.code != "not-found":
+            raise
+        app.note(f"{error.message} so far: the budget holds once there is; {error.hint}")
 
 
 @command.command("status")
@@ -124,7 +140,8 @@ def status(app: App, output: Output) -> None:
     """Show each budget, and what stands against it.
 
     Reserved is the most that calls in flight can cost, and those whose answer never came:
-    `persona cost budget settle` lets go of these.
+    `persona cost budget settle` lets go of these. Projected is a straight line: the pace so far, to
+    the end of the period; `persona cost forecast` says what a month is expected to come to.
     """
     _show(app, output, lambda _: True)
 

@@ -191,6 +191,26 @@ class TestBreakdown:
         assert round(sum(row["cost_usd"] for row in reply["rows"]), 9) == 0.0294
         assert reply["total"]["cost_usd"] == 0.0294
 
+    def test_what_programs_read_has_every_row_and_a_table_the_dearest(
+        self, spent: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fields = {"provider": "acme", "operation": "generation", "outcome": "ok", "at": NOON}
+        spent.append(
+            [
+                CostRecorded(
+                    id=event_id(),
+                    call=f"call-many-{number}",
+                    model=f"m{number}",
+                    cost_nanousd=number + 1,
+                    **fields,  # type: ignore[arg-type]
+                )
+                for number in range(101)
+            ]
+        )
+        reply = document(capsys, "breakdown", "--by", "model", *SPAN)
+        assert (len(reply["rows"]), reply["rest"]) == (104, None)
+        assert "(4 more)" in shown(capsys, "breakdown", "--by", "model", *SPAN)
+
     def test_what_is_over_the_limit_is_one_row(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert "(2 more)" in shown(capsys, "breakdown", "--by", "model", *SPAN, "-L", "1")
 

@@ -4,12 +4,14 @@ from typing import get_args
 
 import click
 
-from persona.app import App, Group, Output, app_of, limit_option, output_options, pass_app
+from persona.app import App, Group, Output, app_of, output_options, pass_app
 from persona.asking import filter_options, range_options
 from personad.contract.asking import Filter, Interval, Range
-from personad.contract.cost import CostBreakdown, CostHistory, CostOverview, Dimension
+from personad.contract.cost import MAX_ROWS, CostBreakdown, CostHistory, CostOverview, Dimension
 
 from . import budget, cost_alerts, export, forecast, optimise, prices, reprice
+
+_ROWS_SHOWN = 100
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -53,17 +55,26 @@ def history(
 )
 @range_options
 @filter_options
-@limit_option(100)
+@click.option(
+    "-L",
+    "--limit",
+    type=click.IntRange(1, MAX_ROWS),
+    metavar="N",
+    help=f"How many rows at most; where people read it, {_ROWS_SHOWN} if not said.",
+)
 @output_options
 @pass_app
 def breakdown(
-    app: App, by: Dimension, span: Range, only: Filter, limit: int, output: Output
+    app: App, by: Dimension, span: Range, only: Filter, limit: int | None, output: Output
 ) -> None:
     """Show what calls were for: by provider, model, experiment, batch, operation, outcome or time.
 
     Rows sum to the total.
     """
-    reply = app.ledger.ask(CostBreakdown(by=by, range=span, filter=only, limit=limit))
+    # A program that adds rows up is to come to the total, and time has no dearest rows.
+    is_cut = output.format in ("table", "markdown") and by not in get_args(Interval)
+    usual = _ROWS_SHOWN if is_cut else MAX_ROWS
+    reply = app.ledger.ask(CostBreakdown(by=by, range=span, filter=only, limit=limit or usual))
     from persona.render import costs as shown
 
     app.emit(output, reply, lambda: shown.breakdown(reply))

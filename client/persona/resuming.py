@@ -206,11 +206,14 @@ def source_of(plan: "Plan") -> "Source":
     )
 
 
-def named_batch(app: App, resume: str, *, source: str | None, output: str | None) -> "BatchState":
+def named_batch(
+    app: App, resume: str, *, source: str | None, output: str | None, yes: bool
+) -> "BatchState":
     """The batch that `--resume` means; from a checkpoint it is put into this ledger first.
 
     Raises:
         CheckpointError: the file is none that can be gone on with.
+        Stopped: its calls are not to go where it says.
         LedgerError: `not-found`.
     """
     from personad.contract.batch import BatchShow
@@ -229,10 +232,12 @@ def named_batch(app: App, resume: str, *, source: str | None, output: str | None
     else:
         if state.batch == found.batch:
             return state
-    return _brought_in(app, Path(resume), {"source": source, "output": output})
+    return _brought_in(app, Path(resume), {"source": source, "output": output}, yes=yes)
 
 
-def _brought_in(app: App, path: Path, given: Mapping[str, str | None]) -> "BatchState":
+def _brought_in(
+    app: App, path: Path, given: Mapping[str, str | None], *, yes: bool
+) -> "BatchState":
     """A batch of another ledger, as its checkpoint tells it."""
     import msgspec
 
@@ -247,6 +252,7 @@ def _brought_in(app: App, path: Path, given: Mapping[str, str | None]) -> "Batch
         started = in_force(item.event for item in found.items)
     except LookupError as error:
         raise checkpoint.CheckpointError(path, str(error)) from None
+    _agree_to_server(app, path, started, yes=yes)
     plan = _same_plan(started, given["source"])
     output = given["output"] or started.output
     started = msgspec.structs.replace(
@@ -263,6 +269,29 @@ def _brought_in(app: App, path: Path, given: Mapping[str, str | None]) -> "Batch
             "from where the batch was begun; they are not made again"
         )
     return app.ledger.ask(BatchShow(batch=started.batch))
+
+
+def _agree_to_server(app: App, path: Path, started: "BatchStarted", *, yes: bool) -> None:
+    """A file from elsewhere names a server, and this shell's key goes there: whoever resumes it
+    is to see where.
+
+    Raises CheckpointError, Stopped.
+    """
+    from persona.estimating import is_confirmed
+    from persona.generation.checkpoint import CheckpointError
+    from persona.generation.providers.address import AddressError, address
+
+    if started.base_url is None:
+        return
+    try:
+        server = address(started.base_url)
+    except AddressError as error:
+        raise CheckpointError(path, str(error)) from None
+    if server.is_loopback:
+        return
+    app.note(f"{path} sends calls, and the key for {started.provider}, to {server.name}")
+    if not is_confirmed(app, None, "Send them there?", yes=yes):
+        raise Stopped(f"{started.batch} was not brought in: nothing was sent", code=1)
 
 
 def _same_plan(started: "BatchStarted", source: str | None) -> "Plan":

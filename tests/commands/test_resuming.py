@@ -1,10 +1,12 @@
 """Going on with batches: on other terms, from checkpoints, and with those that failed."""
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from persona.identity import event_id, now
@@ -235,6 +237,46 @@ def test_a_spoilt_checkpoint_is_bad_input(
     assert refused.returncode == 65
     assert said in refused.stderr
     assert str(file) in refused.stderr
+
+
+def rewritten(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """By somebody who knows how: the digest is that of the changed one."""
+    found = json.loads(file.read_bytes())
+    change(found["checkpoint"])
+    body = json.dumps(found["checkpoint"])
+    head = {name: found[name] for name in ("format", "version")}
+    head["sha256"] = hashlib.sha256(body.encode()).hexdigest()
+    file.write_text(json.dumps(head)[:-1] + f', "checkpoint": {body}}}')
+
+
+def test_a_checkpoint_brings_in_nothing_but_its_batch(studio: Studio, source: str) -> None:
+    def lift_the_budget(checkpoint: dict[str, Any]) -> None:
+        cleared = {"type": "budget.cleared", "scope": "monthly"}
+        event = cleared | {"id": str(event_id()), "at": now().isoformat()}
+        checkpoint["items"].append({"event": event, "receipt": None, "derived": False})
+
+    file = studio.folder / "run.json"
+    begun(studio, source, "--checkpoint", str(file))
+    rewritten(file, lift_the_budget)
+
+    said = elsewhere(studio, "generate", "--resume", str(file))
+
+    assert said.returncode == 65
+    assert "a `budget.cleared` in it is no part of batch-" in said.stderr
+
+
+def test_a_checkpoint_from_elsewhere_says_where_its_calls_go(studio: Studio, source: str) -> None:
+    def point_elsewhere(checkpoint: dict[str, Any]) -> None:
+        checkpoint["items"][0]["event"]["base_url"] = "https://models.example/v1"
+
+    file = studio.folder / "run.json"
+    begun(studio, source, "--checkpoint", str(file))
+    rewritten(file, point_elsewhere)
+
+    said = elsewhere(studio, "generate", "--resume", str(file), "--timeout", "60")
+
+    assert said.returncode == 0, said.stderr
+    assert "sends calls, and the key for simulated, to models.example" in said.stderr
 
 
 def test_a_checkpoint_takes_no_other_files_place(studio: Studio, source: str) -> None:

@@ -152,9 +152,9 @@ def test_the_end_in_one_line(stage: str, line: str) -> None:
 
 
 def test_what_may_have_been_paid_for_nothing_is_told_at_the_end() -> None:
-    lost = batch("failed", [row(1, "failed")], cost=money(25, unresolved=117))
+    lost = batch("cancelled", [row(1, "pending")], cost=money(25, unresolved=110, reserved=7))
 
-    assert " · $0.025 · up to $0.117 more unresolved" in result_line(lost, "/home/anna")
+    assert " · $0.025 · up to $0.117 more unsettled" in result_line(lost, "/home/anna")
 
 
 def test_a_folder_elsewhere_is_named_whole() -> None:

@@ -240,7 +240,9 @@ def _resume(app: App, options: Options) -> int:
 
     assert options.resume is not None
     asked = money_of(options.budget, options.max_cost, stop=options.stop_on_budget)
-    state = named_batch(app, options.resume, source=options.source, output=options.output)
+    state = named_batch(
+        app, options.resume, source=options.source, output=options.output, yes=options.yes
+    )
     status = exit_status(state)
     if status in (0, 1):
         app.note(f"{state.batch} has ended: it is {state.status}")

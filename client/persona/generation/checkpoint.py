@@ -114,9 +114,21 @@ def read(path: Path) -> Checkpoint:
     if hashlib.sha256(bytes(found.checkpoint)).hexdigest() != found.sha256:
         raise CheckpointError(path, "the checkpoint was changed after it was written")
     try:
-        return msgspec.json.decode(found.checkpoint, type=Checkpoint)
+        checkpoint = msgspec.json.decode(found.checkpoint, type=Checkpoint)
     except msgspec.DecodeError as error:
         raise CheckpointError(path, f"the checkpoint can't be read: {error}") from None
+    except RecursionError:
+        raise CheckpointError(path, "the checkpoint can't be read: nested too deeply") from None
+    if strange := next((one for one in checkpoint.items if not _belongs(one, checkpoint)), None):
+        kind = type(strange.event).__struct_config__.tag
+        raise CheckpointError(path, f"a `{kind}` in it is no part of {checkpoint.batch}")
+    return checkpoint
+
+
+def _belongs(item: Exported, checkpoint: Checkpoint) -> bool:
+    """Anybody can write the digest of what they changed: no budget nor price comes in this way."""
+    kind = type(item.event).__struct_config__.tag
+    return kind in KEPT and getattr(item.event, "batch", checkpoint.batch) == checkpoint.batch
 
 
 def put_down(run_dir: Path, path: Path) -> None:

@@ -178,9 +178,9 @@ def result_line(state: BatchState, cwd: str) -> str:
 
 
 def _maybe_more(state: BatchState) -> str:
-    """Calls whose answers never came may have been paid for all the same."""
-    unresolved = state.cost.unresolved_nanousd
-    return f"up to {values.money(unresolved)} more unresolved" if unresolved else ""
+    """Calls whose answers never came, or that a cancel gave up, may have been paid for."""
+    unsettled = state.cost.unresolved_nanousd + state.cost.reserved_nanousd
+    return f"up to {values.money(unsettled)} more unsettled" if unsettled else ""
 
 
 def _standing(state: BatchState) -> str:

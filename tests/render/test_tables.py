@@ -112,6 +112,15 @@ def test_wide_characters_are_aligned_by_cells() -> None:
     assert second == "日本  $0.00"
 
 
+def test_a_figure_is_never_folded_in_a_turned_table_either() -> None:
+    dear: View = (Table(COLUMNS, (Row("Anna", 18 * 10**15, 1), Row("Bo", 9 * 10**15, 1))),)
+
+    for width in (26, 32, 40):
+        text = on_terminal(dear, width)
+        assert "$18,000,000.00" in text
+        assert "$9,000,000.00" in text
+
+
 def test_a_long_label_leaves_room_for_what_it_labels() -> None:
     view: View = (
         Facts(

@@ -1,5 +1,6 @@
 """Tables for a terminal, drawn with rich: in colour, folded to the terminal's width."""
 
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -20,6 +21,7 @@ _WHOLE = ((15, 15), (15, 9), (12, 8))
 """Up to how many cells words, and those of titles, stay whole, as long as there is room: names of
 metrics do first, ids don't."""
 _GAP = 2
+_FIGURE = re.compile(r"[-+]?\$?\d[\d,.]*%?").fullmatch
 
 
 def render(view: View, console: Console) -> None:
@@ -141,6 +143,7 @@ def _cell_widths(block: Table[Any]) -> list[int]:
 def _least(cell: str, word: int, *, folds: bool) -> int:
     if not folds:
         return width_of(cell)
-    words = [width_of(each) for each in cell.split()]
-    whole = max((cells for cells in words if cells <= word), default=0)
-    return max(whole, min(_LEAST, max(words, default=0)))
+    words = [(width_of(each), each) for each in cell.split()]
+    # In a table that was turned figures stand among words: half a figure is another one.
+    whole = max((cells for cells, each in words if cells <= word or _FIGURE(each)), default=0)
+    return max(whole, min(_LEAST, max(words, default=(0, ""))[0]))

@@ -130,6 +130,15 @@ class TestForecast:
         assert run(["cost", "forecast", "--timezone", "UTC"]) == 0
         assert "1 whole day of history: from 14 on" in capsys.readouterr().err
 
+    def test_what_was_spent_today_alone_is_not_said_to_be_nothing(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger.append([unpriced(datetime.now(UTC), cost_nanousd=10**9)])
+        assert run(["cost", "forecast", "--timezone", "UTC", "--budget", "5"]) == 0
+        out, err = capsys.readouterr()
+        assert "Spent this month  $1.00" in out
+        assert "no day with calls is over yet" in err
+
     def test_a_new_ledger_says_that_it_can_not_yet(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -22,7 +22,7 @@ COLUMNS: tuple[Column[ForecastPeriod], ...] = (
 
 def forecast(reply: CostForecastReply) -> View:
     """The days that were and that come, the periods, and what a budget comes to."""
-    empty = "nothing was spent yet, so there is nothing to forecast from"
+    empty = "no day with calls is over yet, so there is nothing to forecast from"
     if not reply.days:
         return [
             Table(COLUMNS, [], empty),

@@ -79,8 +79,10 @@ class TestTrends:
         assert len(found["metrics"]) == 3
         assert run(["quality", "summary", "--days", "12"]) == 0
         shown = capsys.readouterr().out
-        assert "faithfulness  0.90 ▁" in shown
-        assert "accepted      – of 0 personas" in shown
+        assert "faithfulness     0.90  ▁▂" in shown
+        assert "accepted  – of 0 personas" in shown
+        assert run(["quality", "summary", "--days", "12", "--format", "csv"]) == 0
+        assert capsys.readouterr().out.startswith("Metric,Current,Days,Trend\r\nfaithfulness,0.9,")
 
     def test_an_experiment_is_told_day_by_day(self, capsys: pytest.CaptureFixture[str]) -> None:
         found = told(capsys, "history", "--experiment", "tone", "--days", "3")
@@ -120,7 +122,13 @@ class TestTrends:
         assert run(["quality", "history", "--experiment", "tone", "--days", "1"]) == 0
         shown = capsys.readouterr().out
         assert shown.splitlines()[0].split()[:2] == ["Date", "Scorer"]
-        assert "the scorer changed in this range" in shown
+        today = str(now().date())
+        assert (
+            f"the scorer changed: builtin/1 from {today} to {today}, builtin/2 from {today} to "
+            f"{today}; their figures stand apart, and don't compare"
+        ) in shown
+        assert run(["quality", "check", "--min", "faithfulness=0.1"]) == 0
+        assert "scores by builtin/1 are left out" in capsys.readouterr().err
 
     def test_what_nobody_has_scored_is_named_with_the_nearest(
         self, capsys: pytest.CaptureFixture[str]

@@ -147,9 +147,9 @@ def test_a_bar_fills_by_eighths_of_a_cell() -> None:
     ("figures", "shown"),
     [
         ([], ""),
-        ([None, None], "  "),
+        ([None, None], "··"),
         ([3.0, 3.0], "▁▁"),
-        ([0.0, None, 7.0], "▁ █"),
+        ([0.0, None, 7.0], "▁·█"),
     ],
 )
 def test_a_sparkline_runs_from_the_least_to_the_greatest(

@@ -118,6 +118,8 @@ def check(
     reply = app.ledger.ask(QualityTrends(range=span, filter=only))
     found = shown.checked(reply, wanted)
     app.emit(output, found, lambda: shown.checks(found))
+    if others := shown.left_out_of(reply):
+        app.note(f"scores by {', '.join(others)} are left out: they don't compare with newer ones")
     if found.verdict == "nothing to check":
         if found.checks:
             app.note("there are no scores in this range")

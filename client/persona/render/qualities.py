@@ -1,6 +1,6 @@
 """How quality looks: trends over time, days of an experiment, and one screen."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Literal
 
@@ -29,6 +29,7 @@ from .tables import (
     Column,
     Fact,
     Facts,
+    Kind,
     Table,
     View,
 )
@@ -39,6 +40,8 @@ NO_SCORES = (
 COMPOSITE = "composite"
 _FEW = 5
 """So many alerts are on the one screen of the summary, the newest."""
+_A_LINE = 31
+"""The days of so long a range are kept in one line."""
 _METRICS = ("coherence", "faithfulness", "completeness", "distinctiveness", "authenticity")
 
 
@@ -90,12 +93,24 @@ def trends(reply: QualityTrendsReply, *, plots: bool) -> View:
     rows = _ranked(reply.metrics)
     table = Table(_columns(scorers=several), rows, NO_SCORES)
     charts = [_chart(row, several) for row in rows if len(row.series) > 1 and row.n]
-    return [*(charts if plots else ()), table, *_changed(several)]
+    return [*(charts if plots else ()), table, *_changed(_scored_on(rows))]
 
 
-def _changed(several: bool) -> list[Facts]:
-    said = "the scorer changed in this range: its figures stand apart, and don't compare"
-    return [Facts([Fact("note", said, "yellow")])] if several else []
+def _scored_on(rows: Iterable[QualityTrend]) -> Iterator[tuple[str, str]]:
+    return ((row.scorer, str(day.start)) for row in rows for day in row.series if day.n)
+
+
+def _changed(scored: Iterable[tuple[str, str]]) -> list[Facts]:
+    """Where the break is, of each scorer and day of scores; nothing where there is one scorer."""
+    days: dict[str, list[str]] = {}
+    for scorer, day in scored:
+        days.setdefault(scorer, []).append(day)
+    if len(days) < 2:
+        return []
+    spans = sorted((min(some), max(some), scorer) for scorer, some in days.items())
+    told = (f"{values.clean(scorer)} from {first} to {last}" for first, last, scorer in spans)
+    said = f"the scorer changed: {', '.join(told)}; their figures stand apart, and don't compare"
+    return [Facts([Fact("note", said, "yellow")])]
 
 
 def _chart(row: QualityTrend, several: bool) -> Chart:
@@ -159,7 +174,8 @@ def history(found: QualityHistory) -> View:
         *(_metric(name) for name in names),
         Column("n", lambda row: row.n, COUNT),
     )
-    return [Table(columns, found.rows, NO_SCORES), *_changed(several)]
+    changed = _changed((row.scorer, row.start) for row in found.rows)
+    return [Table(columns, found.rows, NO_SCORES), *changed]
 
 
 def _metric(name: str) -> Column[HistoryDay]:
@@ -211,6 +227,12 @@ def checked(reply: QualityTrendsReply, required: Sequence[Required]) -> Checks:
         return Checks(checks=checks, verdict="nothing to check")
     below: Literal["below", "below a goal"] = "below a goal" if missed == {"goal"} else "below"
     return Checks(checks=checks, verdict=below if missed else "met")
+
+
+def left_out_of(reply: QualityTrendsReply) -> list[str]:
+    """The scorers whose figures a check leaves out, as newer ones don't compare with them."""
+    scored = sorted((day, scorer) for scorer, day in _scored_on(reply.metrics))
+    return sorted({scorer for _, scorer in scored} - {scored[-1][1]}) if scored else []
 
 
 def _last_day(row: QualityTrend) -> date:
@@ -293,20 +315,34 @@ def summary_of(
 
 
 def summary(found: Summary) -> View:
-    """A line a metric with its days, the goals, how many were accepted, and what is alarming."""
-    several = len({row.scorer for row in found.metrics}) > 1
-    lines = [_spark_line(row, several) for row in _ranked(found.metrics) if row.n]
+    """A row a metric with its days, the goals, how many were accepted, and what is alarming."""
+    rows = [row for row in _ranked(found.metrics) if row.n]
     share = values.NOTHING if found.accepted_share is None else values.percent(found.accepted_share)
-    lines.append(Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold"))
+    accepted = Fact("accepted", f"{share} of {values.plural(found.personas, 'persona')}", "bold")
     alarms: list[Block] = [quality_table(found.alerts[:_FEW])] if found.alerts else []
     if len(found.alerts) > _FEW:
         more = f"{len(found.alerts) - _FEW} more; `persona quality alerts list` shows all"
         alarms.append(Facts([Fact("and", more, "yellow")]))
-    return [Facts(lines), *goals(QualityGoalsReply(goals=found.goals)), *alarms]
+    several = len({row.scorer for row in rows}) > 1
+    longest = max((len(row.series) for row in rows), default=0)
+    columns = _summed_up(scorers=several, days=Kind(str, str, right=False, folds=longest > _A_LINE))
+    metrics = Table(columns, rows, NO_SCORES)
+    changed = _changed(_scored_on(rows))
+    return [
+        metrics,
+        *changed,
+        Facts([accepted]),
+        *goals(QualityGoalsReply(goals=found.goals)),
+        *alarms,
+    ]
 
 
-def _spark_line(row: QualityTrend, several: bool) -> Fact:
-    sparks = values.sparkline([day.mean for day in row.series])
-    current = values.NOTHING if row.current is None else values.score(row.current)
-    name = f"{row.metric} ({row.scorer})" if several else row.metric
-    return Fact(name, f"{current}  {sparks}  {_arrow(row)}", _style(row))
+def _summed_up(*, scorers: bool, days: Kind) -> tuple[Column[QualityTrend], ...]:
+    scorer: tuple[Column[QualityTrend], ...] = (Column("Scorer", lambda row: row.scorer),)
+    return (
+        Column("Metric", lambda row: row.metric),
+        *(scorer if scorers else ()),
+        Column("Current", lambda row: row.current, SCORE),
+        Column("Days", lambda row: values.sparkline([day.mean for day in row.series]), days),
+        Column("Trend", _arrow, style=_style),
+    )

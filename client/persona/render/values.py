@@ -17,6 +17,7 @@ UNPRICED = "unpriced"
 _NANO = 1_000_000_000
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
+_NO_SPARK = "·"
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # colours, cursor movements
     r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # titles, links, and other strings to the terminal
@@ -191,14 +192,15 @@ def bar(share: float, width: int, *, plain: bool = False) -> str:
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One character a value, from the least to the greatest; a gap where there is none."""
+    """One character a value, from the least to the greatest; `·` where there is none: of spaces
+    in a row only one would be shown."""
     known = [value for value in values if value is not None]
     if not known:
-        return " " * len(values)
+        return _NO_SPARK * len(values)
     low, span = min(known), max(known) - min(known)
     steps = len(_SPARKS) - 1
     return "".join(
-        " " if value is None else _SPARKS[round((value - low) / span * steps) if span else 0]
+        _NO_SPARK if value is None else _SPARKS[round((value - low) / span * steps) if span else 0]
         for value in values
     )
 

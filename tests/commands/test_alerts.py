@@ -75,7 +75,9 @@ class TestNextCommand:
         assert run(["cost", "history", "--json", "-q"]) == 0
         assert capsys.readouterr().err == ""
         assert run(["cost"]) == 0
-        assert SHOWN in capsys.readouterr().err
+        out, err = capsys.readouterr()
+        assert SHOWN in err
+        assert "  at most $0.90 a day\n" in out
 
     def test_of_thresholds_that_were_passed_together_only_the_highest_is_said(
         self, spent: Ledger, capsys: pytest.CaptureFixture[str]

@@ -89,13 +89,13 @@ def overview(reply: CostOverviewReply) -> View:
     """Today, this week and this month, the last days, and the budgets."""
     days = reply.last_days
     sparks = values.sparkline([day.cost_nanousd for day in days])
-    told = [values.money(day.cost_nanousd) for day in (days[0], days[-1])]
+    dearest = values.money(max(day.cost_nanousd for day in days))
     unpriced = reply.unpriced_calls
     lines = [
         Fact("Today", values.spent(reply.today_nanousd, reply.today_unpriced_calls), "bold"),
         Fact("This week", values.spent(reply.week_nanousd, reply.week_unpriced_calls)),
         Fact("This month", values.spent(reply.month_nanousd, unpriced)),
-        Fact(f"Last {len(days)} days", f"{sparks}  {told[0]} … {told[1]}"),
+        Fact(f"Last {len(days)} days", f"{sparks}  at most {dearest} a day"),
     ]
     if unpriced:
         calls = values.plural(unpriced, "call")

@@ -77,7 +77,7 @@ class TestNextCommand:
         assert run(["cost"]) == 0
         out, err = capsys.readouterr()
         assert SHOWN in err
-        assert "  at most $0.90 a day\n" in out
+        assert " at most $0.90 a day\n" in out
 
     def test_of_thresholds_that_were_passed_together_only_the_highest_is_said(
         self, spent: Ledger, capsys: pytest.CaptureFixture[str]

@@ -360,10 +360,14 @@ def test_a_proxy_is_asked_for_a_server_that_is_elsewhere(monkeypatch: pytest.Mon
 
 def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with ProviderServer() as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{proxy.port}")
     found = unreachable("https://models.example/v1")
 
     assert (found.kind, found.maybe_paid) == ("connection", False)
+    assert found.message == (
+        f"models.example can't be reached by way of the proxy 127.0.0.1:{proxy.port}: connection "
+        "refused; see HTTPS_PROXY and NO_PROXY"
+    )
 
 
 def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,3 +397,4 @@ def test_a_proxy_that_can_not_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -
 
     assert (found.kind, found.maybe_paid) == ("bad_request", False)
     assert found.message.startswith("the proxy or certificates that the environment names can't")
+    assert found.message.endswith("; see HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE")

@@ -6,7 +6,8 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -102,7 +103,8 @@ class Transport:
             self._idle = [self._way()]
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
             said = f"the proxy or certificates that the environment names can't be used: {error}"
-            raise ProviderError("bad_request", clean_line(said, 300)) from None
+            see = "; see HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+            raise ProviderError("bad_request", clean_line(said, 300) + see) from None
 
     def _way(self) -> httpx2.AsyncClient | DirectTransport:
         # On loopback no proxy is asked: it would see the key, and stand elsewhere.
@@ -140,7 +142,8 @@ class Transport:
             finally:
                 await response.aclose()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise told(error, self._server.name) from None
+            by = None if isinstance(way, DirectTransport) else proxy_to(self._server)
+            raise told(error, self._server.name, by) from None
         finally:
             self._idle.append(way)
 
@@ -156,14 +159,26 @@ class Transport:
             await self._idle.pop().aclose()
 
 
-def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderError:
+def proxy_to(server: Address) -> str | None:
+    """The proxy that the environment names for this server, without its user and password."""
+    proxies = getproxies()
+    found = proxies.get(server.origin.partition("://")[0]) or proxies.get("all")
+    if not found or proxy_bypass(server.host):
+        return None
+    return urlsplit(found if "://" in found else f"//{found}").netloc.rpartition("@")[2]
+
+
+def told(
+    error: httpx2.HTTPError | httpx2.InvalidURL, host: str, proxy: str | None = None
+) -> ProviderError:
     """A transport's trouble in our words: what, where, and what to do."""
     sent = not isinstance(error, _NOTHING_SENT)
     certificate = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
     kind: ErrorKind = "connection"
     match error:
         case httpx2.ConnectTimeout():
-            kind, what = "timeout", f"{host} can't be reached in time"
+            by = f" by way of the proxy {proxy}" if proxy else ""
+            kind, what = "timeout", f"{host} can't be reached in time{by}"
         case httpx2.TimeoutException():
             kind, what = "timeout", f"{host} did not answer in time"
         case httpx2.ProxyError():
@@ -172,6 +187,11 @@ def told(error: httpx2.HTTPError | httpx2.InvalidURL, host: str) -> ProviderErro
             what = (
                 f"{host} can't be trusted: {certificate}; for a certificate authority of your own "
                 "set SSL_CERT_FILE"
+            )
+        case httpx2.ConnectError() if proxy is not None:
+            what = (
+                f"{host} can't be reached by way of the proxy {proxy}: {_reason(error)}; see "
+                "HTTPS_PROXY and NO_PROXY"
             )
         case httpx2.ConnectError():
             what = f"{host} can't be reached: {_reason(error)}; is the server running?"

@@ -70,6 +70,18 @@ def test_what_is_longer_than_the_screen_is_paged() -> None:
     assert "─" in on_terminal("40")
 
 
+def test_less_is_told_to_show_colours_and_another_pager_is_sent_none(tmp_path: Path) -> None:
+    for name in ("less", "more"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "LESS is $LESS"\ncat\n')
+        (tmp_path / name).chmod(0o700)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    told = on_terminal("40", PAGER="less", PATH=path, LESS="")
+    assert told.startswith("LESS is -R\n")
+    assert "\x1b[" in told
+    assert "\x1b[" not in on_terminal("40", PAGER="more", PATH=path, LESS="")
+    assert "\x1b[" not in on_terminal("40", PAGER="less", PATH=path, LESS="-S")
+
+
 def test_unless_nobody_wants_a_pager() -> None:
     told = on_terminal("40", "--plain", "--no-pager")
     assert "persona 39     39\n" in told

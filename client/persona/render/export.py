@@ -75,7 +75,8 @@ def _print(app: "App", view: View) -> None:
         text = render_plain(view, _screen()[0] if app.is_terminal else None)
     is_looked_at = app.is_terminal and sys.stdin.isatty() and not app.flags.no_pager
     if is_looked_at and text.count("\n") >= _screen()[1]:
-        click.echo_via_pager(text.rstrip("\n"), color=app.is_coloured)
+        # Not asked for, colours go only to a pager that shows them: `less` is told to.
+        click.echo_via_pager(text.rstrip("\n"), color=None if app.is_coloured else False)
     else:
         sys.stdout.write(text)
 

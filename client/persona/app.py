@@ -219,8 +219,16 @@ def global_options(*, hidden: bool) -> list[click.Option]:
 
 
 def output_options(function: Callable[..., T]) -> Callable[..., T]:
-    """`--format`, `--json` and `-o`, handed over as `output: Output`."""
+    """`--format`, `--json` and `-o/--output`, handed over as `output: Output`."""
+    return _output_options(function, "-o", "--output")
 
+
+def short_output_options(function: Callable[..., T]) -> Callable[..., T]:
+    """The same without `--output`, for a command that calls something else so."""
+    return _output_options(function, "-o")
+
+
+def _output_options(function: Callable[..., T], *file: str) -> Callable[..., T]:
     def wrapper(
         *args: Any, chosen: Format | None, as_json: bool, path: str | None, **kwargs: Any
     ) -> T:
@@ -233,9 +241,7 @@ def output_options(function: Callable[..., T]) -> Callable[..., T]:
     options = [
         click.option("--format", "chosen", type=formats, help="How to write it: table (default)."),
         click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-        click.option(
-            "-o", "--output", "path", metavar="FILE", help="Write to FILE, whole or not at all."
-        ),
+        click.option(*file, "path", metavar="FILE", help="Write to FILE, whole or not at all."),
     ]
     wrapped: Callable[..., T] = update_wrapper(wrapper, function)
     for option in reversed(options):

@@ -226,6 +226,7 @@ class TestCalls:
         assert "price.set" in out
         assert "there are more than 2" in err
         (first, _) = document(capsys, "calls", *SPAN, "--top", "2")["calls"]
+        assert document(capsys, "calls", *SPAN, "-L", "1")["calls"] == [first]
         bill = document(capsys, "explain", first["call"])
         (call,) = bill["calls"]
         assert sum(line["cost_usd"] for line in call["lines"]) == pytest.approx(call["cost_usd"])

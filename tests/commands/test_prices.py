@@ -68,6 +68,25 @@ def test_a_price_of_ones_own_stands_over_the_list_from_its_day_on(
     assert one.effective_from == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def test_a_price_that_was_set_is_written_as_asked(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    price = ("--input", "1", "--output", "2")
+    assert run(["cost", "prices", "set", "acme/my-own", *price, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["prices"]
+    assert (row["output_usd"], row["source"]) == (2, "price.set")
+
+
+def test_a_price_of_a_day_to_come_is_said_to_hold_from_then_on(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    price = ("--input", "1", "--output", "2", "--from", "2999-12-25")
+    assert run(["cost", "prices", "set", "acme/my-own", *price]) == 0
+    err = capsys.readouterr().err
+    assert "the new price of acme/my-own holds from 2999-12-25 on" in err
+    assert "nobody knows" not in err
+
+
 def test_a_model_that_nobody_used_is_looked_up_by_its_full_name(
     ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,7 +83,16 @@ def breakdown(
 @command.command("calls")
 @range_options
 @filter_options
-@click.option("--top", type=click.IntRange(1, 10_000), default=20, help="The dearest N: 20.")
+@click.option(
+    "-L",
+    "--limit",
+    "--top",
+    "top",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    metavar="N",
+    help="The dearest N: 20.",
+)
 @click.option("--unpriced", is_flag=True, help="Those of models without a known price.")
 @click.option("--unknown", is_flag=True, help="Those whose answer never came.")
 @output_options

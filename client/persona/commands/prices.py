@@ -5,7 +5,15 @@ from datetime import UTC, date, datetime, time
 
 import click
 
-from persona.app import App, Group, Output, app_of, output_options, pass_app
+from persona.app import (
+    App,
+    Group,
+    Output,
+    app_of,
+    output_options,
+    pass_app,
+    short_output_options,
+)
 from persona.day import day
 from persona.usd import parse
 from personad.contract.prices import PriceList, PricesReply
@@ -32,7 +40,10 @@ def per_million(text: str) -> int:
 @output_options
 @click.pass_context
 def command(ctx: click.Context, models: tuple[str, ...], output: Output) -> None:
-    """Show what the models that were used cost, per million tokens."""
+    """Show what the models that were used cost, per million tokens.
+
+    Tokens that were read from a cache or written to it cost as input where no price of theirs is.
+    """
     if ctx.invoked_subcommand is not None:
         return
     _show(app_of(ctx), models, output)
@@ -51,6 +62,7 @@ def command(ctx: click.Context, models: tuple[str, ...], output: Output) -> None
     metavar="DATE",
     help="From that day on (UTC); from now on, if not given.",
 )
+@short_output_options
 @pass_app
 def set_price(
     app: App,
@@ -60,6 +72,7 @@ def set_price(
     cache_read: int | None,
     cache_write: int | None,
     since: date | None,
+    output: Output,
 ) -> None:
     """Say what a model costs, in dollars per million tokens; it stands over the public list.
 
@@ -91,14 +104,23 @@ def set_price(
             )
         ]
     )
-    _show(app, (name,), Output())
+    if effective > moment:
+        _prices(app, (name,), output)
+        app.note(f"the new price of {name} holds from {effective:%Y-%m-%d} on; shown is today's")
+    else:
+        _show(app, (name,), output)
 
 
-def _show(app: App, models: tuple[str, ...], output: Output) -> None:
+def _prices(app: App, models: tuple[str, ...], output: Output) -> PricesReply:
     from persona.render.prices import prices
 
     reply: PricesReply = app.ledger.ask(PriceList(models=list(models)))
     app.emit(output, reply, lambda: prices(reply))
+    return reply
+
+
+def _show(app: App, models: tuple[str, ...], output: Output) -> None:
+    reply = _prices(app, models, output)
     unknown = [f"{row.provider}/{row.model}" for row in reply.prices if row.source is None]
     if unknown:
         app.note(

@@ -15,8 +15,11 @@ WARN_AT = (100, 80)
 
 
 def lines(app: "App", state: "BatchState") -> list[str]:
-    """What is to be said of a batch that is paused, or has spent much of its budget."""
+    """What is to be said of a batch that is paused or has failures, or has spent much of its
+    budget."""
     said = [budget_line(state)]
+    if state.status in ("failed", "partial"):
+        said.append(f"`persona batch retry {state.batch}` makes what failed again")
     if state.status == "paused":
         said += [_told(app, state.batch), _advice(state)]
     return [line for line in said if line]

@@ -132,8 +132,11 @@ def test_a_changed_source_is_refused_by_name_and_taken_where_that_is_wanted(
 def test_a_retry_makes_the_failed_ones_again_and_nobody_else(studio: Studio, source: str) -> None:
     command = ("generate", "--from", source, "-n", "4", "--provider", "simulated")
     failing = {"PERSONA_SIMULATED_ERRORS": "2=bad_request", "PERSONA_SIMULATED_LATENCY_MS": "1"}
-    assert studio.persona(*command, **failing).returncode == 1
+    partial = studio.persona(*command, "--progress", "quiet", **failing)
     batch = last(studio)
+    assert partial.returncode == 1
+    assert f"`persona batch show {batch}` says why they failed\n" in partial.stderr
+    assert f"`persona batch retry {batch}` makes what failed again\n" in partial.stderr
 
     said = studio.persona("batch", "retry", batch, PERSONA_SIMULATED_LATENCY_MS="1")
 

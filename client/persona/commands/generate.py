@@ -207,6 +207,8 @@ def run(
         )
     if not (left.is_silent or left.is_detached):
         _await_checkpoint(app, batch, runner)
+        if left.state.counts.failed and mode == "quiet":
+            app.note(f"`persona batch show {batch}` says why they failed")
         for said in standstill.lines(app, left.state):
             app.note(said)
     if options.as_json:

@@ -65,6 +65,12 @@ def test_a_folder_in_the_way_is_an_error_and_leaves_nothing(house: Path) -> None
     assert [entry.name for entry in (house / "work").iterdir()] == ["taken"]
 
 
+def test_the_folder_one_is_in_is_no_file(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(house)
+    with pytest.raises(IsADirectoryError):
+        write_whole(Path("."), b"new")
+
+
 def test_a_missing_folder_is_an_error(house: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(house / "nowhere" / "a", b"x")

@@ -58,3 +58,13 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "nowhere" / "out"):
         pass
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "file.csv"
+    with pytest.raises(FileNotFoundError) as failed, whole_file(missing):
+        pass
+    assert failed.value.filename == str(missing)
+    with pytest.raises(IsADirectoryError) as failed_too, whole_file(tmp_path):
+        pass
+    assert failed_too.value.filename == str(tmp_path)

@@ -234,6 +234,8 @@ def _output_options(function: Callable[..., T], *file: str) -> Callable[..., T]:
     ) -> T:
         if as_json and chosen not in (None, "json"):
             raise click.UsageError(f"--json and --format {chosen} exclude each other")
+        if path == "":
+            raise click.UsageError("the name of the file to write is empty")
         output = Output("json" if as_json else chosen or "table", None if path == "-" else path)
         return function(*args, output=output, **kwargs)
 

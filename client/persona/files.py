@@ -31,7 +31,9 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
     kind = _kind(target, follow=False)
     if stat.S_ISLNK(kind):
         kind, target = _kind(target, follow=True), os.path.realpath(target)
-    if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if kind and not stat.S_ISREG(kind):
         with open(path, "wb", buffering=0) as stream:
             _write_all(stream.fileno(), data)
         return

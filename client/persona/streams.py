@@ -29,7 +29,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(unfinished):
+            # Who is told of it knows this name, not the unfinished file's.
+            error.filename, error.filename2 = str(path), None
         with suppress(FileNotFoundError):
             unfinished.unlink()
         raise

@@ -1,11 +1,13 @@
 """Options that questions have in common: the time they are about, and what they leave out."""
 
+import re
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from persona.app import app_of
 from persona.day import day
 from personad.contract.asking import Filter, Range
 
@@ -16,6 +18,8 @@ T = TypeVar("T")
 
 ALL = "all"
 """As a filter's value: it leaves nothing out."""
+
+_CLOCK = re.compile(r"(?:^|[T ])\d\d:(\d\d)(:\d\d(?:[.,]\d+)?)?", re.ASCII)
 
 _RANGE = (
     click.option(
@@ -67,12 +71,22 @@ def range_options(function: Callable[..., T]) -> Callable[..., T]:
             given.append("--since")
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} exclude each other")
+        if any(_is_within_a_quarter(when) for when in (since, until)):
+            app_of(click.get_current_context()).note(
+                "sums are kept by quarter-hours: those that these times lie in count whole"
+            )
         span = Range(
             days=days, month=month, since=since, until=until, timezone=timezone, as_of=as_of
         )
         return function(*args, span=span, **kwargs)
 
     return _with(function, wrapper, _RANGE)
+
+
+def _is_within_a_quarter(when: str | None) -> bool:
+    """Whether it is a time on the clock between two quarter-hours."""
+    found = _CLOCK.search(when or "")
+    return found is not None and (int(found[1]) % 15 > 0 or bool((found[2] or "").strip(":0.,")))
 
 
 def filter_options(function: Callable[..., T]) -> Callable[..., T]:

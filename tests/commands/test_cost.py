@@ -123,6 +123,16 @@ class TestHistory:
         assert rows[0]["Hour"] == "2026-11-21T18:15:00Z"
         assert "2026-11-22 17:00  $0.009" in shown(capsys, "breakdown", *asked, "--by", "hour")
 
+    def test_times_between_quarter_hours_are_said_to_count_whole_ones(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for until, is_said in (("12:07", True), ("12:15:01", True), ("12:15", False)):
+            asked = ("--since", "2026-11-22T12:00", "--until", f"2026-11-22T{until}")
+            assert run(["cost", "history", *asked, "--timezone", "UTC", "--json"]) == 0
+            out, err = capsys.readouterr()
+            assert json.loads(out)["total"]["calls"] == 3
+            assert ("quarter-hours" in err) == is_said
+
     def test_an_hour_that_a_clock_shows_twice_is_told_from_the_other(
         self, spent: Ledger, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -304,6 +304,14 @@ class TestOverview:
         assert "Today        $1.25" in screen
         assert "This month   $1.25" in screen
         assert "monthly  $10.00  $1.25" in screen
+        told, limits = shown(capsys, "--format", "csv").split("\r\n\r\n")
+        assert told.split("\r\n") == [
+            "Period,Cost,Unpriced calls",
+            "today,1.25,0",
+            "week,1.25,0",
+            "month,1.25,0",
+        ]
+        assert "\r\nmonthly,10,1.25," in limits
         reply = document(capsys)
         assert (reply["today_usd"], len(reply["last_days"])) == (1.25, 7)
         assert reply["budgets"][0]["scope"] == "monthly"

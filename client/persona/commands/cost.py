@@ -26,7 +26,8 @@ def command(ctx: click.Context, timezone: str | None, output: Output) -> None:
     reply = app.ledger.ask(CostOverview(timezone=timezone))
     from persona.render import costs as shown
 
-    app.emit(output, reply, lambda: shown.overview(reply))
+    view = shown.overview_rows if output.format == "csv" else shown.overview
+    app.emit(output, reply, lambda: view(reply))
 
 
 @command.command("history")

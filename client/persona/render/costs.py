@@ -104,6 +104,21 @@ def overview(reply: CostOverviewReply) -> View:
     return [Facts(lines), *budgets_table(reply.budgets)]
 
 
+def overview_rows(reply: CostOverviewReply) -> View:
+    """The same for CSV, which has tables alone."""
+    periods = [
+        ("today", reply.today_nanousd, reply.today_unpriced_calls),
+        ("week", reply.week_nanousd, reply.week_unpriced_calls),
+        ("month", reply.month_nanousd, reply.unpriced_calls),
+    ]
+    columns: tuple[Column[tuple[str, int, int]], ...] = (
+        Column("Period", lambda row: row[0]),
+        Column("Cost", lambda row: row[1:], SPENT),
+        Column("Unpriced calls", lambda row: row[2], COUNT),
+    )
+    return [Table(columns, periods), *budgets_table(reply.budgets)]
+
+
 def _share(nanousd: int | None, of: CostTotal) -> str:
     """A part of a total: where a price isn't known, there is more to it, too."""
     return values.NOTHING if nanousd is None else values.spent(nanousd, of.unpriced_calls)

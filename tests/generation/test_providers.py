@@ -27,6 +27,27 @@ def test_an_installed_provider_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("nowhere:create", "can't be made: ModuleNotFoundError: No module named 'nowhere'"),
+        ("json:nothing", "can't be made: AttributeError: module 'json' has no"),
+        ("json:loads", "can't be made: TypeError: "),
+        ("builtins:repr", "is none: it has no name, no models, no generate, no parse, no aclose"),
+    ],
+)
+def test_an_installed_provider_that_is_broken_is_told_as_its_packages(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    point = EntryPoint("other", value, providers.ENTRY_POINTS)
+    monkeypatch.setattr(providers, "entry_points", lambda group: [point])
+
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        providers.provider("other", environment={})
+
+    assert f"`other`, which another package brings ({value})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("locale", "there is no provider `locale`; did you mean `local`? there are: `anthropic`"),

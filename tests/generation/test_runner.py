@@ -239,6 +239,9 @@ def test_an_unexpected_error_pauses_the_batch_and_stands_in_the_log(studio: Stud
 
     state = studio.state(started.batch)
     assert (status, state.status, state.reason) == (1, "paused", "error")
+    said = studio.persona("batch", "show", started.batch).stderr
+    assert "UnknownProviderError: there is no provider `nobody`" in said
+    assert f"; `persona batch logs {started.batch}` has all of it\n" in said
     log = studio.log.read_text()
     assert "Traceback" in log
     assert "there is no provider `nobody`" in log

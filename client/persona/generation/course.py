@@ -27,6 +27,14 @@ def reason_of(error: Exception) -> str:
             return "error"
 
 
+def trouble_of(error: Exception) -> tuple[str, str]:
+    """A pause's reason, and in words what went wrong first: tasks wrap their errors in groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    reason = reason_of(error)
+    return reason, f"{type(error).__name__}: {error}" if reason == "error" else str(error)
+
+
 def left_of(state: b.BatchState, received: Iterable[Saved]) -> Iterator[Piece]:
     """What is still to be made, in order, each with what was already received for it."""
     found: dict[str, list[Saved]] = {}

@@ -27,7 +27,8 @@ import msgspec
 from persona.failures import without_secrets
 from persona.generation import checkpoint, facts, kept_plan, kept_responses, steering
 from persona.generation.books import Books, BudgetRefused
-from persona.generation.course import finish_of, left_of, reason_of
+from persona.generation.cleaning import clean_line
+from persona.generation.course import finish_of, left_of, reason_of, trouble_of
 from persona.generation.gate import Gate
 from persona.generation.keeping import Keeper
 from persona.generation.launch import BEGUN, LOG
@@ -152,15 +153,16 @@ class Runner:
     async def _give_up(self, error: Exception) -> None:
         """Logs what should not have happened, and leaves a batch that stands still, not hangs."""
         logger.error("the run ends", exc_info=error)
-        reason = reason_of(error)
+        reason, said = trouble_of(error)
+        told = clean_line(without_secrets(clean_line(said), _secrets()), 500)
         self.stopped_by = reason
         if self.standing.hold_lost:
             return
         try:
-            await self._pause(reason)
+            await self._pause(reason, f"{told}; `persona batch logs {self.batch}` has all of it")
             await self._resigned()
         except LedgerError as away:
-            # The lease runs out, and the daemon calls the batch interrupted.
+            # The lease runs out: the daemon calls it interrupted.
             logger.error("the batch could not be paused: %s", away)
 
     async def _started(self) -> b.BatchStarted:

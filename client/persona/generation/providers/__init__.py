@@ -21,6 +21,7 @@ PROVIDERS: dict[str, str] = {
     "simulated": "persona.generation.providers.simulated:create",
 }
 ENTRY_POINTS = "persona.providers"
+_PARTS = ("name", "models", "generate", "parse", "aclose")
 
 
 def provider(
@@ -36,13 +37,16 @@ def provider(
     Raises:
         UnknownProviderError: there is none; the message names the nearest.
         AddressError: `base_url` is none.
-        ValueError: something else is set wrongly, or, where it is `for_calls`, a key is missing.
+        ValueError: something else is set wrongly, or, where it is `for_calls`, a key is missing;
+            or another package's provider can't be made, or is none.
     """
     from persona.generation.providers.base import ProviderSettings
 
     environ = os.environ if environment is None else environment
     settings = ProviderSettings(model, base_url, environ, for_calls)
-    return _factory(name)(settings)
+    if name in PROVIDERS:
+        return _built_in(name)(settings)
+    return _of_another_package(name, settings)
 
 
 def names() -> tuple[str, ...]:
@@ -54,16 +58,26 @@ def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def _factory(name: str) -> "Callable[[ProviderSettings], Provider]":
-    if name in PROVIDERS:
-        module, _, attribute = PROVIDERS[name].partition(":")
-        return cast(
-            "Callable[[ProviderSettings], Provider]", getattr(import_module(module), attribute)
-        )
-    installed = _installed()
-    if name in installed:
-        return cast("Callable[[ProviderSettings], Provider]", installed[name].load())
-    raise _unknown(name)
+def _built_in(name: str) -> "Callable[[ProviderSettings], Provider]":
+    module, _, attribute = PROVIDERS[name].partition(":")
+    return cast("Callable[[ProviderSettings], Provider]", getattr(import_module(module), attribute))
+
+
+def _of_another_package(name: str, settings: "ProviderSettings") -> "Provider":
+    point = _installed().get(name)
+    if point is None:
+        raise _unknown(name)
+    where = f"the provider `{name}`, which another package brings ({point.value}),"
+    try:
+        made: Provider = point.load()(settings)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever they do, it is told as theirs
+        said = f"{where} can't be made: {type(error).__name__}: {error}"
+        raise ValueError(said) from error
+    if lacking := [each for each in _PARTS if not hasattr(made, each)]:
+        raise ValueError(f"{where} is none: it has no {', no '.join(lacking)}")
+    return made
 
 
 def _unknown(name: str) -> Exception:

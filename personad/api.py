@@ -23,10 +23,11 @@ from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, check_request
 from personad.contract.schema import AnyRequest
+from personad.jobs import Job, Note
 from personad.projections.memory import Memory, share
 from personad.replier import Closed, Incoming, Replier
 from personad.store import open_for_reading
-from personad.writer import EVENT_BYTES, Job, Note, Writer
+from personad.writer import EVENT_BYTES, Writer
 
 READERS = 2
 QUESTIONS = 1_024

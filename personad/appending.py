@@ -42,7 +42,7 @@ class Context:
 
     leases: Leases
     clock: float
-    """Monotonic seconds."""
+    """As `Leases.now` counts."""
 
 
 def append(txn: Transaction, request: Append, context: Context) -> Answer:

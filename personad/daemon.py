@@ -47,6 +47,7 @@ from personad.contract.prices import PricesUpdate
 from personad.contract.progress import Progress
 from personad.contract.settings import ConfigurationError, Settings
 from personad.intake import Intake
+from personad.jobs import Expiry, Job, Trial
 from personad.journal import open_journal
 from personad.keeper import Keeper
 from personad.live import Live
@@ -63,7 +64,7 @@ from personad.spool import backlog, quarantined
 from personad.store import begin_weeks_on, ledger_id, open_for_reading
 from personad.tidy import rezone
 from personad.trouble import Health, naming_damage, open_letting_go
-from personad.writer import Expiry, Job, Trial, Writer
+from personad.writer import Writer
 
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter: the usual 5 ms is what a watcher would wait."""
@@ -338,12 +339,16 @@ async def _hear_signals(
 
 async def _keep_time(daemon: Daemon) -> None:
     """Once a second: leases that ran out, and a tick for the watchers."""
+    writer = daemon.writer
     while True:
-        await anyio.sleep(1)
-        if daemon.writer.trouble is not None:
-            daemon.writer.submit(Job(Trial(), 0, lambda _: None))
-        for batch in daemon.writer.leases.expired(time.monotonic()):
-            daemon.writer.submit(Job(Expiry(batch), 0, lambda _: None))
+        await anyio.sleep(leases.TICK_S)
+        if writer.trouble is not None:
+            writer.submit(Job(Trial(), 0, lambda _: None))
+        clock = time.monotonic()
+        if not writer.is_held_up(clock):
+            writer.leases.tick(clock)
+        for batch in writer.leases.expired(writer.leases.now(clock)):
+            writer.submit(Job(Expiry(batch), 0, lambda _: None))
         daemon.live.tick()
 
 

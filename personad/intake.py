@@ -14,8 +14,9 @@ from pathlib import Path
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, Append
+from personad.jobs import Job
 from personad.spool import Stubborn, take
-from personad.writer import EVENT_BYTES, Job, Writer
+from personad.writer import EVENT_BYTES, Writer
 
 LOOK_EVERY_S = 1.0
 

@@ -1,7 +1,9 @@
 """Which runner holds which batch.
 
-Deadlines are kept by the monotonic clock, in memory: it stands still while the machine sleeps, so
-a sleep makes nobody dead, and after a restart every lease begins anew.
+Deadlines are kept in memory, so after a restart every lease begins anew; and in seconds in which
+the daemon could hear who renews. Those stand still while the machine sleeps, and while the daemon
+alone is held up: frozen with its container, without a core, or by a disk that takes its time.
+Otherwise it would call everybody dead when it goes on, before it hears what they said meanwhile.
 """
 
 from dataclasses import dataclass, field
@@ -22,6 +24,10 @@ WHERE status = 'queued' OR (status IN ('running', 'pausing') AND fence IS NOT NU
 
 UNCLAIMED_MS = 30_000
 """How long a batch that was queued or resumed may wait for its runner, or for a word of it."""
+TICK_S = 1.0
+"""How often the time is kept."""
+TICK_MAX_S = 1.5
+"""What a tick counts at most: one that comes later finds that the daemon was held up."""
 
 
 @dataclass(slots=True)
@@ -29,7 +35,18 @@ class Leases:
     """The deadlines; used by the writer's thread, looked at by the one that watches the time."""
 
     deadlines: dict[str, float] = field(default_factory=dict)
-    """Monotonic seconds, by batch."""
+    """As `now` counts, by batch."""
+    _kept: tuple[float, float] = (0.0, 0.0)
+    """What was counted by the last tick, and when that was: one value, as other threads read it."""
+
+    def tick(self, clock: float) -> None:
+        """The daemon is not held up: to be told once in `TICK_S`, with the monotonic seconds."""
+        self._kept = (self.now(clock), clock)
+
+    def now(self, clock: float) -> float:
+        """The seconds in which the daemon could hear everybody."""
+        counted, at = self._kept
+        return counted + min(clock - at, TICK_MAX_S)
 
     def load(self, db: apsw.Connection, clock: float) -> None:
         """After a start: whoever held a lease, or was about to, has the full time again."""

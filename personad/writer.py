@@ -8,9 +8,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TypeVar
@@ -22,10 +21,11 @@ from personad import alerting, log, news, tidy
 from personad.appending import together
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
-from personad.contract.base import Reply, Request
+from personad.contract.base import Reply
 from personad.contract.budget import AlertAcknowledged, AlertRaised
 from personad.contract.errors import Failure, LedgerError
-from personad.contract.events import AnyEvent, Append
+from personad.contract.events import Append
+from personad.jobs import Expiry, Job, Note, Queue, Trial
 from personad.leases import Leases
 from personad.projections.book import Book
 from personad.store import BUSY_MS, Transaction, transaction
@@ -36,75 +36,14 @@ T = TypeVar("T")
 QUEUE_BYTES = 32 << 20
 EVENT_BYTES = 300
 """About what an event takes."""
-GROUP_REQUESTS = 512
-GROUP_BYTES = 4 << 20
 CARRY_PAGES = 4_000
 """Of the write-ahead log; so many are carried into the database file at once."""
+HELD_UP_S = 0.5
+"""Nothing takes so long, unless the disk does."""
 QUICK_S = 0.002
 """A commit that takes longer had better be another thread's."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """Look whether this batch's lease has run out."""
-
-    batch: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Look whether the ledger can be written again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What the daemon itself has to put down."""
-
-    events: Sequence[AnyEvent]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
-
-    request: Request[Any] | Expiry | Trial | Note | None
-    size_bytes: int
-    answer: Callable[[Reply | None], None]
-    """Called once, after the commit, by whoever did it."""
-    client: bytes = b""
-    """Whose it is: clients take turns."""
-
-
-class Queue:
-    """What waits, a line for each client; clients take turns, so none can keep the others out."""
-
-    def __init__(self) -> None:
-        self._lines: dict[bytes, deque[Job]] = {}
-        self.bytes = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
-
-    def put(self, job: Job) -> None:
-        self._lines.setdefault(job.client, deque()).append(job)
-        self.bytes += job.size_bytes
-
-    def take(self) -> list[Job]:
-        """The next group."""
-        group: list[Job] = []
-        size = 0
-        while self._lines and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
-            client, line = next(iter(self._lines.items()))
-            job = line.popleft()
-            del self._lines[client]
-            if line:
-                self._lines[client] = line
-            size += job.size_bytes
-            group.append(job)
-        self.bytes -= size
-        return group
 
 
 class Writer:
@@ -124,6 +63,8 @@ class Writer:
         self._changed = threading.Condition()
         self._at_work = threading.Lock()
         """Held by whoever uses the connection."""
+        self._began: float | None = None
+        """When he took it, in monotonic seconds."""
         self._is_quick = True
         self._wal_pages = 0
         self._could_carry = True
@@ -143,7 +84,8 @@ class Writer:
         """Called after a commit that has raised some."""
         self.commits: deque[tuple[float, int]] = deque(maxlen=4_096)
         """When, by the monotonic clock, how many events were committed."""
-        self.leases.load(db, time.monotonic())
+        self.leases.tick(time.monotonic())
+        self.leases.load(db, self.leases.now(time.monotonic()))
         # In place of SQLite's own way, by which the commit that makes it too long has to wait.
         db.set_wal_hook(self._committed_pages)
 
@@ -154,6 +96,11 @@ class Writer:
     def trouble(self) -> str | None:
         """Why the ledger can't be written, until a write succeeds again."""
         return self.health.reason
+
+    def is_held_up(self, clock: float) -> bool:
+        """Whether what is said now may be heard much later; at that time, in monotonic seconds."""
+        began = self._began
+        return began is not None and clock - began > HELD_UP_S
 
     def between(self, work: Callable[[apsw.Connection], T], timeout_s: float = 60.0) -> T:
         """What `work` gives, done in the writer's thread between two groups, in no transaction.
@@ -198,6 +145,7 @@ class Writer:
             blocking=False
         ):
             return False
+        self._began = time.monotonic()
         try:
             with self._changed:
                 if self._queue or self._draining:
@@ -211,6 +159,7 @@ class Writer:
             return False
         finally:
             self.book.db.set_busy_timeout(BUSY_MS)
+            self._began = None
             self._at_work.release()
 
     def with_book(self, work: Callable[[Book], T]) -> T:
@@ -261,10 +210,12 @@ class Writer:
         """A function of its own, so that nothing of a large group is held while waiting."""
         group = self._take()
         with self._at_work:
+            self._began = time.monotonic()
             self._answer(self._commit(group) if group else [])
             self._tidy()
             self._visit()
             self._carry_over()
+            self._began = None
         return bool(group)
 
     def _committed_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
@@ -320,7 +271,7 @@ class Writer:
         """Raises whatever went wrong, with nothing of the group done."""
         now = datetime.now(UTC)
         clock = time.monotonic()
-        context = Context(self.leases, clock)
+        context = Context(self.leases, self.leases.now(clock))
         deadlines = dict(self.leases.deadlines)
         try:
             with transaction(self.book, self.last_seq, now) as txn:

@@ -22,10 +22,11 @@ import apsw
 from personad.contract.base import Reply
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended
+from personad.jobs import Job, Trial
 from personad.log import read
 from personad.store import open_for_writing
 from personad.trouble import Health
-from personad.writer import Job, Trial, Writer
+from personad.writer import Writer
 from tests.faulty_disk import Fault, checkpoint, faulty
 from tests.ledgers import UTC, damage_of
 from tests.personad.facts import cost, planned

@@ -24,10 +24,11 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended
 from personad.contract.paths import Paths, private_directory
 from personad.copying import alone_on, copy
+from personad.jobs import Job
 from personad.locks import lock
 from personad.store import open_for_writing
 from personad.trouble import Health
-from personad.writer import Job, Writer
+from personad.writer import Writer
 from tests.ledgers import fill, is_sound, killed_at, rows, seq_of, spoil
 from tests.test_files import files_no_larger_than
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -355,6 +356,26 @@ def test_a_lease_that_runs_out_is_noticed_without_being_asked(daemon: Running) -
     while (status := daemon.ask(b.BatchShow(batch="batch-a")).status) == "queued":
         pass
     assert status == "interrupted"
+
+
+def test_a_daemon_that_was_frozen_hears_who_renewed_before_it_calls_anybody_dead(
+    daemon: Running,
+) -> None:
+    """As `docker pause` does, or a machine that swaps: its clock goes on, and it heard nobody."""
+    daemon.append(*planned(), *planned("batch-b"))
+    alive = daemon.ask(b.Claim(batch="batch-a", runner="alive", ttl_ms=3_000))
+    daemon.ask(b.Claim(batch="batch-b", runner="dead", ttl_ms=3_000))
+    pid = daemon.pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)
+    os.kill(pid, signal.SIGCONT)
+    # Whoever was frozen with it renews a moment later.
+    time.sleep(0.3)
+    daemon.ask(b.Renew(batch="batch-a", runner="alive", fence=alive.fence, ttl_ms=60_000))
+    until = time.monotonic() + 20
+    while daemon.ask(b.BatchShow(batch="batch-b")).status == "queued":
+        assert time.monotonic() < until, "the dead one was never missed"
+    assert daemon.ask(b.BatchShow(batch="batch-a")).status == "queued"
 
 
 def test_nobody_there_is_said_at_once(stopped: Running) -> None:

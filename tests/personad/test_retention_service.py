@@ -21,11 +21,12 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended, Exported, Import
 from personad.doctor import examine
 from personad.dropping import checkpoint
+from personad.jobs import Job
 from personad.keeper import Keeper
 from personad.log import last_seq
 from personad.retention import last_retention
 from personad.store import open_for_writing
-from personad.writer import Job, Writer
+from personad.writer import Writer
 from tests.ledgers import append, damage_of, killed_at, rows, seq_of
 
 from .conftest import Running

@@ -12,12 +12,13 @@ import pytest
 from personad.contract.asking import Range
 from personad.contract.cost import CostHistory
 from personad.contract.events import Append
+from personad.jobs import Job
 from personad.keeper import Keeper
 from personad.projections.book import Book
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
 from personad.tidy import all_at_once, rezone
-from personad.writer import Job, Writer
+from personad.writer import Writer
 from tests.ledgers import damage_of
 
 from .conftest import Core

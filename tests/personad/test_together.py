@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from personad.contract import cost as c
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.events import AnyEvent, Append, Fence
+from personad.jobs import Job
 from personad.log import read
 from personad.projections import scopes
 from personad.store import open_for_writing
-from personad.writer import Job, Writer
+from personad.writer import Writer
 
 from .facts import NOON, SPECIMENS, cost, queued, started
 

@@ -17,10 +17,10 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Import, Read
 from personad.contract.paths import Paths
 from personad.copying import alone_on, copy
+from personad.jobs import Trial
 from personad.mark import Mark, Marker, mark_file, read_mark
 from personad.store import ledger_id, open_for_writing
 from personad.trouble import Health, open_letting_go
-from personad.writer import Trial
 from tests.ledgers import append, fill, seq_of, spoil
 from tests.test_files import files_no_larger_than
 

@@ -20,9 +20,10 @@ from personad.contract.events import Append
 from personad.contract.options import Cost, Settings
 from personad.contract.options import CostAlerts as CostAlertSettings
 from personad.contract.settings import ConfigurationError
+from personad.jobs import Job
 from personad.store import open_for_writing
 from personad.webhook import ALERT, SIGNATURE, Courier, Hook, hook_of, signature
-from personad.writer import Job, Writer
+from personad.writer import Writer
 from tests.receiver import Got, Receiver, dripping, silent
 
 from .budgeting import budget

@@ -15,11 +15,12 @@ from personad.contract import batch as b
 from personad.contract.base import Reply
 from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
+from personad.jobs import Expiry, Job, Trial
 from personad.log import Entry, last_seq, read
 from personad.projections import counted
 from personad.projections.counted import Counted
 from personad.store import open_for_reading, open_for_writing
-from personad.writer import QUEUE_BYTES, Expiry, Job, Trial, Writer
+from personad.writer import QUEUE_BYTES, Writer
 
 from .facts import SPECIMENS, cost, happened, planned, started
 

@@ -11,9 +11,10 @@ import pytest
 from personad.contract.base import Reply
 from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Appended
+from personad.jobs import Job
 from personad.log import last_seq
 from personad.store import open_for_writing
-from personad.writer import Job, Writer
+from personad.writer import Writer
 from tests.ledgers import UTC
 
 from .facts import cost

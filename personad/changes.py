@@ -176,12 +176,21 @@ def resume(txn: Transaction, request: b.Resume, context: Context) -> Answer:
 def retry(txn: Transaction, request: b.RetryFailed, context: Context) -> Answer:
     row = _batch(txn, request.batch)
     if row.status not in ("partial", "failed") and not txn.knows(_cause(row, request)):
-        raise LedgerError(
-            "conflict",
-            f"{row.batch} is {row.status}: there is nothing to make again",
-            hint=f"`persona batch resume {row.batch}`" if row.status in b.OPEN else None,
-        )
+        raise _not_yet(row)
     return _go_on(txn, row, request, context)
+
+
+def _not_yet(row: BatchRow) -> LedgerError:
+    """Why nothing of it is made again: it goes on, or has nothing that failed."""
+    if row.status not in b.OPEN:
+        said = f"{row.batch} is {row.status}: there is nothing to make again"
+        return LedgerError("conflict", said)
+    stands = row.status in ("paused", "interrupted")
+    return LedgerError(
+        "conflict",
+        f"{row.batch} is {row.status}: what failed is made again once it has ended",
+        hint=f"`persona batch {'resume' if stands else 'watch'} {row.batch}`",
+    )
 
 
 def _go_on(

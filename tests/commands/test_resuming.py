@@ -157,6 +157,16 @@ def test_a_retry_of_what_has_nothing_failed_says_so(studio: Studio, source: str)
     assert "there is nothing to make again" in said.stderr
 
 
+def test_a_retry_of_what_has_not_ended_says_when(studio: Studio, source: str) -> None:
+    batch = begun(studio, source)
+
+    said = studio.persona("batch", "retry", batch)
+
+    assert said.returncode == 1
+    assert "is paused: what failed is made again once it has ended" in said.stderr
+    assert f"`persona batch resume {batch}`" in said.stderr
+
+
 def test_a_checkpoint_goes_on_in_its_own_ledger_and_stays_up_to_date(
     studio: Studio, source: str
 ) -> None:

@@ -291,6 +291,13 @@ class TestSettling:
 
         (found,) = ledger.ask(BudgetStatus()).budgets
         assert (found.spent_nanousd, found.unresolved_nanousd) == (400, 700)
+        capsys.readouterr()
+        assert run(["cost", "explain", "call-a"]) == 0
+        assert "at first, held back: no answer came" in capsys.readouterr().out
+        assert run([*BUDGET, "settle", "call-a"]) == 0
+        err = capsys.readouterr().err
+        assert "nothing was held back for what you named" in err
+        assert "every call has its cost" not in err
 
     def test_what_is_no_call_is_wrong_usage(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]

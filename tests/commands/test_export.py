@@ -140,7 +140,7 @@ def test_corrections_are_in_it_and_it_sums_to_the_history(
     assert (corrected["recorded_usd"], corrected["cost_usd"]) == (None, Decimal(7 * 1_000) / 10**9)
     assert run(["cost", "explain", corrected["call"]]) == 0
     told = capsysbinary.readouterr().out.decode()
-    assert "at first, by unpriced" in told
+    assert "at first, unpriced" in told
     assert "reprice:" in told
     assert "price.set since" in told
 

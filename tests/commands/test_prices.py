@@ -131,7 +131,7 @@ def test_calls_are_priced_anew_only_when_that_is_asked_for(
     run(["cost", "prices", "set", "acme/my-own", *dated])
     capsys.readouterr()
     assert run(["cost", "reprice", "--dry-run"]) == 0
-    assert "$0.00 → $2.00 (+$2.00)" in capsys.readouterr().out
+    assert "unpriced → $2.00 (+$2.00)" in capsys.readouterr().out
     assert run(["cost", "reprice", "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["total"] == {"was_usd": 0, "would_be_usd": 2}
     assert run(["cost", "reprice", "--apply", "--unpriced"]) == 0

@@ -214,7 +214,7 @@ def settle(app: App, calls: tuple[str, ...], cost: int | None, output: Output) -
     if cost is not None and not calls:
         raise click.UsageError("name the calls that did cost --cost each")
     reply = app.ledger.ask(Settle(calls=list(calls), cost_nanousd=cost or 0))
-    app.emit(output, reply, lambda: settled(reply))
+    app.emit(output, reply, lambda: settled(reply, were_named=bool(calls)))
 
 
 def _plain(name: str) -> str:

@@ -55,5 +55,11 @@ def budgets_table(found: Sequence[Budget]) -> View:
     return (Table(COLUMNS, found, empty), *used_up)
 
 
-def settled(reply: Settled) -> View:
-    return (Table(SETTLED, reply.calls, "nothing is unresolved: every call has its cost"),)
+def settled(reply: Settled, *, were_named: bool) -> View:
+    """`were_named`: whether it was said which calls, of all that are unresolved."""
+    empty = "nothing is unresolved: every call has its cost"
+    if were_named:
+        empty = (
+            "nothing was held back for what you named: `persona cost explain CALL` says its cost"
+        )
+    return (Table(SETTLED, reply.calls, empty),)

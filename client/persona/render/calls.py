@@ -17,6 +17,7 @@ from personad.contract.calls import (
 from . import values
 from .tables import COUNT, MONEY, SPENT, Column, Fact, Facts, Kind, Table, View, when_in
 
+HELD_BACK = "held back: no answer came"
 EXACT = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
 
 
@@ -26,7 +27,7 @@ def _tokens(row: CostCall) -> int:
 
 def _source(row: CostCall) -> str:
     if row.outcome == "unknown" and not row.corrected:
-        return "held back: no answer came"
+        return HELD_BACK
     said = row.price_source or values.UNPRICED
     return f"{row.corrected} over {said}" if row.corrected else said
 
@@ -78,12 +79,16 @@ def _bill(call: ExplainedCall) -> list[_Line]:
             _said(call.call, _source(call), call.cost_nanousd),
             *_used(call),
         ]
-    first = _said(
-        call.call, f"at first, by {call.price_source or values.UNPRICED}", call.before.cost_nanousd
-    )
+    first = _said(call.call, f"at first, {_first_source(call)}", call.before.cost_nanousd)
     if call.lines:
         return [first, _said("", f"{call.corrected}:", None), *_lines("", call.lines)]
     return [first, _said("", f"since then {call.corrected}", call.cost_nanousd)]
+
+
+def _first_source(call: ExplainedCall) -> str:
+    if call.corrected == "settled":
+        return HELD_BACK
+    return f"by {call.price_source}" if call.price_source else values.UNPRICED
 
 
 def _said(call: str, what: str, cost_nanousd: int | None) -> _Line:
@@ -146,7 +151,8 @@ def repricing(reply: RepricingReply) -> View:
     if not reply.rows:
         return [Table(columns, [], "every call of this range costs what it would now")]
     was, would_be = reply.total.was_nanousd, reply.total.would_be_nanousd
-    total = f"{values.money(was)} → {values.money(would_be)} ({_signed(would_be - was)})"
+    first = values.spent(was, sum(row.unpriced_calls for row in reply.rows))
+    total = f"{first} → {values.money(would_be)} ({_signed(would_be - was)})"
     return [Table(columns, reply.rows), Facts([Fact("Total", total, "bold")])]
 
 

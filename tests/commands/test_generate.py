@@ -59,6 +59,19 @@ def test_a_detached_start_prints_the_batch_and_goes_on_alone(studio: Studio, sou
     assert studio.until_status(batch, "completed").counts.completed == 2
 
 
+def test_a_detached_start_is_one_document_where_that_is_asked(studio: Studio, source: str) -> None:
+    said = studio.persona("generate", "--from", source, "-n", "1", "--detach", "--json")
+
+    assert json.loads(said.stdout)["batch"] == last(studio)
+
+
+def test_a_start_takes_no_changed_source(studio: Studio, source: str) -> None:
+    said = studio.persona("generate", "--from", source, "-n", "1", "--accept-changed-source")
+
+    assert said.returncode == 64
+    assert "--accept-changed-source goes with --resume" in said.stderr
+
+
 def test_a_dry_run_touches_no_ledger_and_no_folder(
     studio: Studio, source: str, house: Path
 ) -> None:

@@ -147,6 +147,12 @@ def test_a_resume_is_of_one_batch(studio: Studio) -> None:
     assert "--resume goes without --compare" in done.stderr
 
 
+def test_detached_all_are_one_document_where_that_is_asked(studio: Studio) -> None:
+    said = studio.persona(*command(studio, TWO, "--detach", "--json"))
+
+    assert len(json.loads(said.stdout)["batches"]) == 2
+
+
 def test_detached_all_begin_and_the_command_ends(studio: Studio) -> None:
     said = studio.persona(*command(studio, TWO, "--detach"))
     assert said.returncode == 0, said.stderr

@@ -107,6 +107,8 @@ def command(app: App, /, **given: object) -> int:
         return _resume(app, options)
     if not options.source:
         raise click.UsageError("--from PATH is needed: a file or folder of research data")
+    if options.accept_changed_source:
+        raise click.UsageError("--accept-changed-source goes with --resume")
     if options.show_prompts and not options.dry_run:
         raise click.UsageError("--show-prompts goes with --dry-run")
     if options.compare is not None:
@@ -184,7 +186,10 @@ def run(
     """Has the runner begin and watches; gives the exit status."""
     tie = start(app, batch, runner)
     if options.detach:
-        click.echo(batch)
+        if options.as_json:
+            _document(app, batch)
+        elif result_line:
+            click.echo(batch)
         app.note(f"  `persona batch watch {batch}` shows how it goes on")
         return 0
     from persona.render.live import follow

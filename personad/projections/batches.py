@@ -144,7 +144,8 @@ def _steer(
     if row.status in ("partial", "failed") and status == "running":
         _queue_failed(rows, row)
     _move(row, seq, at, status)
-    row.reason = event.reason
+    # Why it goes on is no reason for anything that it does, and would look as if it was held.
+    row.reason = None if isinstance(event, b.BatchResumed) else event.reason
     if isinstance(event, b.BatchResumed) and event.changes is not None:
         _take_over(row, event.changes)
     rows.touch(row, seq)

@@ -319,6 +319,12 @@ def test_what_holds_a_batch_up_is_shown_for_as_long_as_it_does(core: Core) -> No
     assert (core.show().reason, core.show().held_until) == ("user", None)
 
 
+def test_a_batch_that_goes_on_again_is_not_held_by_whoever_resumed_it(core: Core) -> None:
+    core.append(*planned(), happened(b.PersonaGenerating), happened(b.BatchPaused, reason="user"))
+    core.append(happened(b.BatchResumed, reason="user"))
+    assert (core.show().status, core.show().reason) == ("running", None)
+
+
 def test_what_has_no_price_is_null_and_never_nothing(core: Core) -> None:
     core.append(
         *planned(total=3), happened(b.PersonaGenerating), cost("call-1", None, provider="house")

@@ -11,7 +11,7 @@ from personad.contract import cost as c
 from personad.contract import forecast as f
 from personad.contract.asking import Filter, Range
 from personad.contract.base import derived_id
-from personad.contract.budget import ForecastRecorded
+from personad.contract.budget import BudgetCleared, BudgetSet, ForecastRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent
 from personad.kinds import microseconds
@@ -25,6 +25,8 @@ METHOD = "weekday profile × weighted levels, rolling origins, fitted spread"
 HISTORY_DAYS = 400
 SHOWN_DAYS = 28
 _MONTHLY = "SELECT limit_nanousd FROM budget WHERE scope = 'monthly'"
+_BUDGETED = ("budget.set", "budget.cleared")
+_ALL = 2**31
 _TODAY = 1
 """Isn't over: the first day that is forecast is tomorrow."""
 _PERIODS = ((1, "Tomorrow"), (3, "Next 3 days"), (7, "Next 7 days"))
@@ -66,7 +68,7 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
         history=daily[-SHOWN_DAYS:],
         days=_days(known, request, today) if known else [],
         periods=_periods(known, request) if known else [],
-        budget=_budget(db, request, known, month),
+        budget=_budget(db, request, known, month, past.range.timezone),
         record=forecasts.record(db, _filters(db, request.filter), past.range.timezone, costs),
         warnings=warnings,
     )
@@ -182,13 +184,16 @@ def _nanousd(amount: float) -> int:
 
 
 def _budget(
-    db: apsw.Connection, request: f.CostForecast, past: "Past | None", month: dict[date, int]
+    db: apsw.Connection,
+    request: f.CostForecast,
+    past: "Past | None",
+    month: dict[date, int],
+    zone: str,
 ) -> f.ForecastBudget | None:
     """This month's: what its days cost so far, today the last, and those that are left of it."""
     limit = request.budget_nanousd
     if limit is None and request.filter == Filter():
-        row = db.execute(_MONTHLY).fetchone()
-        limit = int(row[0]) if row is not None else None
+        limit = _monthly(db, request.as_of, zone)
     if limit is None:
         return None
     spent = min(sum(month.values()), SUM_MAX)
@@ -203,6 +208,23 @@ def _budget(
         probability_exceeded=1.0 if spent > limit else chance,
         expected_on=_crossed(limit, month, parts),
     )
+
+
+def _monthly(db: apsw.Connection, as_of: date | None, zone: str) -> int | None:
+    """What is set; as of a day, what was set when that ended."""
+    if as_of is None:
+        row = db.execute(_MONTHLY).fetchone()
+        return None if row is None else int(row[0])
+    end_us = civil.day_start(as_of + timedelta(days=1), civil.find_zone(zone)) * civil.QUARTER_US
+    limit = None
+    for item in log.read(db, kinds=_BUDGETED, limit=_ALL):
+        match item.event:
+            case BudgetSet(scope="monthly") | BudgetCleared(scope="monthly") as said:
+                if microseconds(said.at) < end_us:
+                    limit = said.limit_nanousd if isinstance(said, BudgetSet) else None
+            case _:
+                pass
+    return limit
 
 
 def _rest(past: "Past", month: dict[date, int]) -> "tuple[Total, list[float]]":

@@ -11,7 +11,7 @@ import pytest
 from personad import migrations
 from personad.contract.asking import Filter
 from personad.contract.base import derived_id
-from personad.contract.budget import BudgetSet, ForecastRecorded
+from personad.contract.budget import BudgetCleared, BudgetSet, ForecastRecorded
 from personad.contract.cost import CostRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.events import Exported, Import, Read
@@ -52,6 +52,18 @@ def before(days: int, *costs: int) -> list[CostRecorded]:
 
 def asked(core: Core, **named: object) -> CostForecastReply:
     return forecast(core.db, CostForecast(**named), NOW)  # type: ignore[arg-type]
+
+
+def budget_set(at: datetime, limit_nanousd: int, scope: str = "monthly") -> BudgetSet:
+    return BudgetSet(
+        id=uuid4(),
+        at=at,
+        scope=scope,
+        limit_nanousd=limit_nanousd,
+        action="warn",
+        thresholds=[80],
+        timezone="UTC",
+    )
 
 
 def shown(as_of: date, days: int, low: int | None, high: int | None, **named: object) -> Exported:
@@ -224,18 +236,27 @@ class TestBudget:
         assert (found.expected_on, reply.days) == (TODAY, [])
 
     def test_a_part_of_the_ledger_has_no_budget_unless_one_is_named(self, core: Core) -> None:
-        monthly = BudgetSet(
-            id=uuid4(),
-            at=NOW,
-            scope="monthly",
-            limit_nanousd=DOLLAR,
-            action="warn",
-            thresholds=[80],
-            timezone="UTC",
-        )
-        core.append(*before(20, DOLLAR), monthly)
+        core.append(*before(20, DOLLAR), budget_set(NOW, DOLLAR))
         assert asked(core).budget is not None
         assert asked(core, filter=Filter(providers=["acme"])).budget is None
+
+    def test_as_of_a_day_it_is_the_one_that_was_set_then(self, core: Core) -> None:
+        core.append(
+            *before(20, DOLLAR),
+            budget_set(NOW - timedelta(days=9), DOLLAR),
+            BudgetCleared(id=uuid4(), at=NOW - timedelta(days=6), scope="monthly"),
+            budget_set(NOW - timedelta(days=3), 2 * DOLLAR),
+            budget_set(NOW, 3 * DOLLAR),
+            budget_set(NOW, 9 * DOLLAR, scope="weekly"),
+        )
+        limits = {}
+        for day in (10, 9, 6, 3, 1, 0):
+            found = asked(core, as_of=TODAY - timedelta(days=day)).budget
+            limits[day] = found and found.limit_nanousd // DOLLAR
+        assert limits == {10: None, 9: 1, 6: None, 3: 2, 1: 2, 0: 3}
+        found = asked(core).budget
+        assert found is not None
+        assert found.limit_nanousd == 3 * DOLLAR
 
 
 def test_experiments_and_providers_are_forecast_from_their_own_days(core: Core) -> None:

@@ -113,9 +113,9 @@ def _used(call: CostCall) -> list[_Line]:
     """The tokens of each kind, where no price goes with them."""
     kinds = {
         "input": call.input_tokens,
+        "output": call.output_tokens,
         "cache_read": call.cache_read_tokens,
         "cache_write": call.cache_write_tokens,
-        "output": call.output_tokens,
     }
     return [_Line("", kind, tokens, None, None) for kind, tokens in kinds.items() if tokens]
 

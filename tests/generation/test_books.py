@@ -242,7 +242,7 @@ def test_a_rest_ends_when_nothing_more_is_to_be_started() -> None:
         ("running", True, False),
         ("pausing", False, False),
         ("paused", False, False),
-        ("interrupted", False, True),
+        ("interrupted", False, False),
         ("cancelled", False, True),
         ("completed", False, True),
     ],
@@ -261,3 +261,25 @@ def test_a_lost_hold_stops_at_once_whatever_the_status() -> None:
     standing.lose_hold()
 
     assert (standing.going_on, standing.at_once) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "may_send"), [("running", True), ("pausing", True), ("interrupted", False)]
+)
+def test_what_was_granted_is_sent_while_the_batch_is_ours(status: str, may_send: bool) -> None:
+    standing = Standing()
+
+    standing.now_is(status)  # type: ignore[arg-type]
+
+    assert standing.may_send is may_send
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "pausing"])
+def test_one_that_was_interrupted_goes_on_by_another_runner(status: str) -> None:
+    standing = Standing()
+    standing.now_is("running")
+    standing.now_is("interrupted")
+
+    standing.now_is(status)  # type: ignore[arg-type]
+
+    assert (standing.going_on, standing.at_once, standing.may_send) == (False, True, False)

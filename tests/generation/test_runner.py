@@ -1,6 +1,8 @@
 """What holds when a runner works, and ends in the middle; with real processes."""
 
 import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from persona.generation.scoring import crowd_of
 
 from personad.contract.admin import Status
 from personad.contract.batch import BatchStarted, Retry
+from personad.contract.budget import BudgetStatus
 
 from ..staged_runner import POINTS  # noqa: TID252
 from ..studio import WITHIN_S, Studio  # noqa: TID252
@@ -167,24 +170,68 @@ def test_a_second_runner_leaves_the_batch_to_the_first(studio: Studio) -> None:
     assert len(studio.calls()) == 4
 
 
-def test_a_runner_whose_lease_ran_out_does_nothing_more(studio: Studio) -> None:
-    started = studio.record(count=4, concurrency=2)
-    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="400")
+def lost_while_it_lived(studio: Studio, started: BatchStarted) -> subprocess.Popen[bytes]:
+    """A runner that was frozen with two calls in flight, until it was called dead."""
+    runner = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="4000")
     # A grant tells of its persona before the provider is asked.
     asked = studio.notes(started.batch) / "calls"
     studio.until(started.batch, lambda _: asked.exists() and len(studio.calls(started.batch)) == 2)
-
     runner.send_signal(signal.SIGSTOP)
     studio.until_status(started.batch, "interrupted")
+    return runner
+
+
+def unresolved(studio: Studio) -> int:
+    return studio.ledger.ask(BudgetStatus()).unresolved_calls
+
+
+def test_a_runner_whose_lease_ran_out_hears_its_calls_out_and_starts_no_more(
+    studio: Studio,
+) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = lost_while_it_lived(studio, started)
+    held = unresolved(studio)
     runner.send_signal(signal.SIGCONT)
-    status = runner.wait(WITHIN_S)
-    calls = len(studio.calls())
+
+    assert runner.wait(WITHIN_S) == 0
+    left = studio.state(started.batch)
+    assert (held, unresolved(studio)) == (2, 0)
+    assert (left.status, left.counts.completed, len(studio.calls())) == ("interrupted", 2, 2)
     studio.resumed(started.batch)
     studio.staged(started.batch).wait(WITHIN_S)
+    assert_each_made_once(studio, started)
+    assert len(studio.calls()) == 4
 
-    assert (status, calls) == (0, 2)
-    assert studio.state(started.batch).status == "completed"
-    assert len(studio.personas(started)) == 4
+
+def test_a_runner_whose_batch_another_one_has_stops_at_once(studio: Studio) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = lost_while_it_lived(studio, started)
+    studio.resumed(started.batch)
+    following = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="4000")
+    studio.until(started.batch, lambda _: len(studio.calls(started.batch)) == 4)
+    runner.send_signal(signal.SIGCONT)
+
+    until = time.monotonic() + WITHIN_S
+    assert runner.wait(WITHIN_S) == 0
+    assert studio.state(started.batch).counts.completed == 0
+    assert following.wait(until - time.monotonic()) == 0
+    assert_each_made_once(studio, started)
+    assert unresolved(studio) == 2
+
+
+def test_a_runner_that_hears_its_calls_out_lets_go_when_another_takes_the_batch(
+    studio: Studio,
+) -> None:
+    started = studio.record(count=4, concurrency=2)
+    runner = lost_while_it_lived(studio, started)
+    runner.send_signal(signal.SIGCONT)
+    studio.until(started.batch, lambda _: "was lost" in studio.log.read_text())
+    studio.resumed(started.batch)
+    following = studio.staged(started.batch, PERSONA_SIMULATED_LATENCY_MS="50")
+
+    assert runner.wait(WITHIN_S) == 0
+    assert following.wait(WITHIN_S) == 0
+    assert_each_made_once(studio, started)
 
 
 def test_a_changed_source_pauses_before_any_call(studio: Studio) -> None:

@@ -62,7 +62,7 @@ class Gate:
     @property
     def is_shut(self) -> bool:
         """Whether not even what was granted is to be sent."""
-        return self._standing.at_once
+        return not self._standing.may_send
 
     def held_s(self) -> float:
         """How long nothing will be started from now on."""

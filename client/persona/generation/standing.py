@@ -5,7 +5,8 @@ import anyio
 from personad.contract.batch import BatchStatus
 
 _WORKING = frozenset({"queued", "running"})
-_FINISHING = frozenset({"queued", "running", "pausing", "paused"})
+_SENDING = frozenset({"queued", "running", "pausing", "paused"})
+_FINISHING = _SENDING | {"interrupted"}
 
 
 class HoldLost(Exception):
@@ -31,11 +32,22 @@ class Standing:
 
     @property
     def at_once(self) -> bool:
-        """Whether even what is in flight is to stop: the batch is cancelled, or not ours."""
+        """Whether even what is in flight is to stop: the batch is cancelled, or another's.
+
+        One that was called interrupted because we were late is nobody's: what is on its way is paid
+        for, and its answers are what settles it.
+        """
         return self.hold_lost or self.status not in _FINISHING
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a call that was granted may still be sent."""
+        return not self.hold_lost and self.status in _SENDING
 
     def now_is(self, status: BatchStatus) -> None:
         if status != self.status:
+            # It goes on, and not by us: whoever resumes it has another runner.
+            self.hold_lost |= self.status == "interrupted" and status in _SENDING
             self.status = status
             self._tell()
 

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 async def keep_hold(books: Books, standing: Standing) -> None:
-    """Keeps the hold on the batch; a lost one ends the work."""
+    """Keeps the hold on the batch; where it is lost, nothing more is started."""
     while True:
         await anyio.sleep(RENEW_S)
         await look(books, standing)
@@ -52,6 +52,8 @@ async def look(books: Books, standing: Standing) -> None:
         if error.code != "conflict":
             raise
         status = await books.status()
+        if status != standing.status:
+            logger.warning("%s; the batch is %s", error.message, status)
         if status in ("queued", "running", "pausing"):
             standing.lose_hold()
         standing.now_is(status)

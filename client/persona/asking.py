@@ -9,6 +9,7 @@ import click
 
 from persona.app import app_of
 from persona.day import day
+from persona.filled import filled
 from personad.contract.asking import Filter, Range
 
 if TYPE_CHECKING:
@@ -28,11 +29,18 @@ _RANGE = (
         metavar="N",
         help="The last N days; 30 if not said.",
     ),
-    click.option("--month", metavar="MONTH", help="2026-10, `this` or `last`."),
-    click.option("--since", metavar="WHEN", help="A date, a time, or such as 7d or 12h."),
-    click.option("--until", metavar="WHEN", help="Likewise; a date is included whole."),
+    click.option("--month", type=filled, metavar="MONTH", help="2026-10, `this` or `last`."),
     click.option(
-        "--timezone", metavar="NAME", help="Whose days they are; the ledger's if not said."
+        "--since", type=filled, metavar="WHEN", help="A date, a time, or such as 7d or 12h."
+    ),
+    click.option(
+        "--until", type=filled, metavar="WHEN", help="Likewise; a date is included whole."
+    ),
+    click.option(
+        "--timezone",
+        type=filled,
+        metavar="NAME",
+        help="Whose days they are; the ledger's if not said.",
     ),
     click.option("--as-of", type=day, metavar="DATE", help="Nothing from after it."),
 )
@@ -41,6 +49,7 @@ _FILTER = tuple(
         f"--{name}",
         f"{name}s_" if name != "batch" else "batches_",
         multiple=True,
+        type=filled,
         metavar="NAME",
         help=help_,
     )

@@ -159,6 +159,9 @@ class TestHistory:
             (("--since", "2026-11-23", "--until", "2026-11-21"), "since"),
             (("--timezone", "Mars/Olympus"), "there is no time zone 'Mars/Olympus'"),
             (("--month", "2026-13"), "2026-13"),
+            (("--month", ""), "'--month': it is empty"),
+            (("--timezone", " "), "'--timezone': it is empty"),
+            (("--model", ""), "'--model': it is empty"),
         ],
     )
     def test_what_can_t_be_asked_is_wrong_usage_with_the_nearest_that_can(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import click
 
 from persona.app import App, Group, Output, Stopped, output_options, pass_app
+from persona.filled import filled
 from persona.usd import usd
 from personad.contract.budget import (
     Action,
@@ -66,7 +67,12 @@ def percents(text: str) -> tuple[int, ...]:
     metavar="P,P,…",
     help="Percents of the limit at which to tell; as configured, 50,80,100.",
 )
-@click.option("--timezone", metavar="NAME", help="Whose days they are; the ledger's if not given.")
+@click.option(
+    "--timezone",
+    type=filled,
+    metavar="NAME",
+    help="Whose days they are; the ledger's if not given.",
+)
 @output_options
 @pass_app
 def set_budget(
@@ -199,7 +205,7 @@ def _unset(scope: str, known: list[str]) -> str:
 
 
 @command.command("settle")
-@click.argument("calls", nargs=-1, metavar="[CALL…]")
+@click.argument("calls", nargs=-1, type=filled, metavar="[CALL…]")
 @click.option("--cost", type=usd, help="What each of them did cost; nothing, if not given.")
 @output_options
 @pass_app

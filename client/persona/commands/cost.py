@@ -6,6 +6,7 @@ import click
 
 from persona.app import App, Group, Output, app_of, output_options, pass_app
 from persona.asking import filter_options, range_options
+from persona.filled import filled
 from personad.contract.asking import Filter, Interval, Range
 from personad.contract.cost import MAX_ROWS, CostBreakdown, CostHistory, CostOverview, Dimension
 
@@ -15,7 +16,9 @@ _ROWS_SHOWN = 100
 
 
 @click.group(cls=Group, invoke_without_command=True)
-@click.option("--timezone", metavar="NAME", help="Whose days they are; the ledger's if not said.")
+@click.option(
+    "--timezone", type=filled, metavar="NAME", help="Whose days they are; the ledger's if not said."
+)
 @output_options
 @click.pass_context
 def command(ctx: click.Context, timezone: str | None, output: Output) -> None:
@@ -122,7 +125,7 @@ def calls(
 
 
 @command.command("explain")
-@click.argument("name", metavar="ID")
+@click.argument("name", type=filled, metavar="ID")
 @output_options
 @pass_app
 def explain(app: App, name: str, output: Output) -> None:

@@ -7,6 +7,7 @@ import click
 from persona.app import App, Output, output_options, pass_app
 from persona.asking import filter_options
 from persona.day import day
+from persona.filled import filled
 from persona.usd import usd
 from personad.contract.asking import Filter
 from personad.contract.forecast import HORIZON_DAYS_MAX, CostForecast
@@ -30,7 +31,7 @@ from personad.contract.forecast import HORIZON_DAYS_MAX, CostForecast
     metavar="P",
     help="Percent that the intervals hold.",
 )
-@click.option("--timezone", metavar="NAME", help="Whose days they are; the ledger's.")
+@click.option("--timezone", type=filled, metavar="NAME", help="Whose days they are; the ledger's.")
 @click.option("--as-of", type=day, metavar="DATE", help="As if it were that day.")
 @filter_options
 @output_options

@@ -15,6 +15,7 @@ from persona.app import (
     short_output_options,
 )
 from persona.day import day
+from persona.filled import filled
 from persona.usd import parse
 from personad.contract.prices import PriceList, PricesReply
 
@@ -36,7 +37,14 @@ def per_million(text: str) -> int:
 
 
 @click.group("prices", cls=Group, invoke_without_command=True)
-@click.option("--model", "models", multiple=True, metavar="[PROVIDER/]MODEL", help="Repeatable.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=filled,
+    metavar="[PROVIDER/]MODEL",
+    help="Repeatable.",
+)
 @output_options
 @click.pass_context
 def command(ctx: click.Context, models: tuple[str, ...], output: Output) -> None:

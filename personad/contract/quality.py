@@ -122,7 +122,8 @@ class QualityMean(Struct, frozen=True, kw_only=True, gc=False):
     """The mean's 95 % interval; null below two scores."""
     high: Score | None
     best: bool
-    """Better beyond chance than each that ran a source in common with it, and than at least one."""
+    """Better beyond chance than at least one that ran a source in common with it, and than each
+    of those that has five scores, or a higher mean."""
 
 
 class QualityOfProvider(Struct, frozen=True, kw_only=True):

@@ -208,9 +208,11 @@ def _compared(
     for metric, strata in sorted(metrics.items()):
         groups = sorted(strata.whole, key=lambda each: (-strata.whole[each].mean, _name(each)))
         found = {group: _differences(strata, group) for group in groups}
-        shown = groups[0]
-        for group in groups:
-            if found[group] and all(interval.low > 0 for _, _, interval in found[group]):
+        # The highest may have too few scores to be compared with anybody.
+        shown = next((group for group in groups if found[group]), groups[0])
+        for place, group in enumerate(groups):
+            is_better = found[group] and all(interval.low > 0 for _, _, interval in found[group])
+            if is_better and not _untold(strata, group, groups[:place], found[group]):
                 best[metric] = shown = group
                 break
         told += [
@@ -226,6 +228,20 @@ def _compared(
             for other, sources, interval in found[shown]
         ]
     return best, told
+
+
+def _untold(
+    strata: Strata,
+    group: Group,
+    higher: Sequence[Group],
+    compared: Sequence[tuple[Group, int, "Interval"]],
+) -> bool:
+    """Whether one with a higher mean ran a source in common, but too few scores to be compared."""
+    told = {other for other, _, _ in compared}
+    mine = strata.by_source.get(group, {}).keys()
+    return any(
+        other not in told and mine & strata.by_source.get(other, {}).keys() for other in higher
+    )
 
 
 def _differences(strata: Strata, group: Group) -> list[tuple[Group, int, "Interval"]]:

@@ -286,4 +286,4 @@ class TestProviders:
         head = shown.splitlines()[0].split()
         assert head[:3] == ["Provider", "n", "Faithfulness"]
         assert "★" not in shown
-        assert "`persona generate --compare` makes some do" in shown
+        assert "`persona generate --compare` makes some" in shown

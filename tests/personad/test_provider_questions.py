@@ -183,6 +183,19 @@ def test_one_that_never_ran_a_common_source_takes_no_star_away(core: Core) -> No
     assert stars(ask(core))["lone"] == set()
 
 
+def test_one_with_too_few_scores_takes_the_star_away_only_where_it_is_higher(core: Core) -> None:
+    core.append(
+        *made_by("acme", "batch-1", "d1", GOOD),
+        *made_by("blue", "batch-2", "d1", BAD),
+        *made_by("few", "batch-3", "d1", (0.6, 0.6)),
+    )
+    assert stars(ask(core))["acme"] == {"composite", "faithfulness"}
+    core.append(*made_by("top", "batch-4", "d1", (0.95, 0.96)))
+    reply = ask(core)
+    assert not any(stars(reply).values())
+    assert {(each.better, each.than) for each in reply.differences} == {("acme", "blue")}
+
+
 def test_one_metric_alone_and_a_name_that_is_none(core: Core) -> None:
     core.append(*made_by("acme", "batch-1", "d1", GOOD))
     (row,) = ask(core, metrics=["faithfulness"]).rows

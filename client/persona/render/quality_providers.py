@@ -59,7 +59,10 @@ def _metric(name: str) -> Column[QualityOfProvider]:
 def _evidence(reply: QualityProvidersReply) -> list[Fact]:
     """Of the composite, or of what there is instead, by how much the best is better."""
     if not reply.differences:
-        how = "none ran a source that another ran too; `persona generate --compare` makes some do"
+        how = (
+            "no two have five scores or more of a source that both ran; "
+            "`persona generate --compare` makes some"
+        )
         return [Fact("compared", how)]
     shown = {each.metric for each in reply.differences}
     metric = COMPOSITE if COMPOSITE in shown else min(shown)

@@ -65,6 +65,22 @@ def test_each_persona_is_scored_against_the_source_and_beside_the_others(
     assert found["recorded"] == 0
 
 
+def test_a_quote_is_held_against_the_redacted_source_unless_it_was_made_without(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = files.parent / "said.txt"
+    source.write_text("Write to anna@example.org, I answer after the shift.\n")
+    for quote, flags, faithfulness in (
+        ("Write to [email], I answer", (), 1),
+        ("Write to anna@example.org, I answer", (), 0),
+        ("Write to anna@example.org, I answer", ("--no-redact",), 1),
+    ):
+        made = files / "one.json"
+        made.write_text(json.dumps({"name": "Anna", "quotes": [quote]}))
+        (told,) = scored(capsys, made, "--source", source, *flags)["personas"]
+        assert told["scores"]["faithfulness"] == faithfulness
+
+
 def test_without_a_source_faithfulness_is_left_out_and_said(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

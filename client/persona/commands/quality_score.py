@@ -15,6 +15,9 @@ from persona.app import App, Output, Stopped, output_options, pass_app
     metavar="PATH",
     help="The research they were made from; without it, faithfulness is left out.",
 )
+@click.option(
+    "--no-redact", is_flag=True, help="Hold them against the source as it is, unredacted."
+)
 @click.option("--record", is_flag=True, help="Record the scores, so that trends show them.")
 @click.option("--provider", default="other", metavar="NAME", help="Who made them, for --record.")
 @click.option("--model", default="unknown", metavar="NAME", help="With what, for --record.")
@@ -25,6 +28,7 @@ def score(
     app: App,
     files: Path,
     source: Path | None,
+    no_redact: bool,
     record: bool,
     provider: str,
     model: str,
@@ -43,7 +47,7 @@ def score(
     from persona.generation.sources import read_sources
     from persona.render import scored_files as shown
 
-    redact = app.settings.generate.redact
+    redact = app.settings.generate.redact and not no_redact
     reading = read_sources(source, redact=redact) if source is not None else None
     found = score_files(files, reading, settings_of(app.settings.quality))
     if not found.personas:

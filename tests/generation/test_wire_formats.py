@@ -56,6 +56,48 @@ def test_reasoning_that_is_shown_is_progress_and_no_answer(field: str) -> None:
     assert (found.text, found.tokens) == ("{}", 31)
 
 
+@pytest.mark.parametrize("odd", ["none", 7, None, {"cached_tokens": "many"}])
+def test_odd_details_of_figures_cost_no_answer(odd: object) -> None:
+    used = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": odd}
+    assert usage(openai.API, chunk({"content": "{}"}, "stop", usage=used)) == Usage(100, 10)
+
+
+def test_openai_answers_that_come_in_parts_are_put_together() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hmm" * 40}]}
+    parts = [{"type": "text", "text": "{}"}, {"type": "image"}]
+    found = heard(openai.API, chunk({"content": [thinking]}), chunk({"content": parts}, "stop"))
+    assert (found.text, found.tokens) == ("{}", 31)
+
+
+def test_what_a_server_calls_done_is_whole_without_a_reason_too() -> None:
+    spoken, silent, claude = Heard(), Heard(), Heard()
+    openai.API.hear(msgspec.json.encode(chunk({"content": "{}"})), spoken)
+    said = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "{}"}}
+    anthropic.API.hear(msgspec.json.encode(said), claude)
+    for found in (spoken, silent):
+        openai.API.hear(b"[DONE]", found)
+    anthropic.API.hear(b'{"type": "message_stop"}', claude)
+
+    assert (spoken.ending, silent.ending, claude.ending) == ("whole", None, "whole")
+
+
+@pytest.mark.parametrize(
+    ("api", "message"),
+    [
+        (openai.API, {"choices": [{"delta": {"content": None}}]}),
+        (
+            anthropic.API,
+            {"type": "content_block_delta", "delta": {"type": "text_delta", "text": None}},
+        ),
+        (gemini.API, {"candidates": [{"content": {"parts": None}}]}),
+        (gemini.API, {"candidates": [{"content": {"parts": [{"text": None}]}}]}),
+        (ollama.API, {"message": {"content": None}}),
+    ],
+)
+def test_a_message_without_text_costs_no_answer(api: Api, message: dict[str, Any]) -> None:
+    assert heard(api, message).text == ""
+
+
 def test_an_error_in_a_stream_is_one() -> None:
     assert heard(openai.API, {"error": {"message": "no"}}).error == {"message": "no"}
     assert heard(gemini.API, {"error": {"message": "no"}}).error == {"message": "no"}
@@ -162,6 +204,7 @@ def test_the_part_that_all_personas_share_comes_first() -> None:
         ("Extra inputs are not permitted: stream_options", "usage"),
         ("This response_format type is unavailable now", "schema"),
         ("unknown field seed", "seed"),
+        ("json: cannot unmarshal object into Go struct field ChatRequest.format", "schema"),
         ("model not found", None),
     ],
 )

@@ -25,8 +25,8 @@ _ENDINGS: dict[str, Ending] = {
 
 class _Delta(Struct, frozen=True):
     type: str = ""
-    text: str = ""
-    thinking: str = ""
+    text: str | None = None
+    thinking: str | None = None
     stop_reason: str | None = None
 
 
@@ -105,7 +105,7 @@ def hear(message: bytes, heard: Heard) -> None:
             if delta is not None and delta.stop_reason is not None:
                 heard.ending = _ENDINGS.get(delta.stop_reason, "whole")
         case "message_stop":
-            heard.done = True
+            heard.finish()
         case "error":
             heard.error = event.error or {}
 

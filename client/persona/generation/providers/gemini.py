@@ -29,12 +29,12 @@ _ENDINGS: dict[str, Ending] = {
 
 
 class _Part(Struct, frozen=True):
-    text: str = ""
-    thought: bool = False
+    text: str | None = None
+    thought: bool | None = None
 
 
 class _Content(Struct, frozen=True):
-    parts: list[_Part] = []
+    parts: list[_Part] | None = None
 
 
 class _Candidate(Struct, frozen=True, rename="camel"):
@@ -104,8 +104,9 @@ def hear(message: bytes, heard: Heard) -> None:
     heard.begun = True
     heard.request_id = heard.request_id or chunk.response_id
     for candidate in chunk.candidates[:1]:
-        for part in candidate.content.parts if candidate.content is not None else ():
-            (heard.think if part.thought else heard.say)(part.text)
+        for part in (candidate.content.parts if candidate.content is not None else None) or ():
+            if part.text is not None:
+                (heard.think if part.thought else heard.say)(part.text)
         if candidate.finish_reason:
             heard.ending = _ENDINGS.get(candidate.finish_reason, "whole")
     if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason:

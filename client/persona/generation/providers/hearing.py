@@ -26,7 +26,8 @@ Part = Literal["schema", "usage", "max_tokens", "seed"]
 
 _DECLINED: dict[Part, re.Pattern[str]] = {
     "schema": re.compile(
-        r"response_?format|json[ _]?schema|output_?(?:config|format)|structured output",
+        r"response_?format|json[ _]?schema|output_?(?:config|format)|structured output|"
+        r"ChatRequest\.format",  # Ollama before 0.5
         re.IGNORECASE,
     ),
     "usage": re.compile(r"stream_options|include_usage"),
@@ -79,6 +80,12 @@ class Heard:
         """A piece of reasoning: paid for, and not part of the answer."""
         self._begin()
         self._thought += len(text)
+
+    def finish(self) -> None:
+        """The server says that this was all, be it without a reason: what was said is whole."""
+        self.done = True
+        if self.ending is None and self.first_at is not None:
+            self.ending = "whole"
 
     def _begin(self) -> None:
         self.begun = True

@@ -27,7 +27,7 @@ _CONTEXT_LEAST = 8_192
 
 
 class _Message(Struct, frozen=True):
-    content: str = ""
+    content: str | None = None
     thinking: str | None = None
 
 

@@ -22,7 +22,8 @@ _DONE = b"[DONE]"
 
 
 class _Said(Struct, frozen=True):
-    content: str | None = None
+    content: Any = None
+    """Text; of some servers a list of parts, with the reasoning among them."""
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
@@ -35,16 +36,11 @@ class _Choice(Struct, frozen=True):
     finish_reason: str | None = None
 
 
-class _Details(Struct, frozen=True):
-    cached_tokens: Any = None
-    cache_write_tokens: Any = None
-
-
 class _Usage(Struct, frozen=True):
     prompt_tokens: Any = None
     completion_tokens: Any = None
     total_tokens: Any = None
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens_details: Any = None
 
 
 class _Chunk(Struct, frozen=True):
@@ -98,7 +94,7 @@ def headers(key: str, server: Address) -> dict[str, str]:
 def hear(message: bytes, heard: Heard) -> None:
     """Raises msgspec.DecodeError."""
     if message.strip() == _DONE:
-        heard.done = True
+        heard.finish()
         return
     chunk = _chunks.decode(message)
     if chunk.error is not None:
@@ -116,8 +112,10 @@ def hear(message: bytes, heard: Heard) -> None:
 
 
 def _take(said: _Said, heard: Heard) -> None:
-    if said.content:
+    if isinstance(said.content, str) and said.content:
         heard.say(said.content)
+    elif isinstance(said.content, list):
+        _take_parts(said.content, heard)
     if said.refusal:
         heard.say(said.refusal)
         heard.ending = "refused"
@@ -126,16 +124,38 @@ def _take(said: _Said, heard: Heard) -> None:
         heard.think(reasoning)
 
 
+def _take_parts(parts: list[Any], heard: Heard) -> None:
+    """Mistral's: `{"type": "text", "text"}`, and `{"type": "thinking", "thinking": [parts]}`."""
+    for part in parts:
+        match part:
+            case {"type": "text", "text": str(text)}:
+                heard.say(text)
+            case {"type": "thinking", "thinking": thought}:
+                heard.think(thought if isinstance(thought, str) else _plain(thought))
+
+
+def _plain(parts: object) -> str:
+    """What stands in parts that are text."""
+    if not isinstance(parts, list):
+        return ""
+    return "".join(part["text"] for part in parts if _is_text(part))
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
+
+
 def _count(usage: _Usage, heard: Heard) -> None:
     """`prompt_tokens` holds the cache's; some servers leave reasoning out of `completion_tokens`,
     and nobody does out of `total_tokens`."""
     sent, written = count(usage.prompt_tokens), count(usage.completion_tokens)
     if sent is None or written is None:
         return
-    details = usage.prompt_tokens_details or _Details()
-    heard.cache_read_tokens = min(sent, count(details.cached_tokens) or 0)
+    given = usage.prompt_tokens_details
+    details: dict[str, Any] = given if isinstance(given, dict) else {}
+    heard.cache_read_tokens = min(sent, count(details.get("cached_tokens")) or 0)
     heard.cache_write_tokens = min(
-        sent - heard.cache_read_tokens, count(details.cache_write_tokens) or 0
+        sent - heard.cache_read_tokens, count(details.get("cache_write_tokens")) or 0
     )
     heard.input_tokens = sent - heard.cache_read_tokens - heard.cache_write_tokens
     heard.output_tokens = max(written, (count(usage.total_tokens) or 0) - sent)

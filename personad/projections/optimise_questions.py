@@ -11,9 +11,15 @@ from personad.analytics.optimising import Saving, chosen
 from personad.contract import optimise as o
 from personad.contract.asking import Filter
 from personad.contract.calls import CostCall
-from personad.contract.cost import CostRecorded
+from personad.contract.cost import CostHistory, CostRecorded
 from personad.pricing import PriceBook
-from personad.projections import batch_questions, call_questions, optimise_models, optimise_ways
+from personad.projections import (
+    batch_questions,
+    call_questions,
+    cost_questions,
+    optimise_models,
+    optimise_ways,
+)
 from personad.projections.asked import resolve
 from personad.projections.buckets import SUM_MAX
 from personad.projections.optimise_facts import SAMPLE_EVENTS, Facts, gathered, newest
@@ -41,7 +47,7 @@ def optimise(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> o.C
         is_kept = partial(call_questions.is_kept, kept=request.filter, batches=batches)
     book = PriceBook(own_prices(db))
     facts = gathered(db, asked, everything, book, is_kept=is_kept, least_share=LEAST_SHARE)
-    notes: list[str] = []
+    notes = _unpriced(db, request, now)
     candidates = {each.way.id: each for each in _candidates(facts, request, notes)}
     savings = chosen(
         facts.bills, [each.way for each in candidates.values()], facts.price, _least(facts)
@@ -64,6 +70,14 @@ def optimise(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> o.C
         ),
         notes=notes,
     )
+
+
+def _unpriced(db: apsw.Connection, request: o.CostOptimise, now: datetime) -> list[str]:
+    """What nobody knows the price of may be where the money goes."""
+    asked = CostHistory(range=request.range, filter=request.filter, interval="month")
+    count = cost_questions.history(db, asked, now).coverage.unpriced_calls
+    calls = "1 call has" if count == 1 else f"{count:,} calls have"
+    return [f"{calls} no price: what it would save to do without is not known"] if count else []
 
 
 def _least(facts: Facts) -> int:

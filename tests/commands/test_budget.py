@@ -264,6 +264,18 @@ class TestClearing:
         assert run([*BUDGET, "clear", "--all", "--daily"]) == 64
 
 
+def test_what_has_no_price_is_said_to_count_against_no_budget(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*BUDGET, "set", "--monthly", "1"])
+    assert run([*BUDGET, "status"]) == 0
+    assert capsys.readouterr().err == ""
+    spend(ledger, 0, cost_nanousd=None)
+    assert run([*BUDGET, "status"]) == 0
+    said = "1 call of this month without a price count against no budget"
+    assert said in capsys.readouterr().err
+
+
 class TestSettling:
     def test_all_that_is_unresolved_is_settled_once(
         self, ledger: Ledger, capsys: pytest.CaptureFixture[str]

@@ -216,6 +216,13 @@ class TestBatch:
         core.append(*calls("gpt-4o", 40, service_tier="batch", **self.OPENAI))
         assert ids(asked(core)) == []
 
+    def test_what_has_no_price_is_said(self, core: Core) -> None:
+        core.append(*calls("gpt-4o", 40, **self.OPENAI), *calls("mystery", 1_003))
+        assert asked(core).notes == [
+            "1,003 calls have no price: what it would save to do without is not known"
+        ]
+        assert asked(core, filter=Filter(models=["gpt-4o"])).notes == []
+
     def test_the_switch(self, core: Core) -> None:
         core.append(*calls("gpt-4o", 40, **self.OPENAI))
         reply = asked(core, batch=False)

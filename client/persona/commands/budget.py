@@ -150,6 +150,19 @@ def status(app: App, output: Output) -> None:
     the end of the period; `persona cost forecast` says what a month is expected to come to.
     """
     _show(app, output, lambda _: True)
+    _say_unpriced(app)
+
+
+def _say_unpriced(app: App) -> None:
+    """What has no price is in no `Spent`, so that a budget may look untouched that isn't."""
+    from persona.render.values import plural
+    from personad.contract.cost import CostOverview
+
+    if count := app.ledger.ask(CostOverview()).unpriced_calls:
+        app.note(
+            f"{plural(count, 'call')} of this month without a price count against no budget; "
+            "`persona cost calls --unpriced` lists them"
+        )
 
 
 def _scopes(function: Callable[..., T]) -> Callable[..., T]:

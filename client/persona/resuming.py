@@ -319,7 +319,8 @@ def _same_plan(started: "BatchStarted", source: str | None) -> "Plan":
             f"this is not the source that {started.batch} was started from: {change}",
             code=65,
             where=str(wanted.path),
-            hint="say where that one lies on this machine: --from PATH",
+            hint="say where that one lies on this machine: --from PATH; a changed one is accepted "
+            "only where the batch was started, as a checkpoint holds no segments",
         )
     return plan
 

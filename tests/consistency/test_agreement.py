@@ -81,6 +81,16 @@ def test_personas_without_a_partner_count_as_unlike_everything() -> None:
     assert pair.semantic == pytest.approx(3 / 5, abs=0.02)
 
 
+def test_a_run_that_says_something_else_in_the_same_form_is_no_reason_for_one_run() -> None:
+    others = tuple(f"cooking soup {n} with my grandmother's copper pot and thyme" for n in range(5))
+    found = report.compare([batch("a"), batch("b", others)], "builtin/1")
+    assert found.kind == "reproducibility"
+    assert found.pairs[0].overall > 0.6
+    assert found.recommendation.startswith("another run gives other personas")
+    found = report.compare([batch("a"), batch("b", WORLDS[:3])], "builtin/1")
+    assert found.recommendation.startswith("the batches have different numbers of personas")
+
+
 def test_partners_are_those_that_are_most_alike_in_all() -> None:
     space = agreement.space_of([batch("a"), batch("b", WORLDS[::-1])], "en")
     found = agreement.matched(space.of(0), space.of(1))

@@ -88,7 +88,8 @@ def _compared(app: App, state: BatchState, scores: dict[str, dict[str, float]]) 
         )
     missing = state.counts.completed - len(personas)
     if missing > 0:
-        app.note(f"{plural(missing, 'persona')} of {state.batch} can't be found, and are left out")
+        left_out = f"can't be found, and {'is' if missing == 1 else 'are'} left out"
+        app.note(f"{plural(missing, 'persona')} of {state.batch} {left_out}")
     cost, made = state.cost, state.counts.completed
     return Compared(
         batch=state.batch,

@@ -11,8 +11,9 @@ from .compared import Compared, language_of, style_of, values_of
 
 STYLES = ("words", "sentence_words", "first_person")
 CONTENT = "content"
-_CLOSE, _FAR = 0.75, 0.5
-"""From here on batches agree; below, they tell different stories."""
+_CLOSE, _ALIKE = 0.75, 0.5
+"""From here on, in all and in what they say, batches agree: personas of one form and worth alike
+come to two thirds in all, whatever they say."""
 
 
 class Pair(Struct, frozen=True, kw_only=True):
@@ -119,7 +120,7 @@ def compare(batches: Sequence[Compared], scorer: str | None) -> Consistency:
         style={compared.batch: _style(compared, language) for compared in batches},
         differences=differences,
         themes=_themes(batches, space),
-        recommendation=_recommendation(batches, overall, differences, is_one_model),
+        recommendation=_recommendation(batches, pairs, differences, is_one_model),
     )
 
 
@@ -202,15 +203,23 @@ def _themes(batches: Sequence[Compared], space: agreement.Space) -> Themes:
 
 def _recommendation(
     batches: Sequence[Compared],
-    overall: float,
+    pairs: Sequence[Pair],
     differences: Sequence[Difference],
     is_one_model: bool,
 ) -> str:
     """What follows from it, in a sentence."""
     by_name = {compared.batch: compared for compared in batches}
     better = [each for each in differences if each.measure == "composite" and each.significant]
+    agree = mean(pair.overall for pair in pairs) >= _CLOSE and all(
+        pair.semantic >= _ALIKE for pair in pairs
+    )
     if is_one_model:
-        if better or overall < _FAR:
+        if len({len(compared.personas) for compared in batches}) > 1:
+            return (
+                "the batches have different numbers of personas, and who has no partner agrees "
+                "with nobody: batches of one size tell whether another run gives the same"
+            )
+        if better or not agree:
             return (
                 "another run gives other personas: make more of them and keep what recurs, "
                 "or give a seed or a lower temperature where the provider has one"
@@ -227,10 +236,10 @@ def _recommendation(
         cheapest = min(priced, key=lambda each: each.cost_per_persona_nanousd or 0)
         if len({each.cost_per_persona_nanousd for each in priced}) > 1:
             said = "none scores higher beyond chance"
-            if overall >= _CLOSE:
+            if agree:
                 said = f"the batches agree, and {said}"
             return f"{said}: {cheapest.maker} is the cheapest"
-    if overall >= _CLOSE:
+    if agree:
         return "the batches agree, and none scores higher beyond chance: take whichever you like"
     return "the batches tell different stories, and none scores higher beyond chance: read them all"
 

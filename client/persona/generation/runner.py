@@ -4,8 +4,7 @@
 
 Starting and resuming are one path: it claims the batch, plans again from the same bytes, looks what
 the ledger and the run folder have already, and makes the rest. It is steered through the ledger
-alone; a signal or its starter's death only asks the ledger for a pause. Once it has the batch, it
-says so into the pipe FD.
+alone; a signal or its starter's death only asks for a pause. It says into FD that it has the batch.
 """
 
 import functools

@@ -42,6 +42,10 @@ _CONTENT = re.compile(
     r"usage polic|moderation_blocked|requires moderation|PROHIBITED_CONTENT",
     re.IGNORECASE,
 )
+_TOO_LARGE = re.compile(
+    r"request too large|must be reduced in order to run|required for long context", re.IGNORECASE
+)
+"""One call is more than a whole minute's limit: it never fits, however long one waits."""
 _BAD_KEY = re.compile(
     r"API_KEY_INVALID|invalid_api_key|API key not valid|API key expired|authentication_error|"
     r"permission_error|permission_denied|unauthenticated|organization has been disabled",
@@ -206,6 +210,8 @@ def _kind(status: int | None, told: Refusal) -> ErrorKind:
         return "quota_exhausted"
     if status in (None, 400, 403, 422) and _CONTENT.search(said):
         return "content_refused"
+    if status in (None, 429) and _TOO_LARGE.search(told.message):
+        return "bad_request"
     if status in (None, 400) and _BAD_KEY.search(said):
         return "authentication"
     if status is not None:
@@ -282,6 +288,8 @@ def _advice(server: Server, kind: ErrorKind, status: int | None) -> str:
             return f"; check the key in {server.key_name}"
         case "quota_exhausted":
             return "; add credit, or raise the limit, at the provider"
+        case "bad_request" if status == 429:
+            return "; with a greater -n each call is smaller"
         case "bad_request" if status == 404:
             return f"; is there a model {server.model}, and is --base-url right?"
         case _:

@@ -129,9 +129,11 @@ def test_how_many_fields_more_were_read_or_not_is_said(
 def test_what_is_recorded_counts_once_and_has_a_trend(
     files: Path, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in range(2):
+    for recorded in (2, 0):
         found = scored(capsys, files, "--record", "--provider", "acme", "--experiment", "trial")
-        assert found["recorded"] == 2
+        assert found["recorded"] == recorded
+    assert run(["quality", "score", str(files), "--record", "--provider", "other"]) == 0
+    assert "2 had been recorded by builtin/2 before, and count as then" in capsys.readouterr().err
     reply = ledger.ask(QualityTrends())
     assert {row.metric: row.n for row in reply.metrics}["composite"] == 2
     assert {row.scorer for row in reply.metrics} == {"builtin/2"}

@@ -63,10 +63,12 @@ def score(
         recorded = events(
             made, scorer=found.scorer, provider=provider, model=model, experiment=experiment
         )
-        app.ledger.append(recorded)
-        found = found.with_recorded(len(recorded))
-        if recorded:
-            app.note(f"recorded {len(recorded)} as {provider}/{model}, by {found.scorer}")
+        known = app.ledger.append(recorded).duplicates
+        found = found.with_recorded(len(recorded) - known)
+        if found.recorded:
+            app.note(f"recorded {found.recorded} as {provider}/{model}, by {found.scorer}")
+        if known:
+            app.note(f"{known} had been recorded by {found.scorer} before, and count as then")
         if ours:
             app.note(
                 f"{len(ours)} were made by this program, which recorded their scores when it made "

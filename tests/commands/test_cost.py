@@ -272,6 +272,12 @@ class TestCalls:
             [],
             ["Sum", "unpriced"],
         ]
+        rows = csv.reader(io.StringIO(shown(capsys, "explain", "call-0-2", "--format", "csv")))
+        assert [row[:3] for row in rows][1:] == [
+            ["call-0-2", "unpriced", ""],
+            ["call-0-2", "input", "1000"],
+            ["call-0-2", "output", "100"],
+        ]
 
     def test_a_batch_is_explained_as_last(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert document(capsys, "explain", "last")["cost_usd"] == 0.0084

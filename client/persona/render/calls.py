@@ -18,6 +18,13 @@ from . import values
 from .tables import COUNT, MONEY, SPENT, Column, Fact, Facts, Kind, Table, View, when_in
 
 HELD_BACK = "held back: no answer came"
+_NAMED_ONCE = Kind(
+    lambda named: values.clean(named[0]) if named[1] else "",
+    lambda named: values.clean(named[0]),
+    right=False,
+    is_text=True,
+    folds=True,
+)
 EXACT = Kind(values.exact_money, lambda nanousd: values.decimal(nanousd, 9))
 
 
@@ -51,9 +58,11 @@ def calls(reply: CostCallsReply) -> View:
 
 
 class _Line(Struct, frozen=True):
-    """A line of a bill, with the call that it is of where that begins."""
+    """A line of a bill."""
 
     call: str
+    begins: bool
+    """Whether it is the first one of its call: people read its name there alone."""
     kind: str
     tokens: int | None
     price_per_million_nanousd: int | None
@@ -63,7 +72,7 @@ class _Line(Struct, frozen=True):
 def explained(reply: CostExplainReply) -> View:
     """A bill a call, and what they come to."""
     columns: tuple[Column[_Line], ...] = (
-        Column("Call", lambda row: row.call),
+        Column("Call", lambda row: (row.call, row.begins), _NAMED_ONCE),
         Column("Kind", lambda row: row.kind),
         Column("Tokens", lambda row: row.tokens, COUNT),
         Column("Per million", lambda row: row.price_per_million_nanousd, EXACT),
@@ -75,14 +84,12 @@ def explained(reply: CostExplainReply) -> View:
 
 def _bill(call: ExplainedCall) -> list[_Line]:
     if call.before is None:
-        return _lines(call.call, call.lines) or [
-            _said(call.call, _source(call), call.cost_nanousd),
-            *_used(call),
-        ]
-    first = _said(call.call, f"at first, {_first_source(call)}", call.before.cost_nanousd)
+        priced = _lines(call.call, call.lines, begins=True)
+        return priced or [_said(call, _source(call), call.cost_nanousd, begins=True), *_used(call)]
+    first = _said(call, f"at first, {_first_source(call)}", call.before.cost_nanousd, begins=True)
     if call.lines:
-        return [first, _said("", f"{call.corrected}:", None), *_lines("", call.lines)]
-    return [first, _said("", f"since then {call.corrected}", call.cost_nanousd)]
+        return [first, _said(call, f"{call.corrected}:", None), *_lines(call.call, call.lines)]
+    return [first, _said(call, f"since then {call.corrected}", call.cost_nanousd)]
 
 
 def _first_source(call: ExplainedCall) -> str:
@@ -91,15 +98,15 @@ def _first_source(call: ExplainedCall) -> str:
     return f"by {call.price_source}" if call.price_source else values.UNPRICED
 
 
-def _said(call: str, what: str, cost_nanousd: int | None) -> _Line:
-    return _Line(call, what, None, None, cost_nanousd)
+def _said(call: CostCall, what: str, cost_nanousd: int | None, *, begins: bool = False) -> _Line:
+    return _Line(call.call, begins, what, None, None, cost_nanousd)
 
 
-def _lines(call: str, lines: Sequence[BillLine]) -> list[_Line]:
-    """The call's name stands at the first of them."""
+def _lines(call: str, lines: Sequence[BillLine], *, begins: bool = False) -> list[_Line]:
     return [
         _Line(
-            "" if place else call,
+            call,
+            begins and not place,
             line.kind,
             line.tokens,
             line.price_per_million_nanousd,
@@ -117,7 +124,11 @@ def _used(call: CostCall) -> list[_Line]:
         "cache_read": call.cache_read_tokens,
         "cache_write": call.cache_write_tokens,
     }
-    return [_Line("", kind, tokens, None, None) for kind, tokens in kinds.items() if tokens]
+    return [
+        _Line(call.call, False, kind, tokens, None, None)
+        for kind, tokens in kinds.items()
+        if tokens
+    ]
 
 
 def _sum(reply: CostExplainReply) -> str:

@@ -9,7 +9,18 @@ import pytest
 from msgspec import Struct
 from persona.render import boxed, csv_text, markdown, plain
 from persona.render.alerts import quality_table
-from persona.render.tables import COUNT, MONEY, SHARE, YES_NO, Column, Fact, Facts, Table, View
+from persona.render.tables import (
+    COUNT,
+    MONEY,
+    SHARE,
+    YES_NO,
+    Chart,
+    Column,
+    Fact,
+    Facts,
+    Table,
+    View,
+)
 from rich.console import Console
 
 from personad.contract.alerts import QualityAlert
@@ -169,6 +180,26 @@ def test_escape_codes_in_a_name_never_reach_the_terminal() -> None:
         assert "\x1b" not in text
         assert "owned" not in text
         assert "Anna" in text
+
+
+def test_nor_do_those_in_the_name_of_a_metric_which_is_a_title_or_a_label() -> None:
+    hostile = "=\x1b]0;owned\x07\x1b[2JTone\n|x"
+    title: Column[Row] = Column(hostile, lambda row: row.calls, COUNT)
+    view: View = (
+        Chart(title=hostile, values=[1, 2], first="a", last="b", amount=str),
+        Table((COLUMNS[0], title), ROWS),
+        Facts([Fact(hostile, "said")]),
+    )
+    for text in (
+        plain.render(view, None),
+        on_terminal(view, 80),
+        markdown.render(view),
+        csv_text.render(view),
+    ):
+        assert "\x1b" not in text
+        assert "owned" not in text
+        assert "=Tone" in text
+    assert csv_text.render(view).startswith("Name,'=Tone |x\r\n")
 
 
 def test_csv_has_figures_as_programs_read_them() -> None:

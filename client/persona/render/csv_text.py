@@ -16,11 +16,15 @@ def render(view: View) -> str:
     for number, table in enumerate(tables(view)):
         if number:
             writer.writerow(())
-        writer.writerow(column.title for column in table.columns)
+        writer.writerow(_no_formula(column.title) for column in table.columns)
         writer.writerows([_cell(column, row) for column in table.columns] for row in table.rows)
     return text.getvalue()
 
 
 def _cell(column: Column[Any], row: Any) -> str:
     text = written(column, row)
-    return f"'{text}" if column.kind.is_text and text.startswith(_FORMULA) else text
+    return _no_formula(text) if column.kind.is_text else text
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

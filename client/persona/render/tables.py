@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from . import values
 
@@ -73,11 +74,15 @@ YES_NO = Kind(
 
 class Column(Struct, Generic[Row], frozen=True):
     title: str
+    """May be the name of a metric, which is whatever another package calls it."""
     value: Callable[[Row], Any]
     """None where the row has none."""
     kind: Kind = TEXT
     style: Callable[[Row], str] | None = None
     """A rich style; on terminals only."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "title", values.clean(self.title))
 
 
 class Table(Struct, Generic[Row], frozen=True):
@@ -93,8 +98,12 @@ class Fact(Struct, frozen=True):
     """A labelled line."""
 
     label: str
+    """May be a name that somebody else gave."""
     text: str
     style: str = ""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "label", values.clean(self.label))
 
 
 class Facts(Struct, frozen=True):
@@ -115,6 +124,9 @@ class Chart(Struct, frozen=True, kw_only=True):
     """Indices of values that get a mark below."""
     from_zero: bool = True
     """Whether the lowest line is 0; otherwise it is a little below the least value."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "title", values.clean(self.title))
 
 
 Block = Table[Any] | Facts | Chart

@@ -397,3 +397,20 @@ def test_keys_are_completed() -> None:
 @pytest.mark.parametrize("name", sorted(command.commands))
 def test_every_command_has_help(name: str) -> None:
     assert command.commands[name].help
+
+
+@pytest.mark.usefixtures("own_file")
+@pytest.mark.parametrize(
+    ("key", "value", "is_its"),
+    [
+        ("daemon.week_start", "sunday", True),
+        ("cost.alerts.cooldown_h", "2", True),
+        ("cost.optimise.batch", "false", False),
+        ("generate.concurrency", "2", False),
+    ],
+)
+def test_what_a_daemon_reads_when_it_starts_is_said_to_need_a_restart(
+    key: str, value: str, is_its: bool
+) -> None:
+    for arguments in (("set", key, value), ("unset", key)):
+        assert ("personad restart" in run(*arguments).stderr) == is_its

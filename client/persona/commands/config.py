@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from persona.render.tables import View
 
 _LAYERS = ("system", "yours", "folder")
+_OF_THE_DAEMON = ("daemon.", "retention.", "cost.alerts.", "cost.export.", "quality.alerts.")
+"""Tables that it reads when it starts."""
 
 
 class Value(Struct, frozen=True):
@@ -122,6 +124,7 @@ def set_(app: App, *, pairs: tuple[str, ...]) -> None:
     path, text = _own_file()
     _save(path, text, _edited(path, text, wanted))
     _tell_overridden(app, path, wanted)
+    _tell_daemon(app, wanted)
 
 
 @command.command()
@@ -142,6 +145,7 @@ def unset(app: App, *, keys: tuple[str, ...]) -> None:
     changed = _edited(path, text, dict.fromkeys(keys))
     if changed != text:
         _save(path, text, changed)
+        _tell_daemon(app, keys)
 
 
 @command.command("path")
@@ -271,6 +275,11 @@ def _tell_overridden(app: App, path: str, keys: Iterable[str]) -> None:
     for key in keys:
         if loaded.origin[key] != path:
             app.note(f"{key} is set, but {loaded.origin[key]} has the last word here")
+
+
+def _tell_daemon(app: App, keys: Iterable[str]) -> None:
+    if any(f"{key}.".startswith(_OF_THE_DAEMON) for key in keys):
+        app.note("a daemon that runs already takes it up with `personad restart`")
 
 
 def _value(loaded: Loaded, key: str) -> Value:

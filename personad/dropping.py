@@ -114,6 +114,7 @@ def drop(book: Book, block: Block, horizon: int, most: int) -> tuple[list[Found]
             placed = [each.placed for each in found if each.placed is not None]
             corrected = [each.seq for each in found if each.kind == _CORRECTED]
             call_places.forget(db, placed, corrected)
+            book.passing.forget()
             _remember_dropped(db, found[-1].seq, len(found))
     return found, after, time.monotonic() - began
 

@@ -23,6 +23,7 @@ from personad.kinds import body_of, check_size, microseconds
 from personad.log import Entry, Priced
 from personad.projections import PROJECTIONS, book, call_places, fold, sketches
 from personad.projections.book import Book
+from personad.projections.call_passing import BLOCKS
 from personad.projections.prices import price_call
 
 AHEAD_MAX = timedelta(days=1)
@@ -324,6 +325,9 @@ def transaction(book: Book, last_seq: int, now: datetime) -> Iterator[Transactio
     db = book.db
     db.execute("BEGIN IMMEDIATE")
     try:
+        # Here, as it is little once it was seen, and needs no commit of its own.
+        if book.passing.are_many:
+            call_places.place(db, BLOCKS, book.passing.take)
         txn = Transaction(book, last_seq, now)
         yield txn
         txn.fold()
@@ -333,3 +337,5 @@ def transaction(book: Book, last_seq: int, now: datetime) -> Iterator[Transactio
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    if txn.entries:
+        book.passing.see(txn.entries, txn.kinds)

@@ -19,6 +19,7 @@ from personad.kinds import microseconds
 from personad.projections import BUCKETS, call_places, sketches
 from personad.projections.book import QUARTERS_A_DAY, Book
 from personad.projections.buckets import Buckets, Packed, Tier, quarters_of
+from personad.projections.call_passing import BLOCKS
 
 T = TypeVar("T")
 Between = Callable[[Callable[[Book], T]], T]
@@ -26,8 +27,6 @@ Between = Callable[[Callable[[Book], T]], T]
 
 SKETCH_ROWS = 200
 """So many noted rows are worked in at once."""
-BLOCKS = 8
-"""Of the log, so many are looked through for calls at once."""
 BLOCKS_A_ROUND = 800
 """So many before others have their turn: a ledger that an older release made has them all to be
 looked through."""
@@ -74,14 +73,14 @@ class Tidier:
         """Whether there is more to do."""
         if not self._between(_are_due):
             return False
-        done = self._blocks(call_places.place, BLOCKS_A_ROUND)
+        done = self._blocks(_note_calls, BLOCKS_A_ROUND)
         most = BLOCKS_UNDER_LOAD if done >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
-        by_model = self._blocks(call_places.place_models, most)
+        by_model = self._blocks(_note_models, most)
         return done >= BLOCKS_A_ROUND or by_model >= most
 
-    def _blocks(self, place: Callable[[apsw.Connection, int], int], most: int) -> int:
+    def _blocks(self, note: Callable[[Book], int], most: int) -> int:
         done = 0
-        while done < most and (some := self._between(partial(_place, place=place))):
+        while done < most and (some := self._between(note)):
             done += some
         return done
 
@@ -99,21 +98,11 @@ class Tidier:
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
-def in_passing(book: Book, last_seq: int, before: int) -> int:
+def in_passing(book: Book) -> None:
     """What can't wait for a quiet moment while much comes in: it is done when those who brought it
-    have their answers. `before` is what this said the last time; 0 at first.
-
-    Calls are brought into their table by name once they are many; and where the others lie is noted
-    every few blocks, as otherwise each reader looks through all that came since the last round.
-    """
+    have their answers. Calls are brought into their table by name once they are many."""
     if book.counted.are_many:
         _work_calls_in(book)
-    passed = last_seq >> call_places.SHIFT
-    if passed - before < BLOCKS:
-        return before
-    if before:
-        _place(book, call_places.place)
-    return passed
 
 
 def all_at_once(book: Book) -> None:
@@ -164,9 +153,15 @@ def _are_due(book: Book) -> bool:
     return call_places.are_due(book.db)
 
 
-def _place(book: Book, place: Callable[[apsw.Connection, int], int]) -> int:
+def _note_calls(book: Book) -> int:
     with book.db:
-        done = place(book.db, BLOCKS)
+        done = call_places.place(book.db, BLOCKS, book.passing.take)
+    return done  # noqa: RET504 - apsw says its `with` may swallow errors
+
+
+def _note_models(book: Book) -> int:
+    with book.db:
+        done = call_places.place_models(book.db, BLOCKS)
     return done  # noqa: RET504 - apsw says its `with` may swallow errors
 
 

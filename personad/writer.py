@@ -68,7 +68,6 @@ class Writer:
         self._is_quick = True
         self._wal_pages = 0
         self._could_carry = True
-        self._passed = 0
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -243,7 +242,7 @@ class Writer:
         if self.trouble is not None:
             return
         try:
-            self._passed = tidy.in_passing(self.book, self.last_seq, self._passed)
+            tidy.in_passing(self.book)
         except apsw.Error as error:
             self.book.forget()
             logger.warning("what came in can't be tidied up: %s", error)

@@ -17,6 +17,7 @@ from personad.log import Entry, entry
 from personad.names import Names
 from personad.pricing import PriceBook
 from personad.projections.batch_rows import Rows
+from personad.projections.call_passing import Passing
 from personad.projections.counted import Counted
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Spent
@@ -58,6 +59,8 @@ class Book:
         self.past = past or (lambda seq: entry(db, seq))
         self.since = 0
         """The newest seq before this commit."""
+        self.passing = Passing()
+        """What was committed lately, for `call_places`."""
         self.touched: set[tuple[str, int]] = set()
         """Tiers and days that something happened to; whoever adds them up anew empties it."""
         self.forget()

@@ -5,12 +5,13 @@ what the dearest of them cost, and how many have no price: whoever asks for the 
 the blocks with the highest bounds (see `call_order`). By model it is noted likewise, so that the
 calls of a cheap one are found among dear ones.
 
-An append pays nothing for it: full blocks are noted in quiet moments (see `tidy`). What lies behind
-the last of them a reader looks through by itself, so no answer depends on when that happens.
+An append pays next to nothing for it: full blocks are noted with a later one, as they were seen
+going by (see `call_passing`), or in quiet moments (see `tidy`). What lies behind the last of them a
+reader looks through by itself, so no answer depends on when that happens.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -155,6 +156,7 @@ class Place(NamedTuple):
     unpriced: int
 
 
+Seen = Callable[[int, int], list[Place] | None]
 _Found = tuple[list[Place], list[int]]
 """What is in a block, and the seqs of corrections."""
 
@@ -220,12 +222,15 @@ def ahead_of(db: apsw.Connection) -> Ahead:
     return ahead
 
 
-def place(db: apsw.Connection, most: int) -> int:
-    """Notes where the calls of up to so many full blocks lie; how many blocks it were."""
+def place(db: apsw.Connection, most: int, seen: Seen | None = None) -> int:
+    """Notes where the calls of up to so many full blocks lie; how many blocks it were. What `seen`
+    knows of a span of blocks isn't read."""
     first, end = _due(db, _ALL, most)
-    rows, has_corrections = _of_blocks(db, first, end)
-    if has_corrections:
-        _note_corrections(db, first, end)
+    rows = seen(first, end) if seen is not None and first < end else None
+    if rows is None:
+        rows, has_corrections = _of_blocks(db, first, end)
+        if has_corrections:
+            _note_corrections(db, first, end)
     db.executemany(_PUT, rows)
     return _done(db, _ALL, first, end)
 

@@ -15,7 +15,7 @@ from personad.contract.events import Exported, Import
 from personad.projections import call_blocks, call_order, call_places, call_questions, counted
 from personad.projections.memory import Memory, share
 from personad.questions import ANSWERS
-from personad.store import open_for_reading
+from personad.store import open_for_reading, transaction
 from personad.tidy import Tidier
 
 from .conftest import Core
@@ -81,17 +81,64 @@ def correct(core: Core, name: str, nanousd: int, reason: Any = "reprice") -> Non
 def test_a_few_blocks_are_noted_while_more_comes_in_and_whatever_is_not_is_found(
     core: Core,
 ) -> None:
-    passed, noted = 0, list[int]()
+    noted: list[int] = []
     for start in range(0, len(EVENTS), 100):
         core.append(*EVENTS[start : start + 100])
-        passed = tidy.in_passing(core.book, log.last_seq(core.db), passed)
         noted.append(call_places.ahead_of(core.db).placed)
-    # The first time it only takes note of where it stands, and then 8 of some 13 blocks follow.
+    # 8 of some 13 blocks at each of the later ones.
     assert noted[0] == 0
-    assert 0 < noted[1] < noted[-1] < log.last_seq(core.db) >> call_places.SHIFT
+    assert 0 < noted[2] < noted[-1] < log.last_seq(core.db) >> call_places.SHIFT
     found = everything(core)
     place_all(core)
     assert everything(core) == found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_seen_going_by_is_noted_as_if_it_were_read(core: Core, seed: int) -> None:
+    rng, start = random.Random(seed), 0
+    events = EVENTS[: rng.randrange(300, len(EVENTS))]
+    while start < len(events):
+        count = rng.choice((1, 1, 3, 40, 200))
+        core.append(*events[start : start + count])
+        start += count
+        if rng.random() < 0.1:
+            correct(core, rng.choice(RECORDED[:40]).call, rng.randrange(10**9))
+        if rng.random() < 0.1:
+            call_places.place(core.db, 2, rng.choice((None, core.book.passing.take)))
+        if rng.random() < 0.05:
+            core.book.passing.forget()
+    seen = 0
+
+    def take(first: int, end: int) -> list[call_places.Place] | None:
+        nonlocal seen
+        places = core.book.passing.take(first, end)
+        seen += places is not None
+        return places
+
+    while call_places.place(core.db, 1, take):
+        pass
+    assert seen
+    tables = [f"SELECT * FROM {table}" for table in ("call_place", "correction")]  # noqa: S608
+    found = [noted(core, table) for table in tables]
+    core.db.execute("DELETE FROM call_place; DELETE FROM correction")
+    core.db.execute("DELETE FROM meta WHERE name = 'calls_placed'")
+    call_places.place(core.db, 10_000)
+    assert [noted(core, table) for table in tables] == found
+
+
+def test_what_a_failed_commit_brought_is_not_noted(core: Core) -> None:
+    def fail() -> None:
+        with transaction(core.book, log.last_seq(core.db), core.now) as txn:
+            txn.add([cost(f"dear-{n}", 10**12) for n in range(20)])
+            raise ZeroDivisionError
+
+    core.append(*(cost(f"plain-{n}", n) for n in range(20)))
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    core.append(*(cost(f"more-{n}", n) for n in range(20, 40)))
+    while call_places.place(core.db, 1, core.book.passing.take):
+        pass
+    assert core.db.execute("SELECT max(dearest), max(block) FROM call_place").fetchone() == (38, 4)
 
 
 def place_all(core: Core) -> None:

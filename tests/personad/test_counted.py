@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from personad.contract.asking import Range
@@ -78,6 +78,22 @@ def test_a_second_figure_of_a_fresh_call_counts_where_it_is_greater(
         (sum(range(1_000, 1_020)) - 1_003 + 9_000 + 5, 21)
     ]
     assert damage_of(core.path) is None
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=9), min_size=16, max_size=60, unique=True))
+@example(
+    names=["a", "a\x00b", "a\x00", *map(str, range(10)), '"', "\\u0000", "\U0001f600", "é", "\n"]
+)
+def test_any_name_is_found_among_many(names: list[str]) -> None:
+    db = apsw.Connection(":memory:")
+    db.execute(counted.SCHEMA + counted.FRESH_SCHEMA)
+    table = counted.Counted(db)
+    known = {name: number for number, name in enumerate(names[::2])}
+    table.add(known)
+    table.work_in()
+    assert table.told(set(names)) == known
+    plain = {name for name in names if "\x00" not in name}
+    assert table.told(plain) == {name: seq for name, seq in known.items() if name in plain}
 
 
 def test_two_figures_in_one_commit_are_one_call(core: Core) -> None:

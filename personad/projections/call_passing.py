@@ -1,0 +1,113 @@
+"""Where calls lie, as the writer sees them go by: so that what it has just written needn't be read
+again to be noted (see `call_places`)."""
+
+from collections.abc import Sequence, Set
+
+from personad import civil
+from personad.contract.base import Event
+from personad.contract.cost import CostCorrected, CostRecorded
+from personad.log import Entry
+from personad.projections import call_places
+from personad.projections.call_places import Place
+
+BLOCKS = 8
+"""So many are noted together."""
+KEPT_BLOCKS = 4_000
+"""Far more than are ever waiting to be noted."""
+_ONLY_CALLS: Set[type[Event]] = {CostRecorded}
+_Dearest = tuple[int | None, int]
+"""Nano-dollars of the dearest call, and how many have no cost."""
+
+
+class Passing:
+    """What committed events say of blocks of the log; only of those that were seen whole.
+
+    A copy of what the log says, for the one thread that writes it.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """What was seen is no longer what the log says."""
+        self._unread: list[Entry] = []
+        self._kinds: set[type[Event]] = set()
+        """Of what is unread."""
+        self._next = 0
+        """The seq after the last that was looked at."""
+        self._asked_at = 0
+        """What that was when it was last asked for."""
+        self._first = 0
+        """The first block that was seen from its beginning on."""
+        self._blocks: dict[int, dict[int, _Dearest]] = {}
+        """By block and quarter-hour."""
+        self._corrected: set[int] = set()
+        """Blocks with a correction, of which more is to be known."""
+
+    @property
+    def are_many(self) -> bool:
+        """Whether it is time to note those that have become full."""
+        return self._next - self._asked_at >= BLOCKS << call_places.SHIFT
+
+    def see(self, entries: Sequence[Entry], kinds: Set[type[Event]]) -> None:
+        """All that one transaction has brought, in order, once it is committed, and of what kinds
+        it is."""
+        self._unread += entries
+        self._kinds |= kinds
+        if len(self._unread) >> call_places.SHIFT:
+            self._read()
+
+    def take(self, first: int, end: int) -> list[Place] | None:
+        """What is to be noted of these blocks, once; None where they weren't all seen, or there are
+        corrections among them. Those before are forgotten."""
+        self._read()
+        self._asked_at = self._next
+        blocks = range(first, end)
+        places = None
+        is_seen = first >= self._first and end << call_places.SHIFT <= self._next
+        if is_seen and self._corrected.isdisjoint(blocks):
+            places = [
+                Place(quarter, block, *told)
+                for block in blocks
+                for quarter, told in self._blocks.get(block, {}).items()
+            ]
+        self._blocks = {block: told for block, told in self._blocks.items() if block >= end}
+        self._corrected = {block for block in self._corrected if block >= end}
+        self._first = max(self._first, end)
+        return places
+
+    def _read(self) -> None:
+        entries, kinds = self._unread, self._kinds
+        if not entries:
+            return
+        self._unread, self._kinds = [], set()
+        seq, last = entries[0][0], entries[-1][0]
+        if seq != self._next or last - seq + 1 != len(entries) or len(self._blocks) > KEPT_BLOCKS:
+            self._blocks.clear()
+            self._corrected.clear()
+            self._first, self._asked_at = -(-seq >> call_places.SHIFT), seq
+        self._next = last + 1
+        for block in range(seq >> call_places.SHIFT, (last >> call_places.SHIFT) + 1):
+            start = max(0, (block << call_places.SHIFT) - seq)
+            some: Sequence[Entry] = entries[start : ((block + 1) << call_places.SHIFT) - seq]
+            if kinds != _ONLY_CALLS:
+                if any(type(entry[2]) is CostCorrected for entry in some):
+                    self._corrected.add(block)
+                some = [entry for entry in some if type(entry[2]) is CostRecorded]
+            if some:
+                self._read_calls(block, some)
+
+    def _read_calls(self, block: int, entries: Sequence[Entry]) -> None:
+        times, costs = [entry[1] for entry in entries], [entry[3] for entry in entries]
+        quarter = min(times) // civil.QUARTER_US
+        if quarter == max(times) // civil.QUARTER_US:
+            self._add(block, quarter, costs)
+            return
+        for at, cost in zip(times, costs, strict=True):
+            self._add(block, at // civil.QUARTER_US, (cost,))
+
+    def _add(self, block: int, quarter: int, costs: Sequence[int | None]) -> None:
+        quarters = self._blocks.setdefault(block, {})
+        dearest, unpriced = quarters.get(quarter, (None, 0))
+        told = [each for each in (dearest, *costs) if each is not None]
+        quarters[quarter] = max(told, default=None), unpriced + costs.count(None)

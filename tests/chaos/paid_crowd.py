@@ -1,7 +1,9 @@
 """Ten paid runs at once under one stop budget: `python -m tests.chaos.paid_crowd [--kills 40]`.
 
 First in peace, with a limit that they fit into, then with kills of runners and daemon and the same
-limit again. In peace nobody is refused; and never is more paid than the limit says.
+limit again. In peace nobody is refused or interrupted, and the runners have the product's own
+lease: that of the others, a tenth of it, is lost by whoever has no core for a moment, and what is
+in flight is then held back as after a kill. And never is more paid than the limit says.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from personad.contract.budget import Budget, BudgetSet, BudgetStatus
 from personad.contract.errors import LedgerError
 
 from ..provider_server import ProviderServer  # noqa: TID252
+from ..staged_runner import OWN_LEASE  # noqa: TID252
 from ..studio import WITHIN_S, Studio  # noqa: TID252
 from .paid_kills import amiss, nanousd, ordered, set_prices, slowly
 
@@ -54,7 +57,8 @@ def crowd(studio: Studio, name: str, limit_nanousd: int | None, kills: int, seed
     with ProviderServer(slowly(random.Random(seed))) as server:
         about: dict[str, Any] = {"count": PERSONAS, "concurrency": CONCURRENCY, "experiment": name}
         started = [ordered(studio, server, f"{name}-{n}", **about) for n in range(RUNS)]
-        runners = {each.batch: studio.staged(each.batch) for each in started}
+        lease = {} if kills else {OWN_LEASE: "1"}
+        runners = {each.batch: studio.staged(each.batch, **lease) for each in started}
         until = time.monotonic() + PATIENCE_S
         while not _all_ended(studio, runners):
             if time.monotonic() > until:
@@ -63,7 +67,11 @@ def crowd(studio: Studio, name: str, limit_nanousd: int | None, kills: int, seed
             if done < kills:
                 done += 1
                 _kill(studio, runners, rng)
-            _go_on(studio, runners)
+            for batch in _left(studio, runners):
+                if not kills:
+                    wrong.append(f"{batch} was interrupted, and nobody was killed")
+                studio.resumed(batch)
+                runners[batch] = studio.staged(batch, **lease)
             wrong += _over(studio, server, name, limit_nanousd)
         for each in started:
             wrong += amiss(studio, each, server)
@@ -108,12 +116,13 @@ def _kill(studio: Studio, runners: dict[str, subprocess.Popen[bytes]], rng: rand
         rng.choice(running).kill()
 
 
-def _go_on(studio: Studio, runners: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Gives each batch that a dead runner has left another one."""
-    for batch, runner in runners.items():
-        if runner.poll() is not None and studio.state(batch).status == "interrupted":
-            studio.resumed(batch)
-            runners[batch] = studio.staged(batch)
+def _left(studio: Studio, runners: dict[str, subprocess.Popen[bytes]]) -> list[str]:
+    """The batches that a dead runner has left."""
+    return [
+        batch
+        for batch, runner in runners.items()
+        if runner.poll() is not None and studio.state(batch).status == "interrupted"
+    ]
 
 
 def _all_ended(studio: Studio, runners: dict[str, subprocess.Popen[bytes]]) -> bool:

@@ -12,7 +12,7 @@ import click
 
 from personad.contract.base import VERSION
 from personad.contract.errors import LedgerError, exit_code
-from personad.contract.farewell import let_go_of_output
+from personad.contract.farewell import let_go_of_output, take_up_output
 from personad.contract.paths import Paths, in_use, resolve_paths
 from personad.contract.settings import ConfigurationError, Settings, load
 
@@ -347,6 +347,7 @@ def schema() -> None:
 
 def main() -> int:
     """The program's entry; gives its exit status."""
+    take_up_output()
     try:
         return _main()
     finally:

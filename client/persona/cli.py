@@ -6,6 +6,8 @@ Nothing here may import more than it needs: every command pays for it on every s
 import gc
 import sys
 
+from personad.contract.farewell import take_up_output
+
 COMMANDS = {
     "generate": ("persona.commands.generate", "Make personas from a file or folder of research."),
     "batch": ("persona.commands.batch", "Look at batches of personas, and steer them."),
@@ -29,6 +31,7 @@ def main() -> int:
     0 done, 1 the answer is no, 64 wrong usage, 65 bad data, 69 no daemon, 70 a bug, 75 try later,
     78 bad configuration, 130 interrupted; 2 and 3 only where a command's help says so.
     """
+    take_up_output()
     if sys.argv[1:] == ["--version"]:
         from personad.contract.base import VERSION
 

@@ -65,6 +65,21 @@ def test_a_detached_start_is_one_document_where_that_is_asked(studio: Studio, so
     assert json.loads(said.stdout)["batch"] == last(studio)
 
 
+def test_whoever_reads_no_further_is_not_told_that_all_is_done(studio: Studio, source: str) -> None:
+    program = f"{sys.executable} -m persona generate --from {source} -n 9 --provider simulated"
+    ended = subprocess.run(
+        ["bash", "-c", f"{program} --progress json | head -c 10; exit ${{PIPESTATUS[0]}}"],
+        env={**os.environ, "PERSONA_SIMULATED_LATENCY_MS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+    assert ended.returncode == 130
+    assert f"nobody reads on; `persona batch watch {last(studio)}` shows" in ended.stderr
+
+
 def test_a_start_takes_no_changed_source(studio: Studio, source: str) -> None:
     said = studio.persona("generate", "--from", source, "-n", "1", "--accept-changed-source")
 

@@ -35,6 +35,24 @@ def persona(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("program", ["persona", "personad"])
+@pytest.mark.parametrize(
+    ("closed", "shown"),
+    [("<&-", True), ("2>&-", True), (">&-", False), ("<&- >&- 2>&-", False)],
+)
+def test_closed_streams_are_no_trouble(program: str, closed: str, shown: bool) -> None:
+    ended = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m {program} --help {closed}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage:") == shown
+
+
 def leaves(command: click.Command, path: str = "persona") -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):

@@ -1,7 +1,7 @@
 """`persona generate`: plan, record the batch, start a runner, and from then on only watch."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import click
 from persona import standstill
 from persona.app import App, pass_app, yes_option
 from persona.going_on import go_on, let_go_on, or_paused, standby, start
-from persona.outcome import exit_status
+from persona.outcome import INTERRUPTED, exit_status
 from persona.planning import Options, described, planned, provider_of
 from persona.quantities import Dollars, Seconds
 from persona.resuming import (
@@ -201,15 +201,21 @@ def run(
     mode = "quiet" if options.as_json else options.mode or app.settings.generate.progress.mode
     with ExitStack() as closing:
         seen = batch if app.errors.is_terminal else closing.enter_context(Warned(app, batch))
-        left = follow(
-            app,
-            seen,
-            mode,
-            owner=True,
-            resume=resume,
-            on_detach=tie.detach if tie is not None else None,
-            result_line=result_line and not options.as_json,
-        )
+        try:
+            left = follow(
+                app,
+                seen,
+                mode,
+                owner=True,
+                resume=resume,
+                on_detach=tie.detach if tie is not None else None,
+                result_line=result_line and not options.as_json,
+            )
+        except BrokenPipeError:
+            # Whoever read has enough, and nobody is told how it ends.
+            with suppress(BrokenPipeError):
+                app.note(f"nobody reads on; `persona batch watch {batch}` shows what becomes of it")
+            click.get_current_context().exit(INTERRUPTED)
     if not (left.is_silent or left.is_detached):
         _await_checkpoint(app, batch, runner)
         if left.state.counts.failed and mode == "quiet":

@@ -82,6 +82,7 @@ def test_an_error_names_the_file_that_was_asked_for(house: Path) -> None:
         with pytest.raises((FileNotFoundError, IsADirectoryError)) as raised:
             write_whole(path, b"x")
         assert (raised.value.filename, raised.value.filename2) == (str(path), None)
+        assert str(raised.value).endswith(f": {str(path)!r}")
 
 
 def test_the_mode_is_subject_to_the_umask(house: Path) -> None:

@@ -45,7 +45,8 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
     except BaseException as error:
         if isinstance(error, OSError):
             # Who is told of it knows this name, not the unfinished file's.
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # set to None, it would be told as a name
         with contextlib.suppress(FileNotFoundError):
             os.unlink(unfinished)
         raise

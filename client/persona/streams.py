@@ -32,7 +32,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         if isinstance(error, OSError) and error.filename == str(unfinished):
             # Who is told of it knows this name, not the unfinished file's.
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # set to None, it would be told as a name
         with suppress(FileNotFoundError):
             unfinished.unlink()
         raise

@@ -185,6 +185,19 @@ def test_a_checkpoint_goes_on_in_its_own_ledger_and_stays_up_to_date(
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_checkpoint_that_can_not_be_written_any_more_is_told(studio: Studio, source: str) -> None:
+    file = studio.folder / "kept" / "run.json"
+    file.parent.mkdir()
+    batch = begun(studio, source, "--checkpoint", str(file))
+    shutil.rmtree(file.parent)
+
+    said = studio.persona("generate", "--resume", batch, "--timeout", "60")
+
+    assert said.returncode == 0, said.stderr
+    assert f"{file} could not be written, and does not hold all of the batch" in said.stderr
+    assert f"No such file or directory: '{file}'\n" in studio.persona("batch", "logs", batch).stdout
+
+
 def elsewhere(studio: Studio, *arguments: str) -> Said:
     """The program on another machine, as far as a ledger makes one."""
     ledger = str(studio.folder / "elsewhere")

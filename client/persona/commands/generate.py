@@ -25,7 +25,7 @@ from persona.resuming import (
 if TYPE_CHECKING:
     from persona.generation.launch import Standby
     from persona.generation.plan import Plan
-    from personad.contract.batch import BatchStarted
+    from personad.contract.batch import BatchStarted, BatchState
 
 MODES = ["detailed", "compact", "quiet", "json"]
 PERSONAS_MAX = 9_999
@@ -217,7 +217,7 @@ def run(
                 app.note(f"nobody reads on; `persona batch watch {batch}` shows what becomes of it")
             click.get_current_context().exit(INTERRUPTED)
     if not (left.is_silent or left.is_detached):
-        _await_checkpoint(app, batch, runner)
+        _await_checkpoint(app, left.state, runner)
         if left.state.counts.failed and mode == "quiet":
             app.note(f"`persona batch show {batch}` says why they failed")
         for said in standstill.lines(app, left.state):
@@ -227,15 +227,32 @@ def run(
     return left.status
 
 
-def _await_checkpoint(app: App, batch: str, runner: "Standby") -> None:
+def _await_checkpoint(app: App, state: "BatchState", runner: "Standby") -> None:
     """Where the batch has a checkpoint, the runner writes it once more after the batch has ended:
-    who copies it after this command gets that one."""
+    who copies it after this command gets that one, or is told that it isn't it."""
     from persona.generation.checkpoint import place
     from persona.generation.launch import END_S
 
-    file = place(app.paths.runs_dir / batch)
-    if file is not None and not runner.has_ended(END_S):
+    file = place(app.paths.runs_dir / state.batch)
+    if file is None:
+        return
+    if not runner.has_ended(END_S):
         app.note(f"{file} is still being written")
+    elif not _is_kept(file, state):
+        app.note(
+            f"{file} could not be written, and does not hold all of the batch: "
+            f"`persona batch logs {state.batch}` says why"
+        )
+
+
+def _is_kept(file: Path, state: "BatchState") -> bool:
+    from persona.generation.checkpoint import CheckpointError, read
+
+    try:
+        found = read(file)
+    except (CheckpointError, OSError):
+        return False
+    return (found.batch, found.completed) == (state.batch, state.counts.completed)
 
 
 def _document(app: App, batch: str) -> None:

@@ -358,3 +358,18 @@ def test_a_runner_that_cannot_begin_leaves_a_batch_that_stands_still(
     assert f"persona generate --resume {started.batch}" in said.stderr
     state = studio.state(started.batch)
     assert (state.status, state.reason) == ("paused", "error")
+
+
+def test_the_same_seed_gives_the_same_personas_and_the_same_figures(
+    studio: Studio, source: str
+) -> None:
+    made = []
+    for folder in ("one", "other", "third"):
+        told = ("--from", source, "-n", "8", "--seed", "5", "--concurrency", "4")
+        assert studio.persona("generate", *told, "--output", folder).returncode == 0
+        files = sorted(Path(folder, "personas").glob("*.json"))
+        documents = [json.loads(file.read_text()) for file in files]
+        own = ("id", "provenance")
+        made.append([{k: v for k, v in each.items() if k not in own} for each in documents])
+    assert made[0] == made[1] == made[2]
+    assert len(made[0]) == 8

@@ -55,6 +55,9 @@ from personad.contract.settings import ConfigurationError, Settings, load
 PAUSE_S = 10.0  # How long a pause is asked for while the ledger is away.
 _NO, THREADS = frozenset({"0", "false", "no", "off"}), 4
 GC_AFTER = 20_000
+IN_TURN = "local"
+"""Whose personas are made one after the other, whatever may be made at once: each is compared with
+those that were finished before it, and the same seed is to give the same figures."""
 
 logger = logging.getLogger("persona.runner")
 
@@ -207,8 +210,10 @@ class Runner:
             working.start_soon(self._until_at_once, working.cancel_scope)
             async with anyio.create_task_group() as workers:
                 # One at a time: each is compared with all before it.
-                work = partial(one_by_one, overlapping=shop.started.concurrency > 1)
-                for _ in range(min(shop.started.concurrency, state.total)):
+                wanted = shop.started
+                at_once = 1 if wanted.provider == IN_TURN else wanted.concurrency
+                work = partial(one_by_one, overlapping=at_once > 1)
+                for _ in range(min(at_once, state.total)):
                     workers.start_soon(work, self._going_on(pieces), partial(self._made, shop))
             working.cancel_scope.cancel()
 

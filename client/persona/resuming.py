@@ -262,13 +262,19 @@ def _brought_in(
     prepare_folder(folder, started.batch)
     kept_plan.keep(app.paths.runs_dir / started.batch, plan)
     _import(app, checkpoint.replayed(found, started, queue_of(started, plan.segments)))
-    missing = found.completed - len(list((folder / "personas").glob("*.json")))
+    return app.ledger.ask(BatchShow(batch=started.batch))
+
+
+def note_missing(app: App, state: "BatchState") -> None:
+    """Says how many of the personas that were made are not in the batch's folder any more, or not
+    on this machine."""
+    folder = Path(state.output) / "personas"
+    missing = state.counts.completed - len(list(folder.glob("*.json")))
     if missing > 0:
         app.note(
-            f"{missing} of the completed personas are not in {folder / 'personas'}: copy them "
-            "from where the batch was begun; they are not made again"
+            f"{missing} of the completed personas are not in {folder}: copy them from where they "
+            "are; they are not made again"
         )
-    return app.ledger.ask(BatchShow(batch=started.batch))
 
 
 def _agree_to_server(app: App, path: Path, started: "BatchStarted", *, yes: bool) -> None:

@@ -198,6 +198,20 @@ def test_a_checkpoint_that_can_not_be_written_any_more_is_told(studio: Studio, s
     assert f"No such file or directory: '{file}'\n" in studio.persona("batch", "logs", batch).stdout
 
 
+def test_personas_that_were_made_and_are_gone_are_told_and_not_made_again(
+    studio: Studio, source: str
+) -> None:
+    batch = begun(studio, source)
+    state = studio.state(batch)
+    shutil.rmtree(Path(state.output) / "personas")
+
+    said = studio.persona("generate", "--resume", batch, "--timeout", "60")
+
+    made = state.counts.completed
+    assert f"{made} of the completed personas are not in {state.output}/personas" in said.stderr
+    assert len(list(Path(state.output).glob("personas/*.json"))) == 9 - made
+
+
 def elsewhere(studio: Studio, *arguments: str) -> Said:
     """The program on another machine, as far as a ledger makes one."""
     ledger = str(studio.folder / "elsewhere")

@@ -19,6 +19,7 @@ from persona.resuming import (
     keep_checkpoint,
     money_of,
     named_batch,
+    note_missing,
     refuse_beside_resume,
 )
 
@@ -273,6 +274,7 @@ def _resume(app: App, options: Options) -> int:
     state = named_batch(
         app, options.resume, source=options.source, output=options.output, yes=options.yes
     )
+    note_missing(app, state)
     status = exit_status(state)
     if status in (0, 1):
         app.note(f"{state.batch} has ended: it is {state.status}")

@@ -61,6 +61,24 @@ def test_who_speaks_is_found_in_a_script_with_vowel_signs(tmp_path: Path) -> Non
     assert reading.records[1].text == "P01, रुको।"
 
 
+@pytest.mark.parametrize("label", ["{}：", "**{}：** ", "**{}**："])
+def test_who_speaks_is_found_before_a_colon_as_wide_as_an_ideograph(
+    tmp_path: Path, label: str
+) -> None:
+    turns = (
+        ("聞き手", "普段の一日を教えてください。"),
+        ("佐藤", "毎朝五時に起きて、駅まで歩きます。注意：電車は遅れます。"),
+        ("鈴木", "小さなパン屋をやっています。"),
+        ("聞き手", "他には？"),
+        ("佐藤", "通知が多すぎます。"),
+        ("鈴木", "予約を忘れる人が多いです。"),
+    )
+    put(tmp_path, a_txt="\n".join(f"{label.format(who)}{said}" for who, said in turns) + "\n")
+    reading = read_sources(tmp_path)
+    assert [record.participant for record in reading.records] == ["P01", "P02", "P01", "P02"]
+    assert reading.records[0].text == turns[1][1]
+
+
 def test_the_digest_depends_on_names_and_bytes_and_not_on_the_place(tmp_path: Path) -> None:
     one = read_sources(put(tmp_path / "one", a_txt=TALK))
     same = read_sources(put(tmp_path / "two", a_txt=TALK))

@@ -28,8 +28,9 @@ _MAX_TITLE_WORDS = 8
 _STAMP = r"(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?[\])]?\s*[-–]?\s*)"
 _LABEL = re.compile(
     rf"^{_STAMP}?(?:\*\*|__)?\s*{_STAMP}?"
-    rf"(?P<label>[^\W_][^:*_\n?!;]{{0,{MAX_LABEL_CHARACTERS - 1}}}?)\s*"
-    rf"{_STAMP}?(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:|:)(?!//)(?:\s+|$)(?P<text>.*)$"
+    rf"(?P<label>[^\W_][^:：*_\n?!;]{{0,{MAX_LABEL_CHARACTERS - 1}}}?)\s*"
+    rf"{_STAMP}?(?:[:：]\s*(?:\*\*|__)|(?:\*\*|__)\s*[:：]|[:：])(?!//)"
+    r"(?:\s+|$|(?<=：))(?P<text>.*)$"
 )
 _LABEL_WITHOUT_SPACE = re.compile(r"^(?P<label>[^\W\d_]{1,12}\d{0,4}):(?!//)(?P<text>\S.*)$")
 _LABEL_AND_CLOCK = re.compile(r"^(?P<label>[^\W\d_][^:?!;]{0,39}?)\s+\d{1,2}:\d{2}(?::\d{2})?$")

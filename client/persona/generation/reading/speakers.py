@@ -30,6 +30,7 @@ ASKING = frozenset(
     researcher facilitator host ux uxr frage f forscher forscherin fragesteller fragestellerin
     enquêteur enquêtrice intervieweur intervieweuse animateur animatrice entrevistador
     entrevistadora moderador moderadora intervistatore intervistatrice moderatore moderatrice
+    聞き手 インタビュアー 質問者 司会 साक्षात्कारकर्ता प्रश्नकर्ता
     onderzoeker vraag pregunta domanda pergunta pesquisador pesquisadora""".split()  # noqa: SIM905
 )
 ANSWERING = frozenset(
@@ -37,6 +38,7 @@ ANSWERING = frozenset(
     customer client informant proband probandin teilnehmer teilnehmerin befragte befragter
     antwort kunde kundin nutzer nutzerin participante répondant répondante réponse interviewé
     interviewée enquêté enquêtée entrevistado entrevistada encuestado encuestada respuesta
+    話し手 回答者 参加者 प्रतिभागी उत्तरदाता
     partecipante intervistato intervistata risposta deelnemer geïnterviewde antwoord resposta
     speaker sprecher sprecherin person guest patient tn""".split()  # noqa: SIM905
 )
@@ -49,7 +51,8 @@ _NEVER = frozenset(
     update edit key insight insights pain point points need needs behaviour behaviours behavior
     motivation motivations frustration frustrations quote quotes observation observations
     takeaway takeaways recommendation recommendations age name occupation job profession city
-    country gender education alter beruf""".split()  # noqa: SIM905
+    country gender education alter beruf 注意 注 日時 日付 時間 場所 目的 テーマ 背景 概要 まとめ
+    備考 補足 例 出典""".split()  # noqa: SIM905
 )
 _LETTERS = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{MARKS}])*")
 _ID = re.compile(r"[A-Za-z]{0,5}[-_ .#]?\d{1,9}")

@@ -40,10 +40,16 @@ def chosen(
 
     Raises:
         Stopped: as `found_provider`.
-        click.UsageError: no model is known, or `base_url` goes with something else.
+        click.UsageError: no model is known, one of them is empty, or `base_url` goes with
+            something else.
     """
+    # A script's `--base-url "$URL"` without a URL must not go to who is paid, with the key.
+    for flag, value in (("--provider", name), ("--model", model), ("--base-url", base_url)):
+        if value is not None and not value.strip():
+            raise click.UsageError(f"{flag} is given, and says nothing")
     settings = app.settings.generate
-    name = name or settings.provider
+    if name is None:
+        name = settings.provider
     given = model or (settings.model if name == settings.provider else None)
     found = found_provider(name, given, base_url, for_calls=for_calls)
     if given is None and name == "openai" and base_url is not None:

@@ -164,6 +164,12 @@ def test_a_dry_run_needs_no_key_and_names_the_model(studio: Studio, source: str)
         (("--provider", "openai", "--base-url", "http://a:b@c/"), "user name or password"),
         (("--provider", "openai", "--base-url", "http://localhost:8000"), "needs --model"),
         (("--base-url", "http://localhost:8000"), "goes with a provider that has a server"),
+        (
+            ("--provider", "openai", "--model", "mine", "--base-url", ""),
+            "--base-url is given, and says nothing",
+        ),
+        (("--provider", "openai", "--model", " "), "--model is given, and says nothing"),
+        (("--provider", ""), "--provider is given, and says nothing"),
     ],
 )
 def test_an_address_that_can_not_be_is_wrong_usage(

@@ -9,6 +9,7 @@ import pytest
 from persona.generation.model import Record, Segment
 from persona.generation.prompts import build_prompt
 from persona.generation.providers import hosted, provider, sockets
+from persona.generation.providers.address import AddressError
 from persona.generation.providers.base import (
     GenerationRequest,
     Provider,
@@ -317,6 +318,16 @@ def test_ollama_is_found_where_its_own_variable_says(host: str) -> None:
 
     with ProviderServer() as server:
         assert anyio.run(calling, server.port).ending == "whole"
+
+
+def test_an_ollama_host_that_is_none_is_named_as_it_was_given() -> None:
+    with pytest.raises(AddressError, match="^OLLAMA_HOST has spaces"):
+        provider("ollama", environment={"OLLAMA_HOST": "my host"})
+
+
+def test_an_empty_address_is_not_the_providers_own() -> None:
+    with pytest.raises(AddressError, match="must be a whole address"):
+        provider("openai", base_url="", environment=ENVIRONMENT)
 
 
 def test_a_seed_varies_with_the_persona_and_the_attempt() -> None:

@@ -53,7 +53,7 @@ class HostedProvider:
         self.models: tuple[str, ...] = known_models(api.name)
         self._api = api
         self._is_home = settings.base_url is None
-        self._address = address(settings.base_url or api.home)
+        self._address = address(api.home if settings.base_url is None else settings.base_url)
         self._environment = settings.environment
         self._transport: Transport | None = None
         self._without: frozenset[Part] = frozenset()

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from persona.generation.providers.address import Address
+from persona.generation.providers.address import Address, AddressError
 from persona.generation.providers.base import Ending, GenerationRequest, ProviderSettings
 from persona.generation.providers.hearing import (
     Api,
@@ -46,9 +46,12 @@ _lines = msgspec.json.Decoder(_Line)
 def create(settings: ProviderSettings) -> HostedProvider:
     """The factory that the registry names. Where no address is given, OLLAMA_HOST's holds."""
     host = settings.environment.get(_HOST, "").strip()
-    if settings.base_url is None and host:
-        settings = msgspec.structs.replace(settings, base_url=_of_host(host))
-    return HostedProvider(API, settings)
+    if settings.base_url is not None or not host:
+        return HostedProvider(API, settings)
+    try:
+        return HostedProvider(API, msgspec.structs.replace(settings, base_url=_of_host(host)))
+    except AddressError as error:
+        raise AddressError(str(error).replace("--base-url", _HOST)) from None
 
 
 def post(request: GenerationRequest, server: Address, without: frozenset[Part]) -> Post:

@@ -321,7 +321,7 @@ def test_ollama_is_found_where_its_own_variable_says(host: str) -> None:
 
 
 def test_an_ollama_host_that_is_none_is_named_as_it_was_given() -> None:
-    with pytest.raises(AddressError, match="^OLLAMA_HOST has spaces"):
+    with pytest.raises(AddressError, match="OLLAMA_HOST has spaces"):
         provider("ollama", environment={"OLLAMA_HOST": "my host"})
 
 

@@ -34,6 +34,9 @@ WITHOUT_INVENTED = (
 )
 
 
+WITHOUT_OTHERS = "; distinctiveness is measured without those that are left out"
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """A metric's mean over the personas that are scored anew."""
 
@@ -90,6 +93,7 @@ def rescore(
         already=done,
         left_out=dict(left_out),
         rows=_changes(old, new),
+        note=WITHOUT_INVENTED + (WITHOUT_OTHERS if new and left_out else ""),
     ), new
 
 

@@ -68,7 +68,7 @@ def test_applied_it_is_recorded_beside_what_was_and_only_once(studio: Studio) ->
     assert not studio.anomalies(batch.batch)
     said = studio.persona("quality", "trends", "--no-plot")
     assert "builtin/2+" in said.stdout
-    assert "the scorer changed in this range" in said.stdout
+    assert "the scorer changed: builtin/2 from " in said.stdout
 
 
 def test_files_that_are_gone_or_changed_are_left_out_and_said(studio: Studio, made: Path) -> None:
@@ -78,6 +78,7 @@ def test_files_that_are_gone_or_changed_are_left_out_and_said(studio: Studio, ma
     found = rescored(studio, "--dry-run")
     assert found["personas"] == 1
     assert found["left_out"] == {"the file is gone": 1, "the file was changed": 1}
+    assert "distinctiveness is measured without those that are left out" in found["note"]
 
 
 @pytest.mark.usefixtures("made")

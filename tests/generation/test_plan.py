@@ -99,6 +99,24 @@ def test_a_source_that_only_reads_otherwise_is_told_so(maker: Studio) -> None:
     assert "but others" in change
 
 
+def test_a_source_under_another_name_is_told_that_it_keeps_its_own(maker: Studio) -> None:
+    _, started = plan_of(maker)
+    copy = maker.survey(12, name="copy.csv")
+
+    change = source_change(started.source, make_plan(Wanted(path=copy, count=4)).reading)
+
+    assert change is not None
+    assert "it was survey.csv, and this is copy.csv" in change
+
+
+def test_a_source_that_lies_elsewhere_is_the_same(maker: Studio, tmp_path: Path) -> None:
+    _, started = plan_of(maker)
+    copy = tmp_path / Path(started.source.path).name
+    copy.write_bytes(Path(started.source.path).read_bytes())
+
+    assert source_change(started.source, make_plan(Wanted(path=copy, count=4)).reading) is None
+
+
 def test_a_source_that_is_gone_is_named(house: Path) -> None:
     with pytest.raises(SourceError, match="doesn't exist"):
         make_plan(Wanted(path=house / "gone", count=3))

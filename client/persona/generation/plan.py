@@ -80,6 +80,12 @@ def source_change(then: Source, now: Reading) -> str | None:
         return None
     files, size = len(now.files), now.size_bytes
     if (files, size) == (then.files, then.bytes):
+        was, is_called = Path(then.path).name, Path(now.path).name
+        if was != is_called and Path(now.path).is_file():
+            return (
+                f"it was {was}, and this is {is_called}, with as many bytes ({size:,}); quotes "
+                "name the file that they are from, so it keeps its name"
+            )
         return f"as many files and bytes ({files}; {size:,}), but others"
     return f"{then.files} files of {then.bytes:,} bytes then, {files} of {size:,} now"
 

@@ -149,6 +149,9 @@ def _create(db: apsw.Connection) -> None:
     db.executemany(_SET_META, [("ledger", str(uuid4())), ("created_by", VERSION)])
     db.pragma("user_version", migrations.FORMAT)
     db.execute("COMMIT")
+    # Which ledger it is stands in the file itself from the beginning: where the write-ahead log of
+    # a young one is lost, the mark can then tell that events are missing (see `mark`).
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _no_ledger(path: str) -> LedgerError:

@@ -284,6 +284,16 @@ class TestDamage:
         assert daemon.ask(Read()).last_seq == status.last_seq
         assert "cut short" in daemon.command("doctor").stdout
 
+    def test_a_young_ledger_that_lost_its_write_ahead_log_is_no_new_one(
+        self, daemon: Running
+    ) -> None:
+        daemon.append(cost("call-1"))
+        daemon.kill()
+        (daemon.paths.data_dir / "ledger.db-wal").unlink()
+        status = daemon.start().ask(Status())
+        assert (status.mode, status.last_seq) == ("read-only", 0)
+        assert "was at 1 before" in (status.mode_reason or "")
+
     def test_one_can_go_on_with_what_is_left(self, daemon: Running) -> None:
         for number in range(20):
             daemon.append(cost(f"call-{number}"))

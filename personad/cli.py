@@ -261,17 +261,13 @@ def restore(context: Context, file: Path, force: bool) -> None:
 @click.pass_obj
 def verify(context: Context, as_json: bool) -> int:
     """Fold the log afresh and compare: ends with 1 where anything is not as it ought to be."""
-    from contextlib import closing
-
     from personad.report import Bar, verified_text
-    from personad.store import ledger_zone, open_for_reading
-    from personad.trouble import naming_damage
+    from personad.store import ledger_zone
+    from personad.trouble import to_fold_afresh
     from personad.verify import verify
 
-    database = _existing_database(context)
-    with naming_damage(database), closing(open_for_reading(str(database))) as db:
-        with Bar() as bar:
-            found = verify(db, context.paths.data_dir, ledger_zone(db), bar.show)
+    with to_fold_afresh(_existing_database(context)) as db, Bar() as bar:
+        found = verify(db, context.paths.data_dir, ledger_zone(db), bar.show)
     if as_json:
         import msgspec
 

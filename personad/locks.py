@@ -1,5 +1,6 @@
 """Who may be the daemon of a ledger: a lock that the kernel lets go of when its holder dies."""
 
+import errno
 import fcntl
 import os
 import time
@@ -23,7 +24,7 @@ def lock(path: Path, *, wait_s: float = 0.0, says: bytes | None = None) -> Itera
     Raises:
         Held: another process still has it after `wait_s` seconds.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(path, to_write=says is not None)
     try:
         until = time.monotonic() + wait_s
         while not _taken(descriptor):
@@ -36,6 +37,17 @@ def lock(path: Path, *, wait_s: float = 0.0, says: bytes | None = None) -> Itera
         yield
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path, *, to_write: bool) -> int:
+    """Raises OSError."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # A disk that has become read-only must not keep anybody from seeing who holds the lock.
+        if error.errno != errno.EROFS or to_write:
+            raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _taken(descriptor: int) -> bool:

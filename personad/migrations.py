@@ -200,10 +200,23 @@ def format_of(db: apsw.Connection) -> int:
     return int(db.pragma("user_version"))
 
 
+def check_format(db: apsw.Connection, path: str) -> None:
+    """Raises LedgerError where the database has another format than this release's."""
+    found = format_of(db)
+    if found > FORMAT:
+        raise too_new(db, path, found)
+    if found < FORMAT:
+        raise LedgerError(
+            "unavailable",
+            f"{path} has format {found}, and this personad {VERSION} works with format {FORMAT}",
+            hint="`personad start` leads it there, and keeps a copy of it as it was",
+        )
+
+
 def too_new(db: apsw.Connection, path: str, found: int, newest: int = FORMAT) -> LedgerError:
     """Names both: what can't be read, and what can't read it."""
     return LedgerError(
-        "internal",
+        "unavailable",
         f"{path} has format {found}, made by personad {_maker(db)}, and this personad {VERSION} "
         f"knows formats up to {newest}",
         hint="install that version, or a newer one; nothing was changed",

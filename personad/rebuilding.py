@@ -23,7 +23,8 @@ from personad.projections import Projection
 from personad.projections.book import Book
 from personad.rebuild import adopt, chosen, clear
 from personad.refold import beside, refold, sweep
-from personad.store import ledger_zone, open_for_reading, open_for_writing
+from personad.store import ledger_zone, open_for_writing
+from personad.trouble import to_fold_afresh
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def rebuild(
     if not paths.database.exists():
         hint = "`personad start` makes one; `--ledger DIR` names another"
         raise LedgerError("not-found", f"there is no ledger at {paths.database}", hint=hint)
-    with closing(open_for_reading(str(paths.database))) as live:
+    with to_fold_afresh(paths.database) as live:
         with refold(live, paths.data_dir, ledger_zone(live)) as fresh:
             last = int(live.execute("SELECT coalesce(max(seq), 0) FROM event").get)
             to_the_end(fresh, lambda seq: progress(seq, max(seq, last)), with_sums=True)

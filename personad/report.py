@@ -67,11 +67,16 @@ def verified_text(found: "Verified") -> str:
     """What `personad verify` says."""
     if found.damage is None:
         return f"sound: {found.events:,} events, {found.rows:,} rows in {found.tables} tables"
-    return (
-        f"damaged: {found.damage.what}: {found.damage.message}\n"
-        f"  `personad rebuild` makes the tables anew from the events; "
-        f"where events are damaged, `personad restore FILE` puts a backup in their place"
-    )
+    restore = "`personad restore FILE` puts a backup in"
+    if found.damage.what == "file":
+        # A rebuild would leave the damaged pages in the file.
+        mend = f"{restore} its place; the old one is kept"
+    else:
+        mend = (
+            "`personad rebuild` makes the tables anew from the events; "
+            f"where events are damaged, {restore} their place"
+        )
+    return f"damaged: {found.damage.what}: {found.damage.message}\n  {mend}"
 
 
 def retained_text(done: Retained) -> str:

@@ -10,14 +10,14 @@ import errno
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import apsw
 from msgspec import Struct
 
-from personad import ballast
+from personad import ballast, migrations
 from personad.contract.base import Request
 from personad.contract.cost import StartCall
 from personad.contract.errors import Failure, LedgerError
@@ -25,7 +25,7 @@ from personad.contract.events import Append, Import
 from personad.copying import is_database
 from personad.log import last_seq
 from personad.mark import Marker, read_mark
-from personad.store import open_for_writing
+from personad.store import open_for_reading, open_for_writing
 
 Kind = Literal["full", "unwritable", "damaged"]
 
@@ -231,6 +231,28 @@ def naming_damage(database: Path) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise _damaged(database, str(error)) from None
+
+
+@contextmanager
+def to_fold_afresh(database: Path) -> Iterator[apsw.Connection]:
+    """A reader of the ledger, around all that is done to fold it afresh beside itself: tables of
+    another format than this program's differ from what it folds, and are no less sound for it.
+
+    Raises:
+        LedgerError: it is damaged or of another format, or it or its disk can't be used.
+        OSError: the file can't be read.
+    """
+    with naming_damage(database):
+        try:
+            with closing(open_for_reading(str(database))) as db:
+                migrations.check_format(db, str(database))
+                yield db
+        except (*_UNWRITABLE, apsw.FullError) as error:
+            raise LedgerError(
+                "unavailable",
+                f"the ledger {database} can't be folded afresh: {error}",
+                hint="its folder has to be writable, with room for a file as large as its tables",
+            ) from None
 
 
 def _damaged(database: Path, why: str) -> LedgerError:

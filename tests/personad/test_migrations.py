@@ -315,6 +315,13 @@ class TestNewer:
         assert "install that version" in said.stderr
         assert newer.paths.database.read_bytes() == before
 
+    @pytest.mark.parametrize("word", ["verify", "rebuild"])
+    def test_it_is_not_held_against_this_release_s_tables(self, newer: Running, word: str) -> None:
+        said = newer.command(word)
+        assert (said.returncode, said.stdout) == (75, "")
+        assert f"has format {NEXT}, made by personad 7.0.0" in said.stderr
+        assert f"this personad {VERSION} knows formats up to {FORMAT}" in said.stderr
+
     def test_it_is_named_after_who_migrated_it(self, newer: Running, sqlite: Sqlite) -> None:
         sqlite(newer.paths.database).execute("INSERT INTO meta VALUES ('migrated_by', '8.0.0')")
         assert "made by personad 8.0.0" in newer.command("start").stderr

@@ -1,5 +1,6 @@
 """What a disk does to the ledger is said, outlived where it passes, never taken for a figure."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,9 +19,10 @@ from personad.contract.events import Append, Import, Read
 from personad.contract.paths import Paths
 from personad.copying import alone_on, copy
 from personad.jobs import Trial
+from personad.locks import Held, lock
 from personad.mark import Mark, Marker, mark_file, read_mark
 from personad.store import ledger_id, open_for_writing
-from personad.trouble import Health, open_letting_go
+from personad.trouble import Health, open_letting_go, to_fold_afresh
 from tests.ledgers import append, fill, seq_of, spoil
 from tests.test_files import files_no_larger_than
 
@@ -236,6 +238,35 @@ def test_a_mistake_of_ours_is_no_trouble_of_the_disk(ledger: Ledger, error: Exce
     assert ledger.health.unwritten(error) is None
     assert ledger.health.unreadable(error) is None
     assert ledger.health.reason is None
+
+
+@pytest.mark.parametrize("error", [apsw.CantOpenError("unable to open"), FULL])
+def test_a_disk_with_no_room_to_fold_afresh_is_named(stopped: Running, error: apsw.Error) -> None:
+    fill(stopped.paths.database)
+    with pytest.raises(LedgerError, match="can't be folded afresh") as raised:
+        with to_fold_afresh(stopped.paths.database):
+            raise error
+    assert raised.value.code == "unavailable"
+
+
+def test_who_holds_a_lock_is_seen_on_a_disk_that_became_read_only(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def on_read_only(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return opened(path, flags, mode)
+
+    with lock(house / "lock"):
+        monkeypatch.setattr(os, "open", on_read_only)
+        with pytest.raises(Held), lock(house / "lock"):
+            pass
+    with lock(house / "lock"):
+        pass
+    with pytest.raises(OSError, match="Read-only"), lock(house / "lock", says=b"mine"):
+        pass
 
 
 class TestDamage:

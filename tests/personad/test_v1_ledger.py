@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from personad.contract.admin import Status
+from personad.contract.base import VERSION
 from personad.contract.events import Read, Recorded
 from personad.contract.schema import tag
 from personad.kinds import KINDS
@@ -94,11 +95,26 @@ def _holds(found: Any, then: Any) -> None:
         assert found == then
 
 
-def test_a_daemon_goes_on_with_it(stopped: Running) -> None:
+@pytest.fixture
+def of_format_1(stopped: Running) -> Running:
     stopped.paths.data_dir.mkdir(mode=0o700)
     shutil.copy(DATABASE, stopped.paths.database)
     stopped.paths.database.chmod(0o600)
-    stopped.start()
+    return stopped
+
+
+@pytest.mark.parametrize("word", ["verify", "rebuild"])
+def test_it_is_not_called_damaged_for_its_age(of_format_1: Running, word: str) -> None:
+    said = of_format_1.command(word)
+    assert (said.returncode, said.stdout) == (75, "")
+    assert f"has format 1, and this personad {VERSION} works with format {FORMAT}" in said.stderr
+    assert "`personad start`" in said.stderr
+    of_format_1.start()
+    assert of_format_1.command(word).returncode == 0
+
+
+def test_a_daemon_goes_on_with_it(of_format_1: Running) -> None:
+    stopped = of_format_1.start()
     assert stopped.ask(Read()).events == RECORDED
     assert stopped.ask(Status()).anomalies == sum(bool(each.anomaly) for each in RECORDED) > 0
     assert stopped.append(cost("afterwards", id=uuid4())).first_seq == len(RECORDED) + 1

@@ -1,5 +1,6 @@
 """Taking in what producers spooled while no daemon answered."""
 
+import errno
 import fcntl
 import os
 import time
@@ -144,7 +145,7 @@ def backlog(spool_dir: Path) -> int:
     total = 0
     for path in _files(spool_dir):
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 total += spool.count(file)
         except OSError:
             # Taken meanwhile, or one that `take` sets aside.
@@ -162,12 +163,25 @@ def reasons(quarantine_dir: Path, most: int) -> list[str]:
     found = []
     for name in sorted(_names(quarantine_dir, SET_ASIDE))[-most:]:
         try:
-            with (quarantine_dir / name).open("rb") as piece:
+            with _opened(quarantine_dir / name) as piece:
                 found.append(str(msgspec.json.decode(piece.readline(_HEADER_BYTES))["reason"]))
         except (OSError, msgspec.DecodeError, LookupError, TypeError):
             # One that was moved here whole says why in its name.
             found.append(name)
     return found
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file that others have put there, which may be a pipe: one of those would be waited for.
+
+    Raises:
+        OSError: it can't be opened, or is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def _files(spool_dir: Path) -> list[Path]:

@@ -313,6 +313,13 @@ def test_what_is_no_file_is_moved_out_of_the_way(folder: Path, aside: Path) -> N
     assert list(folder.iterdir()) == []
 
 
+def test_a_pipe_keeps_nobody_waiting_who_counts_or_asks_why(folder: Path, aside: Path) -> None:
+    os.mkfifo(folder / FIRST)
+    assert backlog(folder) == 0
+    take(folder, aside, Log())
+    assert reasons(aside, 1) == [f"{FIRST}.no-regular-file.0.quarantine"]
+
+
 def test_what_may_not_be_read_is_moved_out_of_the_way(
     folder: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from personad.contract.cost import (
     SettledCall,
     StartCall,
     Wait,
+    unheard,
 )
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds
@@ -139,33 +140,14 @@ _Held = tuple[str, str | None, str, int]
 
 
 def lost_calls(txn: Transaction, batch: str) -> list[CostRecorded]:
-    """What is known of a batch's calls in flight when nobody waits for their answers any more.
-
-    The ids are the least there are: whatever is told of such a call after all counts more.
-    """
+    """What is known of a batch's calls in flight when nobody waits for their answers any more."""
     txn.fold()
     begun = [txn.book.past(seq) for seq in txn.book.open_calls.in_flight(batch)]
     return [
-        _lost(event, txn.now)
+        unheard(event, txn.now)
         for event in (entry[2] for entry in begun if entry is not None)
         if isinstance(event, CallStarted)
     ]
-
-
-def _lost(event: CallStarted, at: datetime) -> CostRecorded:
-    return CostRecorded(
-        id=UUID(int=derived_id("cost.recorded", "lost", event.call).int >> 32),
-        at=at,
-        call=event.call,
-        provider=event.provider,
-        model=event.model,
-        operation="generation",
-        outcome="unknown",
-        error_kind="interrupted",
-        batch=event.batch,
-        persona=event.persona,
-        experiment=event.experiment,
-    )
 
 
 def settle(txn: Transaction, request: Settle) -> Settled:

@@ -1,7 +1,8 @@
 """Calls and what they cost."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
@@ -18,6 +19,7 @@ from .base import (
     Positive,
     Reply,
     Request,
+    derived_id,
 )
 from .budget import Budget
 
@@ -73,6 +75,26 @@ class CostRecorded(Event, frozen=True, kw_only=True, tag="cost.recorded"):
     error_kind: Name | None = None
     duration_ms: Milliseconds | None = None
     ttft_ms: Milliseconds | None = None
+
+
+def unheard(call: CallStarted, at: datetime) -> CostRecorded:
+    """What is known of a call when nobody waits for its answer any more: nothing.
+
+    The id is the least there is: whatever is told of such a call after all counts more.
+    """
+    return CostRecorded(
+        id=UUID(int=derived_id("cost.recorded", "lost", call.call).int >> 32),
+        at=at,
+        call=call.call,
+        provider=call.provider,
+        model=call.model,
+        operation="generation",
+        outcome="unknown",
+        error_kind="interrupted",
+        batch=call.batch,
+        persona=call.persona,
+        experiment=call.experiment,
+    )
 
 
 class CostCorrected(Event, frozen=True, kw_only=True, tag="cost.corrected"):

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +17,7 @@ from persona.identity import event_id, now
 from personad.contract.budget import Prices, PriceSet
 
 from ..provider_server import ProviderServer, Turn  # noqa: TID252
-from ..studio import Said, Studio  # noqa: TID252
+from ..studio import WITHIN_S, Said, Studio  # noqa: TID252
 
 SLOW = {"PERSONA_SIMULATED_LATENCY_MS": "100"}
 
@@ -240,6 +243,49 @@ def test_a_checkpoint_goes_on_where_nobody_knows_its_batch(studio: Studio, sourc
     assert (shown["status"], shown["counts"]["completed"]) == ("completed", 9)
     assert len(list((output / "personas").glob("*.json"))) == 9 - made
     assert f"{made} of the completed personas are not in" in said.stderr
+
+
+def test_calls_that_were_on_their_way_are_held_back_elsewhere_too(
+    studio: Studio, source: str
+) -> None:
+    """What a dead runner asked for may have been paid for, on whatever machine the rest is made."""
+    file = studio.folder / "run.json"
+    with ProviderServer(lambda _: Turn(delay_s=60)) as server:
+        words = (
+            "--provider",
+            "openai",
+            "--model",
+            "gpt-4o-mini",
+            "--base-url",
+            server.url("openai"),
+        )
+        studio.persona(
+            *("generate", "--from", source, "-n", "9", "--detach", "-y", "--concurrency", "2"),
+            *(*words, "--checkpoint", str(file)),
+        )
+        until = time.monotonic() + WITHIN_S
+        while not file.exists() or file.read_bytes().count(b'"call.started"') < 2:
+            assert time.monotonic() < until, "the calls never came into the checkpoint"
+            time.sleep(0.05)
+        for pid in studio.runners():
+            os.kill(pid, signal.SIGKILL)
+    held = [
+        each["event"]["reserved_nanousd"]
+        for each in json.loads(file.read_bytes())["checkpoint"]["items"]
+        if each["event"]["type"] == "call.started"
+    ]
+
+    said = elsewhere(
+        studio,
+        *("generate", "--resume", str(file), "--output", str(studio.folder / "there")),
+        *("--max-cost", f"{max(held) * 1.5 / 10**9:.6f}", "--json"),
+    )
+
+    assert len(held) == 2
+    assert said.returncode == 75, said.stderr
+    shown = json.loads(said.stdout)
+    assert shown["cost"]["unresolved_usd"] == pytest.approx(sum(held) / 10**9)
+    assert shown["reason"] == "budget"
 
 
 def test_a_checkpoint_without_its_source_says_how_to_name_it(studio: Studio, source: str) -> None:

@@ -26,6 +26,7 @@ from personad.contract.batch import (
     PersonaGenerating,
     PersonaQueued,
 )
+from personad.contract.cost import CallStarted, CostRecorded, unheard
 from personad.contract.events import AnyEvent, Exported, Recorded
 
 FORMAT, VERSION = "persona-checkpoint", 1
@@ -34,11 +35,13 @@ KEPT = [
     "batch.resumed",
     "persona.completed",
     "persona.failed",
+    "call.started",
     "cost.recorded",
     "cost.corrected",
     "quality.scored",
 ]
-"""The events that a batch is made of; what merely led to them is left out."""
+"""The events that a batch is made of; what merely led to them is left out, and so is the start of a
+call whose answer came."""
 _PLACE = "checkpoint"
 _encoder = msgspec.json.Encoder()
 
@@ -151,7 +154,9 @@ def replayed(
 ) -> list[Exported]:
     """The batch's events for a ledger that has none of them, and a pause at their end.
 
-    `started` is the batch on its present terms and at its place on this machine.
+    `started` is the batch on its present terms and at its place on this machine. Whoever made the
+    calls that were on their way is not here to tell what they cost: they are held back at their
+    most, until they are settled.
     """
     items = [Exported(event=started), *(Exported(event=each) for each in queue)]
     begun: set[str] = set()
@@ -167,6 +172,12 @@ def replayed(
                 items.append(Exported(event=_moved(event, started)))
             case _:
                 items.append(item)
+    told = {item.event.call for item in found.items if isinstance(item.event, CostRecorded)}
+    items += [
+        Exported(event=unheard(item.event, found.written_at))
+        for item in found.items
+        if isinstance(item.event, CallStarted) and item.event.call not in told
+    ]
     paused = BatchPaused(
         id=derived_id("batch.paused", started.batch, found.written_at.isoformat()),
         at=found.written_at,

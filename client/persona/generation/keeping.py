@@ -11,6 +11,7 @@ from persona.generation.books import Books
 from persona.generation.standing import Standing
 from persona.identity import now
 from personad.contract.batch import BatchStarted, PersonaCompleted, PersonaFailed
+from personad.contract.cost import CallStarted, CostRecorded
 from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent, Read
 
@@ -28,7 +29,9 @@ class Keeper:
         self._standing = standing
         self._batch = batch
         self._path = path
-        self._items: list[bytes] = []
+        self._items: dict[str, bytes] = {}
+        """By event; a call's start by the call, while no answer to it has come."""
+        self._known = 0
         self._total = 0
         self._completed: set[str] = set()
         self._failed: set[str] = set()
@@ -49,9 +52,9 @@ class Keeper:
         with anyio.CancelScope(shield=True):
             try:
                 await self._read()
-                about = (len(self._items), self._standing.status)
+                about = (self._known, self._standing.status)
                 if about != self._written:
-                    head, items = self._head(), tuple(self._items)
+                    head, items = self._head(), tuple(self._items.values())
                     await anyio.to_thread.run_sync(checkpoint.write, self._path, head, items)
                     self._written, self._trouble = about, None
             except (OSError, LedgerError) as error:
@@ -76,8 +79,9 @@ class Keeper:
             reply = await self._books.ask(question)
             for each in reply.events:
                 if each.anomaly is None:
+                    self._known += 1
                     self._count(each.event)
-                    self._items.append(checkpoint.exported(each))
+                    self._items[_name(each.event)] = checkpoint.exported(each)
             self._seq, more = reply.next_seq, reply.more
 
     def _count(self, event: AnyEvent) -> None:
@@ -88,5 +92,11 @@ class Keeper:
                 self._completed.add(event.persona)
             case PersonaFailed():
                 self._failed.add(event.persona)
+            case CostRecorded() if event.outcome != "unknown":
+                self._items.pop(event.call, None)
             case _:
                 pass
+
+
+def _name(event: AnyEvent) -> str:
+    return event.call if isinstance(event, CallStarted) else str(event.id)

@@ -1,5 +1,6 @@
 """Personas as other tools write them down."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -190,3 +191,11 @@ def test_a_file_of_another_kind_is_skipped_with_what_is_read(tmp_path: Path) -> 
     found, (skipped,) = find(tmp_path / "a.md")
     assert found == []
     assert skipped.reason == "personas are read from .json, .jsonl, .ndjson, .yaml, .yml"
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    (tmp_path / "b.json").symlink_to("/dev/zero")
+    found, skipped = find(tmp_path)
+    assert found == []
+    assert {each.reason for each in skipped} == {"it is no regular file"}

@@ -81,6 +81,8 @@ def _documents(path: Path, name: str, bad: list[Skipped]) -> list[object]:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ReadProblem(f"personas are read from {', '.join(ENDINGS)}")
+    if not path.is_file():
+        raise ReadProblem("it is no regular file")
     if path.stat().st_size > LARGEST_BYTES:
         raise ReadProblem(f"it is larger than {LARGEST_BYTES >> 20} MB")
     text = path.read_bytes().decode("utf-8-sig")

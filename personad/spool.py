@@ -121,7 +121,7 @@ def take(
             if not S_ISREG(path.lstat().st_mode):
                 _move_aside(going, path, "no-regular-file")
                 continue
-            file = path.open("rb")
+            file = _opened(path)
         except FileNotFoundError:
             continue
         except PermissionError:

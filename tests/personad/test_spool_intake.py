@@ -325,10 +325,14 @@ def test_what_may_not_be_read_is_moved_out_of_the_way(
 ) -> None:
     (folder / FIRST).write_bytes(records(0)[0])
 
-    def refuse(path: Path, mode: str) -> None:
-        raise PermissionError(13, "Permission denied")
+    opened = os.open
 
-    monkeypatch.setattr(Path, "open", refuse)
+    def refuse(path: Path, flags: int, mode: int = 0o777) -> int:
+        if path == folder / FIRST:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
     assert backlog(folder) == 0
     assert take(folder, aside, Log()) == Taken(quarantined=1)
 

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from persona.client import Ledger
 from persona.program import run
 
+from personad.contract.admin import Retention
 from personad.contract.batch import BatchShow
 from personad.contract.events import AnyEvent
+from tests.personad.facts import cost
 
 from .conftest import BATCH, failed, finished, made, started
 
@@ -139,6 +142,19 @@ def test_an_export_has_a_line_an_event(ledger: Ledger, capsys: Captured) -> None
     assert [line["event"]["type"] for line in exported][:2] == ["batch.started", "persona.queued"]
     assert set(exported[0]) == {"event", "receipt", "derived"}
     assert shown.err == f"{len(FULL)} events exported\n"
+
+
+def test_an_export_says_what_retention_has_dropped(ledger: Ledger, capsys: Captured) -> None:
+    ledger.append(FULL)
+    ledger.append([cost("old", at=datetime(2020, 1, 1, tzinfo=UTC), batch=None)])
+    ledger.ask(Retention())
+
+    assert run(["events", "export"]) == 0
+
+    shown = capsys.readouterr()
+    assert len(documents(shown.out)) == len(FULL)
+    assert "not among them: 1 event that retention has dropped" in shown.err
+    assert "`personad backup FILE`" in shown.err
 
 
 def test_an_export_that_fails_leaves_the_file_as_it_was(

@@ -83,6 +83,8 @@ def tail(
 @pass_app
 def export(app: App, path: str | None) -> None:
     """Write every event as a line of JSON; `persona events import` takes it back."""
+    missing = app.ledger.ask(Hello()).last_seq
+    last_seq = missing
     with ExitStack() as stack:
         if path is None or path == "-":
             stream: IO[bytes] = sys.stdout.buffer
@@ -94,8 +96,15 @@ def export(app: App, path: str | None) -> None:
         for recorded in _counted(app.ledger.read_all(0), "exported"):
             stream.write(exported(recorded))
             done += 1
+            # Numbers have no gaps but where retention has dropped something.
+            missing -= recorded.seq <= last_seq
         stream.flush()
     app.note(f"{plural(done, 'event')} exported")
+    if missing:
+        app.note(
+            f"not among them: {plural(missing, 'event')} that retention has dropped; what came of "
+            "those is only in sums, and `personad backup FILE` copies them, too"
+        )
 
 
 @command.command("import")

@@ -57,6 +57,14 @@ class TestTrends:
         assert run(["quality", "trends", "--no-plot", "--metric", "composite"]) == 0
         assert "by day" not in capsys.readouterr().out
 
+    def test_where_there_are_no_percentiles_it_is_said(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["quality", "trends", "--no-plot"]) == 0
+        assert "percentiles are kept" not in capsys.readouterr().out
+        assert run(["quality", "trends", "--no-plot", "--experiment", "tone"]) == 0
+        assert "percentiles are kept by provider and model" in capsys.readouterr().out
+
     def test_json_holds_averages_percentiles_and_days(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:

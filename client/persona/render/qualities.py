@@ -37,6 +37,7 @@ from .tables import (
 NO_SCORES = (
     "no scores in this range; `persona generate --from PATH` makes some, --days N looks back"
 )
+NO_PERCENTILES = "percentiles are kept by provider and model, not by experiment or batch"
 COMPOSITE = "composite"
 _FEW = 5
 """So many alerts are on the one screen of the summary, the newest."""
@@ -93,7 +94,10 @@ def trends(reply: QualityTrendsReply, *, plots: bool) -> View:
     rows = _ranked(reply.metrics)
     table = Table(_columns(scorers=several), rows, NO_SCORES)
     charts = [_chart(row, several) for row in rows if len(row.series) > 1 and row.n]
-    return [*(charts if plots else ()), table, *_changed(_scored_on(rows))]
+    notes = _changed(_scored_on(rows))
+    if any(row.n and row.p50 is None for row in rows):
+        notes.append(Facts([Fact("note", NO_PERCENTILES)]))
+    return [*(charts if plots else ()), table, *notes]
 
 
 def _scored_on(rows: Iterable[QualityTrend]) -> Iterator[tuple[str, str]]:

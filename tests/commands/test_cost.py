@@ -11,6 +11,7 @@ from persona.client import Ledger
 from persona.identity import event_id
 from persona.program import run
 
+from personad.contract.admin import Retention
 from personad.contract.budget import Prices, PriceSet
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent
@@ -247,6 +248,14 @@ class TestCalls:
         told = shown(capsys, "explain", first["call"])
         assert "Prices of acme/big  price.set since 2026-01-01" in told
         assert "input    1,000        $3.00  $0.003" in told
+
+    def test_those_that_retention_has_dropped_are_told(
+        self, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger.append([unpriced(datetime(2020, 1, 1, 12, tzinfo=UTC))])
+        ledger.ask(Retention())
+        assert run(["cost", "calls", "--since", "2020-01-01", "--until", "2020-01-02"]) == 0
+        assert "1 call of this range are not among them" in capsys.readouterr().err
 
     def test_unpriced_calls_are_found(self, capsys: pytest.CaptureFixture[str]) -> None:
         found = document(capsys, "calls", *SPAN, "--unpriced")["calls"]

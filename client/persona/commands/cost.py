@@ -116,12 +116,16 @@ def calls(
 
     if unpriced and unknown:
         raise click.UsageError("--unpriced and --unknown exclude each other")
+    # First, so that a call which ends between the two is not taken for one that is gone.
+    sums = app.ledger.ask(CostHistory(range=span, filter=only, interval="month"))
     reply = app.ledger.ask(
         CostCalls(range=span, filter=only, unpriced=unpriced, unknown=unknown, limit=top)
     )
     app.emit(output, reply, lambda: shown.calls(reply))
     if reply.more:
         app.note(f"there are more than {top}; --top N shows more")
+    elif not (unpriced or unknown):
+        export.note_missing(app, sums.total.calls - len(reply.calls))
 
 
 @command.command("explain")

@@ -58,10 +58,16 @@ def command(app: App, span: Range, only: Filter, format_name: str, path: str | N
         count = WRITERS[format_name](tally, stream)
         stream.flush()
     app.note(f"{plural(count, 'event')} exported")
-    missing = history.total.calls - tally.calls
-    if missing > 0:
+    note_missing(app, history.total.calls - tally.calls)
+
+
+def note_missing(app: App, calls: int) -> None:
+    """Says how many of a range's calls retention has dropped, where it has dropped any."""
+    if calls > 0:
+        from persona.render.values import plural
+
         app.note(
-            f"{plural(missing, 'call')} of this range are not among them: retention has dropped "
+            f"{plural(calls, 'call')} of this range are not among them: retention has dropped "
             "their events, and what they cost is only in sums, as `persona cost history` tells"
         )
 

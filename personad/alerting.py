@@ -55,6 +55,9 @@ WHERE kind = 'score' AND measure = ? AND provider = ? AND model = ? AND scorer =
 _WATCH = "SELECT told FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
 _SET_WATCH = "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?)"
 _DROP_WATCH = "DELETE FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
+_FORGET_WATCH = """
+DELETE FROM alert_watch WHERE (?1 = '' AND kind <> 'cost') OR (kind = 'quality' AND metric = ?1)
+"""
 _CAUSE = "SELECT cause FROM alert_watch WHERE kind = ? AND metric = ? AND place = ?"
 _LOOKED_AT = (CostRecorded, CostCorrected, BudgetSet, AlertConfigured, QualityScored)
 _BESIDE_BILLS = frozenset(_LOOKED_AT) - {CostRecorded}
@@ -226,6 +229,10 @@ class _Out(NamedTuple):
 
 
 def _of_quality(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
+    for event in found[AlertConfigured]:
+        if event.kind == "quality" and not event.enabled:
+            # While it is off nobody sees it come back: what is out afterwards is out anew.
+            txn.db.execute(_FORGET_WATCH, (event.metric or "",))
     all_ = _by_kind(txn.entries) if txn.silent else found
     scored = _places(all_[QualityScored])
     if not scored:

@@ -59,6 +59,19 @@ class TestThresholds:
         watched.score(0.5)
         assert len(watched.drops) == 2
 
+    def test_what_has_dropped_while_it_was_off_is_told_once_it_is_on_again(
+        self, watched: Watched
+    ) -> None:
+        watched.score(*[0.5] * 3)
+        watched.append(switched("quality", False, metric="composite"))
+        watched.score(*[0.9] * 10)
+        watched.clock += 24 * 3_600 + 1
+        watched.score(*[0.5] * 10)
+        assert len(watched.drops) == 1
+        watched.append(switched("quality", metric="composite"))
+        watched.score(0.5, 0.5)
+        assert len(watched.drops) == 2
+
     def test_the_longest_names_make_an_alert_that_can_be_read(self, watched: Watched) -> None:
         watched.score(*[0.5] * 3, provider="p" * 200, model="m" * 200)
         (event,) = [each.event for each in read(watched.db, kinds=["alert.raised"])]

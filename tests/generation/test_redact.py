@@ -181,6 +181,10 @@ def test_a_name_of_two_persons_stands_for_neither() -> None:
 
 def test_a_name_in_a_script_without_spaces_is_replaced_as_a_word() -> None:
     assert redacted("私は 田中 です", "田中") == "私は P01 です"
+    assert (
+        redacted("佐藤さん、田中一郎と佐藤です。", "佐藤", "田中一郎") == "P01さん、P02とP01です。"
+    )
+    assert redacted("マリアが森を見た", "マリア", "森") == "P01が森を見た"
 
 
 def test_a_name_with_vowel_signs_is_one_word() -> None:

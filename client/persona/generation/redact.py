@@ -88,6 +88,9 @@ _INTRODUCTIONS = (
 _SIGNS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
 _LETTERS = rf"[^\W\d_]+(?:[{MARKS}]+[^\W\d_]*)*"
 _TOKEN = re.compile(rf"\[(?:email|phone|name)\]|{_SIGNS}(?:[-'’]{_LETTERS})*")
+_IDEOGRAPHS = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff々]+")
+"""And kana."""
+_LONGEST_IDEOGRAPHIC_NAME = 8
 _BETWEEN = re.compile(rf"(?:[ -]|\. )(?:(?:{'|'.join(sorted(PARTICLES))}) )*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“”„‘’«»(\[–—-]*$")
 _SURELY_NAME_AFTER = re.compile(r"['’]s\b|,| (?:and|und|et|y|e|en) (?:I\b|ich\b)| (?:says|said)\b")
@@ -238,6 +241,21 @@ def redact_names(
     return "".join((*parts, text[copied:]))
 
 
+def _within(word: str, start: int, names: frozenset[str]) -> Iterator[tuple[int, int, str]]:
+    """The names in a run that is written without spaces (`田中さんは`), the longest first; one of
+    a single ideograph would be found in words, too, and stays."""
+    at = 0
+    while at < len(word):
+        for size in range(min(_LONGEST_IDEOGRAPHIC_NAME, len(word) - at), 1, -1):
+            part = word[at : at + size]
+            if part in names and _IDEOGRAPHS.fullmatch(part):
+                yield start + at, start + at + size, part
+                at += size
+                break
+        else:
+            at += 1
+
+
 def _pieces(token: re.Match[str], names: frozenset[str]) -> Iterator[tuple[int, int, str]]:
     """The names that a token is or is put together of: `Anna`, `Anna's`, `Annas`, `Anna-Lena`."""
     word, start = token[0].replace("’", "'"), token.start()
@@ -245,6 +263,9 @@ def _pieces(token: re.Match[str], names: frozenset[str]) -> Iterator[tuple[int, 
         yield start, token.end(), word
         return
     if word[0] == "[":
+        return
+    if not word.isascii() and _IDEOGRAPHS.search(word):
+        yield from _within(word, start, names)
         return
     if "-" not in word and "'" not in word and "’" not in word:
         base = word[:-1]

@@ -45,7 +45,7 @@ from persona.generation.standing import HoldLost, Standing
 from persona.generation.summing_up import sum_up
 from persona.generation.telling import Arriving, tell
 from persona.generation.terms import EVENTS, in_force
-from persona.generation.working import one_by_one
+from persona.generation.working import at_once_of, one_by_one
 from personad.contract import batch as b
 from personad.contract.errors import LedgerError
 from personad.contract.events import Read
@@ -55,9 +55,6 @@ from personad.contract.settings import ConfigurationError, Settings, load
 PAUSE_S = 10.0  # How long a pause is asked for while the ledger is away.
 _NO, THREADS = frozenset({"0", "false", "no", "off"}), 4
 GC_AFTER = 20_000
-IN_TURN = "local"
-"""Whose personas are made one after the other, whatever may be made at once: each is compared with
-those that were finished before it, and the same seed is to give the same figures."""
 
 logger = logging.getLogger("persona.runner")
 
@@ -209,9 +206,7 @@ class Runner:
         async with anyio.create_task_group() as working:
             working.start_soon(self._until_at_once, working.cancel_scope)
             async with anyio.create_task_group() as workers:
-                # One at a time: each is compared with all before it.
-                wanted = shop.started
-                at_once = 1 if wanted.provider == IN_TURN else wanted.concurrency
+                at_once = at_once_of(shop.started)
                 work = partial(one_by_one, overlapping=at_once > 1)
                 for _ in range(min(at_once, state.total)):
                     workers.start_soon(work, self._going_on(pieces), partial(self._made, shop))

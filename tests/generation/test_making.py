@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import anyio
 import msgspec
 import pytest
 from persona.client import Ledger
+from persona.generation import books
 from persona.generation.books import Books
 from persona.generation.gate import Gate
 from persona.generation.making import make
@@ -30,7 +32,8 @@ from persona.generation.retry import StoppedByProvider
 from persona.generation.shop import Piece, Shop
 from persona.generation.standing import HoldLost, Standing
 
-from personad.contract.batch import BatchStarted, Cancel, Pause, Resume, Retry
+from personad.contract.batch import BatchStarted, Cancel, Claim, Pause, Resume, Retry
+from personad.contract.budget import BudgetStatus
 from personad.contract.cost import StartCall
 
 from ..studio import Studio  # noqa: TID252
@@ -315,6 +318,30 @@ def test_a_call_that_was_granted_and_not_sent_is_abandoned(
     started = [e.event for e in studio.ledger.read_all(0, ["call.started"])]
     abandoned = [e.event for e in studio.ledger.read_all(0, ["call.abandoned"])]
     assert [e.call for e in abandoned] == [e.call for e in started]
+
+
+def test_a_call_that_was_not_sent_is_not_held_back_where_the_runner_was_called_dead(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(studio, Scripted(lambda request: GOOD), provider="openai")
+    ask = Ledger.ask
+    held = []
+
+    def granted_then_missed(self: Ledger, request: Any, **about: Any) -> Any:
+        reply = ask(self, request, **about)
+        if isinstance(request, StartCall):
+            studio.until_status("batch-a", "interrupted")
+            held.append(studio.ledger.ask(BudgetStatus()).unresolved_calls)
+            workshop.standing.now_is("interrupted")
+        return reply
+
+    monkeypatch.setattr(Ledger, "ask", granted_then_missed)
+    monkeypatch.setattr(books.b, "Claim", partial(Claim, ttl_ms=3_000))
+    with pytest.raises(HoldLost):
+        workshop.make()
+
+    assert workshop.provider.asked == []
+    assert (held, studio.ledger.ask(BudgetStatus()).unresolved_calls) == ([1], 0)
 
 
 def test_a_lost_hold_keeps_the_fact_that_was_to_be_recorded(studio: Studio) -> None:

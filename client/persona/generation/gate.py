@@ -64,6 +64,11 @@ class Gate:
         """Whether not even what was granted is to be sent."""
         return not self._standing.may_send
 
+    @property
+    def was_missed(self) -> bool:
+        """Whether the ledger says already that nobody knows what was granted came to."""
+        return self._standing.was_missed
+
     def held_s(self) -> float:
         """How long nothing will be started from now on."""
         return self._pace.held_s(self._clock())

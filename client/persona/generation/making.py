@@ -181,12 +181,28 @@ async def _call(shop: Shop, piece: Piece, attempt: int, repair: Repair | None) -
         waits=shop.gate.waits_for_money,
     )
     if shop.gate.is_shut:
-        await _record_anyway(shop, piece.index, facts.not_sent(call, "stopped"))
+        await _record_anyway(shop, piece.index, _not_sent(shop, piece, call, repair))
         raise HoldLost(f"{started.batch} was stopped before the call was sent")
     began = time.monotonic()
     request = _request(shop, piece, attempt, prompt, repair)
     response = await _answer(shop, call, request)
     return asking.kept(request, call, response, _since(began))
+
+
+def _not_sent(shop: Shop, piece: Piece, call: str, repair: Repair | None) -> AnyEvent:
+    """Of a granted call: its reservation goes. Where the ledger has said already that nobody knows
+    what became of it, only a cost stands over that."""
+    if not shop.gate.was_missed:
+        return facts.not_sent(call, "stopped")
+    return facts.unanswered(
+        shop.started,
+        piece.persona,
+        call,
+        kind="stopped",
+        refused=True,
+        duration_ms=0,
+        operation=asking.operation(repair),
+    )
 
 
 async def _record_anyway(shop: Shop, index: int, fact: AnyEvent) -> None:

@@ -40,6 +40,11 @@ class Standing:
         return self.hold_lost or self.status not in _FINISHING
 
     @property
+    def was_missed(self) -> bool:
+        """Whether the ledger has called this runner dead, and its calls unknown."""
+        return self.hold_lost or self.status == "interrupted"
+
+    @property
     def may_send(self) -> bool:
         """Whether a call that was granted may still be sent."""
         return not self.hold_lost and self.status in _SENDING

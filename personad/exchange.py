@@ -9,6 +9,7 @@ import msgspec
 from personad import log
 from personad.catching_up import NEW, CatchUp
 from personad.contract.errors import LedgerError
+from personad.projections import call_places
 from personad.projections.book import Book
 from personad.projections.buckets import Tier
 from personad.refold import horizon_us, is_kept
@@ -37,7 +38,7 @@ def exchange(
     Args:
         book: of the ledger.
         tables: those that hold what follows from the log.
-        summed: hours and days, added up from them.
+        summed: hours and days, added up from them; or, emptied, where calls lie.
         late: how far the new ones have come.
         dropped: how many events retention had dropped when they were begun.
         stale: days of which the new sums are not right.
@@ -57,6 +58,8 @@ def exchange(
         mark_stale(db, stale)
         mark_stale(db, late.days())
         _swap(db, [*tables, *summed])
+        if set(call_places.TABLES) & set(summed):
+            call_places.begin_again(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -20,7 +20,15 @@ from personad.catching_up import NEW, CatchUp, R, WithBook, Work
 from personad.contract.errors import LedgerError
 from personad.dropping import checkpoint
 from personad.exchange import QUARTER_US, exchange
-from personad.projections import BUCKETS, PROJECTIONS, Projection, costs, quality, sketches
+from personad.projections import (
+    BUCKETS,
+    PROJECTIONS,
+    Projection,
+    call_places,
+    costs,
+    quality,
+    sketches,
+)
 from personad.projections.book import Book
 from personad.projections.buckets import Packed, Tier, quarters_of
 from personad.refold import beside, horizon_us, is_kept
@@ -35,6 +43,10 @@ FIRST_DAYS = 20
 PACKED = frozenset(f"{each.name}_day" for each in BUCKETS if isinstance(each, Packed))
 TOGETHER: frozenset[Projection] = frozenset((costs, quality))
 """They share the sketches, so one is not rebuilt without the other."""
+
+CALLS = "calls"
+"""Names `costs`, and that it is noted anew where calls lie: in quiet moments, until which questions
+about the calls of a large ledger take longer. So this has to be asked for."""
 
 _LEFT = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?"
 _SCHEMA = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
@@ -59,10 +71,10 @@ def chosen(names: Iterable[str]) -> list[Projection]:
         LedgerError: one that there isn't.
     """
     by_name = {each.NAME: each for each in PROJECTIONS}
-    wanted = list(names) or list(by_name)
+    wanted = [costs.NAME if name == CALLS else name for name in names] or list(by_name)
     for name in wanted:
         if name not in by_name:
-            known = ", ".join(by_name)
+            known = ", ".join([*by_name, CALLS])
             raise LedgerError(
                 "invalid", f"there is no projection {name!r}", hint=f"there are {known}"
             )
@@ -77,8 +89,15 @@ def tables_of(projections: Iterable[Projection]) -> list[str]:
     return [*tables, "sketch_quarter"] if set(projections) & TOGETHER else tables
 
 
-def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) -> Adopted:
-    """Exchanges the tables of these projections for those in the file at `path`.
+def adopt(
+    with_book: WithBook,
+    path: Path,
+    projections: Collection[Projection],
+    *,
+    places_anew: bool = False,
+) -> Adopted:
+    """Exchanges the tables of these projections for those in the file at `path`; with `places_anew`
+    has it noted anew where calls lie.
 
     The old ones are left to `clear`, which takes as long again and which nobody need wait for.
 
@@ -88,7 +107,8 @@ def adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) 
     """
     file = with_book(lambda book: book.db.filename)
     with closing(open_beside(file)) as carrier:
-        return _adopt(_carrying(with_book, carrier), path, projections)
+        emptied = call_places.TABLES if places_anew else ()
+        return _adopt(_carrying(with_book, carrier), path, projections, emptied)
 
 
 def _carrying(with_book: WithBook, carrier: apsw.Connection) -> WithBook:
@@ -105,7 +125,12 @@ def _carrying(with_book: WithBook, carrier: apsw.Connection) -> WithBook:
     return done
 
 
-def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection]) -> Adopted:
+def _adopt(
+    with_book: WithBook,
+    path: Path,
+    projections: Collection[Projection],
+    emptied: Sequence[str],
+) -> Adopted:
     tables = tables_of(projections)
     summed = _summed(tables)
     fresh = {"sketch_quarter": "sketch_fresh", "call": "call_fresh"}
@@ -113,7 +138,7 @@ def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection])
     with_book(lambda book: _attach(book.db, path))
     try:
         clear(with_book)
-        with_book(lambda book: _create(book.db, [*made, *summed]))
+        with_book(lambda book: _create(book.db, [*made, *summed, *emptied]))
         # What is kept of the sketches must not lack what waits to be worked in.
         while with_book(lambda book: _work_in(book.db)) == SKETCH_ROWS:
             pass
@@ -126,7 +151,8 @@ def _adopt(with_book: WithBook, path: Path, projections: Collection[Projection])
         late.nearly(with_book)
         stale = _stale(with_book, is_home=is_home)
         late.nearly(with_book)
-        last_seq = with_book(lambda book: exchange(book, made, summed, late, dropped, stale))
+        filled = [*summed, *emptied]
+        last_seq = with_book(lambda book: exchange(book, made, filled, late, dropped, stale))
     except BaseException:
         with_book(lambda book: _detach(book.db))
         clear(with_book)

@@ -19,9 +19,8 @@ from personad.contract.errors import Failure, LedgerError
 from personad.contract.paths import Paths
 from personad.halves import to_the_end
 from personad.locks import Held, lock
-from personad.projections import Projection
 from personad.projections.book import Book
-from personad.rebuild import adopt, chosen, clear
+from personad.rebuild import CALLS, adopt, chosen, clear
 from personad.refold import beside, refold, sweep
 from personad.store import ledger_zone, open_for_writing
 from personad.trouble import to_fold_afresh
@@ -52,7 +51,7 @@ class Rebuilds:
         Raises:
             LedgerError: `conflict`, where one is going on; `invalid`.
         """
-        projections = chosen(request.projections)
+        chosen(request.projections)
         path = Path(request.path)
         if path.parent != self._folder or not path.name.startswith(".refold-"):
             hint = "`personad rebuild` makes it there"
@@ -61,15 +60,13 @@ class Rebuilds:
             if self._thread is not None and self._thread.is_alive():
                 raise LedgerError("conflict", "a rebuild is going on already", hint="wait for it")
             self._thread = threading.Thread(
-                target=lambda: self._make(path, projections, answer), name="rebuild"
+                target=lambda: self._make(path, request.projections, answer), name="rebuild"
             )
             self._thread.start()
 
-    def _make(
-        self, path: Path, projections: Sequence[Projection], answer: Callable[[Reply], None]
-    ) -> None:
+    def _make(self, path: Path, names: Sequence[str], answer: Callable[[Reply], None]) -> None:
         self._clearing.join()
-        done = self._answer(path, projections)
+        done = self._answer(path, names)
         # The old tables are cleared away while nobody waits for it any more, and before the next.
         self._clearing = threading.Thread(target=self._clear, name="rebuild clearing")
         self._clearing.start()
@@ -87,9 +84,9 @@ class Rebuilds:
             self._thread.join()
         self._clearing.join()
 
-    def _answer(self, path: Path, projections: Sequence[Projection]) -> Reply:
+    def _answer(self, path: Path, names: Sequence[str]) -> Reply:
         try:
-            return exchanged(self._with_book, path, [each.NAME for each in projections])
+            return exchanged(self._with_book, path, names)
         except LedgerError as error:
             return error.failure()
         except (apsw.Error, OSError, LookupError, TypeError, ValueError) as error:
@@ -106,7 +103,7 @@ def exchanged(with_book: WithBook, path: Path, names: Sequence[str]) -> Rebuilt:
     for each in (path, *([beside(path)] if beside(path).exists() else [])):
         if not S_ISREG(each.lstat().st_mode):
             raise LedgerError("invalid", f"{each} is no regular file", field="$.path")
-    done = adopt(with_book, path, chosen(names))
+    done = adopt(with_book, path, chosen(names), places_anew=CALLS in names)
     took_ms = round((time.monotonic() - began) * 1_000)
     logger.info("rebuilt %s: %d rows in %d ms", ", ".join(names) or "all", done.rows, took_ms)
     return Rebuilt(rows=done.rows, last_seq=done.last_seq, duration_ms=took_ms)

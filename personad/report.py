@@ -65,18 +65,23 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
 
 def verified_text(found: "Verified") -> str:
     """What `personad verify` says."""
+    from personad.projections.call_places import TABLES
+
     if found.damage is None:
         return f"sound: {found.events:,} events, {found.rows:,} rows in {found.tables} tables"
     restore = "`personad restore FILE` puts a backup in"
-    if found.damage.what == "file":
-        # A rebuild would leave the damaged pages in the file.
+    what = found.damage.what
+    if what in TABLES:
+        mend = "`personad rebuild calls` has it noted anew where calls lie"
+    elif what in ("file", "batch_key"):
+        # A rebuild leaves the pages of the file as they are, and names.
         mend = f"{restore} its place; the old one is kept"
     else:
         mend = (
             "`personad rebuild` makes the tables anew from the events; "
             f"where events are damaged, {restore} their place"
         )
-    return f"damaged: {found.damage.what}: {found.damage.message}\n  {mend}"
+    return f"damaged: {what}: {found.damage.message}\n  {mend}"
 
 
 def retained_text(done: Retained) -> str:

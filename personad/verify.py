@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import apsw
 from msgspec import Struct
 
-from personad import log
+from personad import log, verify_places
 from personad.halves import FROM_EVENTS, to_the_end
 from personad.kinds import KINDS, RAW_KINDS
-from personad.projections import BUCKETS, PROJECTIONS, counted, sketches
+from personad.projections import BUCKETS, PROJECTIONS, call_places, counted, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
@@ -86,11 +86,13 @@ def _look(
             last = fresh.seq + CHUNK_EVENTS
             what = f"an event between {fresh.seq + 1} and {last} can't be read: {error}"
             return Verified(events=fresh.seq, tables=0, rows=0, damage=Damage("event", what))
+        noted = verify_places.look_through(db, fresh.db, 0)
         # From here on the ledger stands still for this reader.
         db.execute("BEGIN")
         try:
             while fresh.advance():
                 pass
+            verify_places.look_through(db, fresh.db, noted)
             return _compare(fresh, progress)
         finally:
             db.execute("ROLLBACK")
@@ -113,6 +115,7 @@ def _compare(fresh: Refold, progress: Callable[[str, int, int], None]) -> Verifi
     checks: list[Callable[[], tuple[int, Damage | None]]] = [
         *(lambda table=table: _table(fresh, table) for table in tables),
         lambda: _sketches(fresh),
+        lambda: _places(fresh),
         *(lambda tier=tier: _tier(fresh, tier) for tier in TIERS),
     ]
     for check in checks:
@@ -121,7 +124,12 @@ def _compare(fresh: Refold, progress: Callable[[str, int, int], None]) -> Verifi
         count, damage = check()
         rows, done = rows + count, done + 1
         progress("tables", done, len(checks))
-    return Verified(events=fresh.seq, tables=len(tables) + 1, rows=rows, damage=damage)
+    return Verified(
+        events=fresh.seq - fresh.dropped,
+        tables=len(tables) + 1 + len(call_places.TABLES),
+        rows=rows,
+        damage=damage,
+    )
 
 
 def _sequence(db: apsw.Connection) -> Damage | None:
@@ -228,6 +236,11 @@ def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
     return _first_difference(
         "sketch_quarter", found, _rows(fresh.db, "sketch_quarter", kept, horizon)
     )
+
+
+def _places(fresh: Refold) -> tuple[int, Damage | None]:
+    rows, wrong = verify_places.compare(fresh.live, fresh.db)
+    return rows, Damage(*wrong) if wrong else None
 
 
 def _tier(fresh: Refold, tier: Any) -> tuple[int, Damage | None]:

@@ -185,6 +185,8 @@ class Ahead:
         """To what the connection sees now."""
         row: Any = db.execute(_SEEN).fetchone()
         placed, by_model, last_seq, has_noted = row
+        if int(placed) < self.placed:  # They are noted anew.
+            self.places, self.corrections, self.end = [], [], 0
         self.placed, self.by_model = int(placed), int(by_model)
         full = last_seq >> SHIFT
         self._look_through(db, self.placed, full)
@@ -291,6 +293,12 @@ def place_models(db: apsw.Connection, most: int) -> int:
     return _done(db, _MODELS, first, end)
 
 
+def begin_again(db: apsw.Connection) -> None:
+    """Has all be noted anew, where the tables have just been emptied."""
+    for what in (_ALL, _MODELS):
+        db.execute(_SET_PLACED, (what, "0"))
+
+
 def are_due(db: apsw.Connection) -> bool:
     """Whether a block is full that isn't noted yet."""
     return log.last_seq(db) >> SHIFT > _placed(db, _MODELS)
@@ -322,17 +330,8 @@ def of_experiments(
     for chunk, places in db.execute(_OF_EXPERIMENTS, values):
         if len(found) + len(places) // _PLACE_BYTES > most:
             return None
-        found += _seqs_of(chunk, places)
+        found += seqs_of(chunk, places)
     return found
-
-
-def begins(db: apsw.Connection, ahead: Ahead, since_us: int) -> int:
-    """A number before which the log has nothing that happened from then on; just the first where
-    that is all that whoever looks for calls needs to know: nothing was corrected, and all full
-    blocks were looked through."""
-    if ahead.is_all_known and not ahead.was_corrected:
-        return 1
-    return log.first_seq(db, since_us)
 
 
 def corrections(
@@ -388,10 +387,10 @@ def _forget_places(db: apsw.Connection, chunk: int, experiment: int) -> None:
 
 
 def _left_of(db: apsw.Connection, chunk: int, places: bytes) -> list[int]:
-    seqs = json.dumps(_seqs_of(chunk, places))
+    seqs = json.dumps(seqs_of(chunk, places))
     return [seq for (seq,) in db.execute(_LEFT, (seqs,))]
 
 
-def _seqs_of(chunk: int, places: bytes) -> list[int]:
+def seqs_of(chunk: int, places: bytes) -> list[int]:
     starts = range(0, len(places), _PLACE_BYTES)
     return [(chunk << CHUNK) + int.from_bytes(places[n : n + _PLACE_BYTES], "big") for n in starts]

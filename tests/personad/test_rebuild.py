@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from bench.history import Shape, history
 from personad import catching_up, rebuild
-from personad.contract.asking import Filter
+from personad.contract.asking import Filter, Range
 from personad.contract.batch import BatchList, PersonaFailed, PersonaGenerating
+from personad.contract.calls import CostCalls
 from personad.contract.cost import CostBreakdown, Settle
 from personad.contract.errors import LedgerError
 from personad.exchange import exchange
@@ -68,7 +69,7 @@ def rebuilt(
         fill(core, meanwhile or [])
         then()
         by = with_book or (lambda work: work(core.book))
-        adopt(by, fresh.path, chosen(names))
+        adopt(by, fresh.path, chosen(names), places_anew=rebuild.CALLS in names)
         rebuild.clear(by)
     live.close()
 
@@ -287,6 +288,25 @@ def test_sums_of_days_of_which_nothing_is_left_go_as_well(core: Core) -> None:
     all_at_once(core.book)
     assert damage_of(core.path) is None
     assert core.db.execute("SELECT count(*) FROM cost_day").get == 1
+
+
+def test_where_calls_lie_is_noted_anew_where_that_is_asked_for(core: Core) -> None:
+    fill(core, EVENTS)
+    all_at_once(core.book)
+    reader = open_for_reading(str(core.path))
+    ever = CostCalls(range=Range(since="2026-01-01"), limit=30)
+    before = ANSWERS[CostCalls](reader, ever, NOON)
+    core.db.execute("DELETE FROM call_place; DELETE FROM call_place_model")
+    assert ANSWERS[CostCalls](reader, ever, NOON) != before
+    rebuilt(core)
+    assert "call_place:" in str(damage_of(core.path))
+    rebuilt(core, "calls")
+    assert damage_of(core.path) is None
+    assert ANSWERS[CostCalls](reader, ever, NOON) == before
+    all_at_once(core.book)
+    assert damage_of(core.path) is None
+    assert ANSWERS[CostCalls](reader, ever, NOON) == before
+    reader.close()
 
 
 def test_it_can_be_done_again_and_again(core: Core) -> None:

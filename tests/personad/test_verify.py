@@ -65,6 +65,19 @@ def test_a_sound_ledger_is_found_sound_before_and_after_tidying(core: Core) -> N
         ("INSERT INTO anomaly SELECT min(seq), 'no' FROM event", "anomaly"),
         ("DELETE FROM event WHERE seq = 1000", "event"),
         ("UPDATE event SET body = x'c1' WHERE seq = 1000", "event"),
+        ("DELETE FROM call_place WHERE block = 1", "call_place"),
+        ("UPDATE call_place SET unpriced = unpriced + 1", "call_place"),
+        ("UPDATE call_place_model SET dearest = dearest - 1", "call_place_model"),
+        ("DELETE FROM call_of_experiment", "call_of_experiment"),
+        ("UPDATE call_of_experiment SET places = substr(places, 4)", "call_of_experiment"),
+        (
+            "UPDATE call_of_experiment SET places = CAST(places || places AS BLOB)",
+            "call_of_experiment",
+        ),
+        ("INSERT INTO correction VALUES (5, 1)", "correction"),
+        ("UPDATE meta SET value = '99' WHERE name = 'calls_placed'", "call_place"),
+        ("UPDATE meta SET value = '1' WHERE name = 'calls_placed'", "call_place"),
+        ("UPDATE batch_key SET first_seq = 1500 WHERE key = 1", "batch_key"),
         ("INSERT INTO own_price VALUES (9, x'00', 1, 'p', 'm', 1, 1, 1, 1, 1)", "own_price"),
     ],
 )
@@ -72,6 +85,7 @@ def test_the_first_difference_is_named(core: Core, sql: str, named: str) -> None
     filled(core)
     all_at_once(core.book)
     core.db.execute(sql.replace("rowid IS NULL OR ", ""))
+    assert core.db.changes() > 0
     damage = look(core).damage
     assert damage is not None
     assert damage.what == named

@@ -267,7 +267,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     closing.callback(watched.close)
     live = Live(publisher, watched, log.last_seq(db))
     writer = Writer(db, zone=zone, publish=live.prepare, health=health)
-    rebuilds = Rebuilds(writer.with_book, paths.data_dir)
+    rebuilds = Rebuilds(writer.with_book, paths.data_dir, health)
     backups = Backups(writer.between, paths.database, health)
     daemon = Daemon(
         paths=paths,

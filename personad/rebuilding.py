@@ -23,7 +23,7 @@ from personad.projections.book import Book
 from personad.rebuild import CALLS, adopt, chosen, clear
 from personad.refold import beside, refold, sweep
 from personad.store import ledger_zone, open_for_writing
-from personad.trouble import to_fold_afresh
+from personad.trouble import Health, to_fold_afresh
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,10 @@ Progress = Callable[[int, int], None]
 class Rebuilds:
     """Makes one exchange at a time, in a thread of its own."""
 
-    def __init__(self, with_book: WithBook, folder: Path) -> None:
+    def __init__(self, with_book: WithBook, folder: Path, health: Health) -> None:
         self._with_book = with_book
         self._folder = folder
+        self._health = health
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._clearing = threading.Thread(target=self._clear, name="rebuild clearing")
@@ -49,9 +50,12 @@ class Rebuilds:
         """Begins one; it is answered when it is done, or will not be.
 
         Raises:
-            LedgerError: `conflict`, where one is going on; `invalid`.
+            LedgerError: `conflict`, where one is going on; `invalid`; `unavailable`, where the
+                ledger is damaged: the damaged pages would stay in the file.
         """
         chosen(request.projections)
+        if (refused := self._health.refuses(request)) is not None:
+            raise LedgerError.of(refused)
         path = Path(request.path)
         if path.parent != self._folder or not path.name.startswith(".refold-"):
             hint = "`personad rebuild` makes it there"

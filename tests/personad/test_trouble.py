@@ -13,7 +13,7 @@ import pytest
 
 from personad import ballast
 from personad.contract import batch as b
-from personad.contract.admin import Status
+from personad.contract.admin import Rebuild, Status
 from personad.contract.errors import LedgerError
 from personad.contract.events import Append, Import, Read
 from personad.contract.paths import Paths
@@ -288,6 +288,9 @@ class TestDamage:
         with pytest.raises(LedgerError) as refused:
             stopped.append(cost("onto it"))
         assert refused.value.code == "unavailable"
+        path = stopped.paths.data_dir / ".refold-1.db"
+        with pytest.raises(LedgerError, match="damaged"):
+            stopped.ask(Rebuild(path=str(path)))
         status = stopped.ask(Status())
         assert (status.mode, "damaged" in (status.mode_reason or "")) == ("read-only", True)
         looked = stopped.command("doctor")

@@ -116,6 +116,16 @@ def test_fifteen_lines_of_python_without_our_client_append_and_ask(usual: Paths)
     assert launch.ask(usual, Hello()).last_seq == 1
 
 
+def test_where_nobody_answers_they_end_and_don_t_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (code,) = blocks("python")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert ended.returncode == 1
+    assert b"ConnectionRefused" in ended.stderr
+
+
 def test_the_failure_that_the_page_shows_is_the_one_that_is_answered(usual: Paths) -> None:
     (python,) = blocks("python")
     (shown,) = blocks("json")

@@ -57,6 +57,7 @@ def test_an_exhausted_quota_is_no_rate_limit(name: Format, status: int) -> None:
 
     assert found.kind == "quota_exhausted"
     assert found.message.endswith("; add credit, or raise the limit, at the provider")
+    assert ".;" not in found.message
 
 
 @pytest.mark.parametrize("name", FORMATS)

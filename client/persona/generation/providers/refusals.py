@@ -111,7 +111,7 @@ def refused(server: Server, status: int, headers: Mapping[str, str], body: bytes
         said = ": it sends us elsewhere, and no key is carried there"
     return ProviderError(
         kind,
-        f"{server.host} answered {status}{said}{_advice(server, kind, status)}",
+        _advised(f"{server.host} answered {status}{said}", _advice(server, kind, status)),
         _wait_s(headers, told) if kind in ("rate_limit", "server_error") else None,
         request_id=request_id(headers),
     )
@@ -123,8 +123,10 @@ def broken_off(server: Server, error: object, *, maybe_paid: bool) -> ProviderEr
     kind = _kind(None, told)
     return ProviderError(
         kind,
-        f"{server.host} broke off: {server.words(told) or 'it does not say why'}"
-        f"{_advice(server, kind, None)}",
+        _advised(
+            f"{server.host} broke off: {server.words(told) or 'it does not say why'}",
+            _advice(server, kind, None),
+        ),
         told.retry_after_s,
         maybe_paid=maybe_paid,
     )
@@ -274,6 +276,10 @@ def _date(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _advised(said: str, advice: str) -> str:
+    return said.removesuffix(".") + advice if advice else said
 
 
 def _advice(server: Server, kind: ErrorKind, status: int | None) -> str:

@@ -13,11 +13,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from personad import log
 from personad.contract.asking import Filter
 from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF
-from personad.projections import call_dearest, call_places
+from personad.projections import call_begins, call_dearest, call_places
 from personad.projections.asked import Asked
 from personad.projections.call_blocks import (
     FEW,
@@ -103,7 +102,7 @@ def _of_experiments(db: apsw.Connection, wanted: Wanted) -> Iterator[Key] | None
     """Those that are noted by experiment, in order; None where these are too many to look at."""
     if wanted.words is None:
         return None
-    begin = log.first_seq(db, int(wanted.values["since"] or 0))
+    begin = call_begins.first_seq(db, int(wanted.values["since"] or 0))
     by_model = int(wanted.values["by_model"] or 0)
     seqs = call_places.of_experiments(db, by_model, wanted.words, begin, _CALLS_MAX)
     if seqs is None:

@@ -77,11 +77,11 @@ _SET_PLACED = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 _AHEAD_MAX = 4_000
 """Blocks that a reader looks through by itself: seconds of full ingest, and not the whole log that
 an older release has left."""
-_ALL, _MODELS = "calls_placed", "calls_placed_by_model"
+NOTED, _MODELS = "calls_placed", "calls_placed_by_model"
 """How far these are: so many blocks, from the log's beginning."""
 # One statement, as in `asked`: whoever asks waits for each while events are taken in.
 _SEEN = f"""
-SELECT coalesce((SELECT value FROM meta WHERE name = '{_ALL}'), '0'),
+SELECT coalesce((SELECT value FROM meta WHERE name = '{NOTED}'), '0'),
   coalesce((SELECT value FROM meta WHERE name = '{_MODELS}'), '0'),
   ({log.LAST}), EXISTS (SELECT 1 FROM correction)
 """  # noqa: S608 - names of ours
@@ -227,14 +227,14 @@ def ahead_of(db: apsw.Connection) -> Ahead:
 def place(db: apsw.Connection, most: int, seen: Seen | None = None) -> int:
     """Notes where the calls of up to so many full blocks lie; how many blocks it were. What `seen`
     knows of a span of blocks isn't read."""
-    first, end = _due(db, _ALL, most)
+    first, end = _due(db, NOTED, most)
     rows = seen(first, end) if seen is not None and first < end else None
     if rows is None:
         rows, has_corrections = _of_blocks(db, first, end)
         if has_corrections:
             _note_corrections(db, first, end)
     db.executemany(_PUT, rows)
-    return _done(db, _ALL, first, end)
+    return _done(db, NOTED, first, end)
 
 
 def _of_blocks(db: apsw.Connection, first: int, end: int) -> tuple[list[Place], bool]:
@@ -295,7 +295,7 @@ def place_models(db: apsw.Connection, most: int) -> int:
 
 def begin_again(db: apsw.Connection) -> None:
     """Has all be noted anew, where the tables have just been emptied."""
-    for what in (_ALL, _MODELS):
+    for what in (NOTED, _MODELS):
         db.execute(_SET_PLACED, (what, "0"))
 
 

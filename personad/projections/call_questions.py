@@ -11,7 +11,7 @@ from uuid import UUID
 import apsw
 import msgspec
 
-from personad import civil, log
+from personad import civil
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.asking import Filter
@@ -19,7 +19,7 @@ from personad.contract.cost_rows import CostRow
 from personad.kinds import CODE_OF, event_of, microseconds, part_of
 from personad.names import texts_of
 from personad.pricing import Receipt, from_flat, tokens_of
-from personad.projections import batch_questions, call_order, call_places, costs
+from personad.projections import batch_questions, call_begins, call_order, call_places, costs
 from personad.projections.asked import resolve
 from personad.projections.counted import CALL, OF_EVENTS
 
@@ -89,7 +89,7 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
     ahead = call_places.ahead_of(db)
-    first = _begins(db, ahead, since_us)
+    first = call_begins.begins(db, ahead, since_us)
     batches = {batch_questions.find(db, name) for name in request.filter.batches}
     unanswered = list(of_calls(db, sorted(_unanswered(db))))
     usual: list[Found] = []
@@ -137,15 +137,6 @@ def calls(db: apsw.Connection, request: k.CostCalls, now: datetime) -> k.CostCal
     found = [as_told(each) for each in some]
     kept = sorted(found[: request.limit], key=lambda call: -(call.cost_nanousd or 0))
     return k.CostCallsReply(range=asked.period, calls=kept, more=len(found) > request.limit)
-
-
-def _begins(db: apsw.Connection, ahead: call_places.Ahead, since_us: int) -> int:
-    """A number before which the log has nothing that happened from then on; just the first where
-    that is all that whoever looks for calls needs to know: nothing was corrected, and all full
-    blocks were looked through."""
-    if ahead.is_all_known and not ahead.was_corrected:
-        return 1
-    return log.first_seq(db, since_us)
 
 
 def priced_here_between(

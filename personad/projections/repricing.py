@@ -8,13 +8,13 @@ from uuid import UUID
 
 import apsw
 
-from personad import civil, log
+from personad import civil
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.base import derived_id
 from personad.price_data import UnitPrices
 from personad.pricing import PriceBook
-from personad.projections import call_questions
+from personad.projections import call_begins, call_questions
 from personad.projections.asked import resolve
 from personad.projections.buckets import SUM_MAX
 from personad.projections.prices import own_prices
@@ -42,7 +42,7 @@ def repricing(db: apsw.Connection, request: k.Repricing, now: datetime) -> k.Rep
     asked = resolve(db, request.range, request.filter, now)
     since_us, until_us = (quarter * civil.QUARTER_US for quarter in (asked.first, asked.end))
     rows = call_questions.priced_here_between(
-        db, log.first_seq(db, since_us), since_us, until_us, unpriced=request.unpriced
+        db, call_begins.first_seq(db, since_us), since_us, until_us, unpriced=request.unpriced
     )
     kept = call_questions.filtered(db, rows, request.filter)
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])

@@ -21,7 +21,7 @@ from personad.contract.cost_rows import CostRow, CostRows, CostRowsReply
 from personad.contract.errors import LedgerError
 from personad.kinds import CODE_OF, moment_of, part_of
 from personad.names import price_of, texts_of
-from personad.projections import batch_questions, call_questions
+from personad.projections import batch_questions, call_begins, call_questions
 from personad.projections.asked import quarters, resolve
 from personad.projections.call_questions import PRODUCER
 from personad.projections.counted import OF_EVENTS
@@ -86,7 +86,7 @@ def rows(db: apsw.Connection, request: CostRows, now: datetime) -> CostRowsReply
         return _granted(db, place, span, is_kept, request.limit)
     if kind not in ("", _EVENTS) or (kind and not (place.isdecimal() and len(place) < 19)):
         raise LedgerError("invalid", "this is no cursor of a page", field="$.cursor")
-    after = int(place) if kind else log.first_seq(db, span[0]) - 1
+    after = int(place) if kind else call_begins.first_seq(db, span[0]) - 1
     return _recorded(db, after, span, is_kept, request.limit)
 
 

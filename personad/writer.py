@@ -303,6 +303,8 @@ class Writer:
         self, txn: Transaction, group: list[Job], context: Context
     ) -> list[Callable[[], Reply | None]]:
         """In their order; plain appends that follow one another are one."""
+        if len(group) == 1:
+            return [self._do(txn, group[0], context)]
         answers: list[Callable[[], Reply | None]] = []
         for is_append, some in groupby(group, lambda job: type(job.request) is Append):
             jobs, done = [*some], None

@@ -46,6 +46,7 @@ _ADD_TO_PERSONA = f"""
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
   cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
 """
+_ADD_ONE = bulk.statement(_PERSONA, 4, _ADD_TO_PERSONA, 1)
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
 
@@ -115,15 +116,12 @@ def _add_one(book: Book, entry: Entry) -> None:
     if call.outcome != "unknown":
         book.spent.moved(quarter, experiment, batch, nanousd)
         if batch is not None and call.persona is not None:
-            bulk.insert(book.db, _PERSONA, 4, _ADD_TO_PERSONA, (batch, call.persona, 1, nanousd))
+            book.db.execute(_ADD_ONE, (batch, call.persona, 1, nanousd))
     if call.outcome == "ok":
-        told = {"duration_ms": call.duration_ms, "ttft_ms": call.ttft_ms}
-        values = {
-            (quarter, names.series(("latency", measure, call.provider, call.model, ""))): (value,)
-            for measure, value in told.items()
-            if value is not None
-        }
-        sketches.note(book, values, {})
+        for measure, value in (("duration_ms", call.duration_ms), ("ttft_ms", call.ttft_ms)):
+            if value is not None:
+                series = names.series(("latency", measure, call.provider, call.model, ""))
+                sketches.note_one(book, quarter, series, value)
 
 
 def _grouped(entries: Sequence[Entry]) -> dict[_Kind, list[Entry]]:

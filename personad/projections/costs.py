@@ -74,6 +74,9 @@ class _Fold:
 
     def recorded(self, entries: list[Entry]) -> None:
         """Costs in a row: nearly always each is the first of its call, and has an answer."""
+        if len(entries) == 1:
+            self._alone(entries[0])
+            return
         events: list[c.CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
         costs = [entry[3] or 0 for entry in entries]
         if max(costs) > COST_MAX or _most_tokens(events) > COST_MAX:
@@ -91,6 +94,18 @@ class _Fold:
             self._close(first)
         for entry in odd:
             self._one(entry)
+
+    def _alone(self, entry: Entry) -> None:
+        """The same for one by itself."""
+        event: c.CostRecorded = entry[2]  # type: ignore[assignment]
+        if not self._possible([entry]):
+            return
+        if event.outcome == "unknown" or self.counted.told({event.call}):
+            self._one(entry)
+            return
+        self.counted.add({event.call: entry[0]})
+        self.added.append(entry)
+        self._close((event.call,))
 
     def _possible(self, entries: list[Entry]) -> list[Entry]:
         """Those with figures that a call can have."""

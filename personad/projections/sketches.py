@@ -7,6 +7,7 @@ asks adds both, so no answer depends on when that happens.
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from sys import byteorder
 
 import apsw
 
@@ -119,6 +120,11 @@ def note(
             for key in {**added, **removed}
         ],
     )
+
+
+def note_one(book: Book, quarter: int, series: int, value: int) -> None:
+    """Takes one value in."""
+    book.db.execute(_NOTE, (quarter, series, value.to_bytes(8, byteorder, signed=True), b""))
 
 
 def values_of(stored: bytes) -> "array[int]":

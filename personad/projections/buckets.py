@@ -8,7 +8,8 @@ them. So any range in any zone is a sum of whole rows, and mostly of few.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, groupby
+from itertools import groupby
+from operator import add
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -73,13 +74,14 @@ class Buckets:
         """Adds sums to the rows of these (bucket, keys…); negative ones take back out."""
         if not rows:
             return
-        values = [(*key, *sums) for key, sums in sorted(rows.items())]
-        if max(map(max, rows.values())) > SUM_MAX or min(map(min, rows.values())) < -SUM_MAX:
-            values = [
-                (*key, *(max(-SUM_MAX, min(each, SUM_MAX)) for each in sums))
-                for key, sums in sorted(rows.items())
-            ]
-        bulk.insert(book.db, self._into, len(values[0]), self._added, list(chain(*values)))
+        values: list[int] = []
+        for key in sorted(rows):
+            values += key
+            values += rows[key]
+        if max(values) > SUM_MAX or min(values) < -SUM_MAX:
+            values = [max(-SUM_MAX, min(each, SUM_MAX)) for each in values]
+        width = 1 + len(self.keys) + len(self.sums)
+        bulk.insert(book.db, self._into, width, self._added, values)
         gone = [key for key, sums in rows.items() if sums[0] <= 0]
         if gone:
             book.db.executemany(self._sweep, gone)
@@ -231,7 +233,7 @@ def _collect(
     rows: dict[tuple[int, ...], Sequence[int]], key: tuple[int, ...], sums: Sequence[int]
 ) -> None:
     known = rows.get(key)
-    rows[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
+    rows[key] = sums if known is None else [*map(add, known, sums)]
 
 
 class Piece(NamedTuple):

@@ -187,6 +187,11 @@ def test_a_name_in_a_script_without_spaces_is_replaced_as_a_word() -> None:
     assert redacted("マリアが森を見た", "マリア", "森") == "P01が森を見た"
 
 
+def test_a_name_is_replaced_where_particles_are_written_onto_it_or_no_spaces_beside_it() -> None:
+    assert redacted("김민수가 이영희는 몰라도", "김민수", "이영희") == "P01가 P02는 몰라도"
+    assert redacted("คุณสมชายบอกว่าดี", "สมชาย") == "คุณP01บอกว่าดี"
+
+
 def test_a_name_with_vowel_signs_is_one_word() -> None:
     assert redacted("अनीता शर्मा ने कहा, अनीताजी", "अनीता शर्मा") == "P01 ने कहा, अनीताजी"
 

@@ -70,6 +70,13 @@ def test_terms_hold_no_pseudonym_and_no_redaction_mark() -> None:
     assert {term.casefold() for term in one.terms} <= {"friend", "told", "ferry"}
 
 
+def test_a_pseudonym_with_a_particle_on_it_is_no_term() -> None:
+    texts = [(f"P{at}", f"P{at}가 자전거를 탑니다. P2는 지하철로 갑니다.") for at in range(5)]
+    (one,) = segment(reading(texts), 1)
+    assert one.terms
+    assert not any(term.startswith(("P", "p")) for term in one.terms)
+
+
 def test_fewer_participants_than_asked_give_one_segment_each() -> None:
     found = segment(themed(3), 10)
     assert [len(one.participants) for one in found] == [1, 1, 1]

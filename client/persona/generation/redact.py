@@ -88,9 +88,13 @@ _INTRODUCTIONS = (
 _SIGNS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
 _LETTERS = rf"[^\W\d_]+(?:[{MARKS}]+[^\W\d_]*)*"
 _TOKEN = re.compile(rf"\[(?:email|phone|name)\]|{_SIGNS}(?:[-'’]{_LETTERS})*")
-_IDEOGRAPHS = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff々]+")
-"""And kana."""
-_LONGEST_IDEOGRAPHIC_NAME = 8
+_JOINED = re.compile(
+    r"[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff々\uac00-\ud7a3"
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
+)
+"""Ideographs and kana, Hangul, Thai, Lao, Burmese and Khmer: words stand without spaces between
+them, or with particles on them."""
+_LONGEST_JOINED_NAME = 16
 _BETWEEN = re.compile(rf"(?:[ -]|\. )(?:(?:{'|'.join(sorted(PARTICLES))}) )*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“”„‘’«»(\[–—-]*$")
 _SURELY_NAME_AFTER = re.compile(r"['’]s\b|,| (?:and|und|et|y|e|en) (?:I\b|ich\b)| (?:says|said)\b")
@@ -242,13 +246,13 @@ def redact_names(
 
 
 def _within(word: str, start: int, names: frozenset[str]) -> Iterator[tuple[int, int, str]]:
-    """The names in a run that is written without spaces (`田中さんは`), the longest first; one of
-    a single ideograph would be found in words, too, and stays."""
+    """The names in a run that is written without spaces (`田中さんは`, `김민수가`), the longest
+    first; one of a single character would be found in words, too, and stays."""
     at = 0
     while at < len(word):
-        for size in range(min(_LONGEST_IDEOGRAPHIC_NAME, len(word) - at), 1, -1):
+        for size in range(min(_LONGEST_JOINED_NAME, len(word) - at), 1, -1):
             part = word[at : at + size]
-            if part in names and _IDEOGRAPHS.fullmatch(part):
+            if part in names and _JOINED.fullmatch(part):
                 yield start + at, start + at + size, part
                 at += size
                 break
@@ -264,7 +268,7 @@ def _pieces(token: re.Match[str], names: frozenset[str]) -> Iterator[tuple[int, 
         return
     if word[0] == "[":
         return
-    if not word.isascii() and _IDEOGRAPHS.search(word):
+    if not word.isascii() and _JOINED.search(word):
         yield from _within(word, start, names)
         return
     if "-" not in word and "'" not in word and "’" not in word:

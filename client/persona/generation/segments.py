@@ -31,7 +31,7 @@ _FEW = 8
 _MANY = 30
 """From so many participants on, a term that most of them use tells nobody apart."""
 
-_PART = re.compile(r"\w+")
+_PART = re.compile(r"\w+", re.ASCII)
 
 
 class _Corpus(Struct, frozen=True):
@@ -86,7 +86,7 @@ def _corpus(speech: dict[str, list[str]], language: str) -> _Corpus:
             document: list[str] = []
             for text in texts:
                 for stem, spelling in terms(without_marks(text), stop, language):
-                    # `P07's` is a word, too.
+                    # `P07's` is a word, too, and so is `P07가`.
                     if pseudonyms.isdisjoint(_PART.findall(spelling.casefold())):
                         document.append(stem)
                         spellings[stem][spelling] += 1

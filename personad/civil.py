@@ -38,6 +38,7 @@ WeekStart = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "sat
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _DAY = timedelta(days=1)
+_WEEK = timedelta(days=7)
 _MICROSECOND = timedelta(microseconds=1)
 _FORMS = "write a date (2026-10-05), a time (2026-10-05T14:30) or a while ago (7d, 12h)"
 
@@ -161,13 +162,12 @@ def days(span: Range, zone: ZoneInfo) -> list[Slice[date]]:
 
 def weeks(span: Range, zone: ZoneInfo, week_start: WeekStart = "monday") -> list[Slice[date]]:
     """The range by weeks, each labelled with its first day; ISO weeks begin on Monday."""
-    first = get_args(WeekStart).index(week_start)
-    return _cut(
-        span,
-        zone,
-        lambda day: day - timedelta(days=(day.weekday() - first) % 7),
-        lambda day: day + timedelta(days=7),
-    )
+    return _cut(span, zone, lambda day: week_of(day, week_start), lambda day: day + _WEEK)
+
+
+def week_of(day: date, week_start: WeekStart) -> date:
+    """The first day of the week that a day is in."""
+    return day - timedelta(days=(day.weekday() - get_args(WeekStart).index(week_start)) % 7)
 
 
 def months(span: Range, zone: ZoneInfo) -> list[Slice[date]]:

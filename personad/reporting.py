@@ -88,7 +88,7 @@ def _begin(every: str, day: date, week_start: civil.WeekStart) -> date:
         return day
     if every == "month":
         return day.replace(day=1)
-    return day - timedelta(days=(day.weekday() + (week_start == "sunday")) % 7)
+    return civil.week_of(day, week_start)
 
 
 def _after(every: str, first: date) -> date:

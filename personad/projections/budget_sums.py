@@ -9,7 +9,7 @@ what is held back can't exceed a limit together by the mere passing of midnight.
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import NamedTuple, cast, get_args
+from typing import NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -125,7 +125,7 @@ def period_of(
     first = day = civil.day_of(quarter, zone)
     following: date = day + _DAY
     if scope == "weekly":
-        first = day - timedelta((day.weekday() - get_args(civil.WeekStart).index(weeks_begin)) % 7)
+        first = civil.week_of(day, weeks_begin)
         following = first + timedelta(days=7)
     elif scope == "monthly":
         first = day.replace(day=1)

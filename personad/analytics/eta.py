@@ -88,6 +88,7 @@ def eta(
     pending: int,
     slots: float,
     rng: Random,
+    held_ms: int = 0,
 ) -> Eta | None:
     """How long the rest will take, from now, or None where nothing is known yet.
 
@@ -98,6 +99,7 @@ def eta(
             attempt has a negative age.
         pending: personas that have not begun.
         slots: how many run at once, on the average.
+        held_ms: for how long no call begins: those that wait have ages that say so, too.
     """
     own = done_ms[-OWN:]
     earlier = earlier_ms[: max(0, POOLED - len(own))]
@@ -106,14 +108,15 @@ def eta(
     seen = _estimated(own, earlier, ages_ms)
     level = _level(own, seen, len(ages_ms) + pending)
     if pending:
-        finishes = _finishes(seen, level, ages_ms, pending, slots, rng)
+        then = [age if age >= 0 else min(0, age + held_ms) for age in ages_ms]
+        finishes = [held_ms + each for each in _finishes(seen, level, then, pending, slots, rng)]
     else:
         finishes = [slowest for _, _, slowest in _in_flight(seen, level, ages_ms, rng)]
     finishes.sort()
     last = len(finishes) - 1
     low = finishes[round(_OUTSIDE * last)]
     return Eta(
-        low=_whole(low if pending else low * _ANY_MOMENT),
+        low=_whole(low if pending else max(low * _ANY_MOMENT, -min(ages_ms, default=0))),
         expected=_whole(finishes[last // 2]),
         high=_whole(finishes[last - round(_OUTSIDE * last)]),
     )

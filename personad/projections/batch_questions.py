@@ -267,7 +267,9 @@ def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
     if len(done) < POOLED:
         asked = (row.provider, row.model, row.batch, POOLED)
         earlier = [duration_ms for (duration_ms,) in db.execute(_HISTORY, asked)]
-    ages = _ages_ms(db, row.batch, microseconds(now))
+    now_us = microseconds(now)
+    held_until = max(now_us, row.held_until or 0)
+    ages = _ages_ms(db, row.batch, now_us, held_until)
     ended = row.completed + row.failed
     active_ms = elapsed_us(row, now) // 1_000
     return eta(
@@ -277,12 +279,16 @@ def _eta(db: apsw.Connection, row: BatchRow, now: datetime) -> b.Eta | None:
         pending=max(0, row.total - ended - len(ages)),
         slots=busy_slots(done, ages, ended=ended, slots=row.concurrency, active_ms=active_ms),
         rng=Random(row.total),
+        held_ms=(held_until - now_us) // 1_000,
     )
 
 
-def _ages_ms(db: apsw.Connection, batch: str, now_us: int) -> list[int]:
+def _ages_ms(db: apsw.Connection, batch: str, now_us: int, held_until: int) -> list[int]:
     """How long each in flight has been running; negative: how long until it is tried again."""
-    begun = (retry_at or started_at for _, started_at, retry_at in db.execute(_IN_FLIGHT, (batch,)))
+    begun = (
+        max(retry_at, held_until) if retry_at and held_until > now_us else retry_at or started_at
+        for _, started_at, retry_at in db.execute(_IN_FLIGHT, (batch,))
+    )
     return [(now_us - at) // 1_000 for at in begun if at is not None]
 
 

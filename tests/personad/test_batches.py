@@ -379,6 +379,20 @@ def test_a_wait_for_the_next_attempt_counts_into_what_is_left(core: Core) -> Non
     assert late.expected > soon.expected + 500_000
 
 
+@pytest.mark.parametrize("total", [2, 3])
+def test_while_no_call_begins_what_is_left_is_no_shorter_than_that(core: Core, total: int) -> None:
+    core.append(*planned(total=total), happened(b.PersonaGenerating), happened(b.PersonaCompleted))
+    core.append(happened(b.PersonaGenerating, persona="p2"))
+    core.append(happened(b.PersonaRetrying, persona="p2", delay_ms=1_000))
+    until = NOON + timedelta(seconds=600)
+    core.append(happened(b.BatchHeld, reason="breaker", until=until))
+
+    left = core.show().eta_ms
+
+    assert left is not None
+    assert 590_000 < left.low <= left.high < 700_000
+
+
 def test_paused_time_does_not_count_into_what_is_left(core: Core) -> None:
     core.append(*planned(total=9))
     for place in range(1, 5):

@@ -380,7 +380,11 @@ def _main() -> int:
         # Whoever read our output has enough.
         return 0
     except OSError as error:
-        _complain(str(error), None)
+        where, why = error.filename, error.strerror or ""
+        if where is None:
+            _complain(str(error), None)
+        else:
+            _complain(f"{why[:1].lower()}{why[1:]} ({where})", "look at its disk and its rights")
         return 75
     return found if isinstance(found, int) else 0
 

@@ -324,6 +324,15 @@ class TestMistakes:
         assert status == 75
         assert "a process holds the ledger" in stderr
 
+    def test_what_a_disk_refuses(self, paths: Paths) -> None:
+        paths.life_lock.mkdir(parents=True)
+        status, stderr = self.said(paths, "stop")
+        assert status == 75
+        assert (
+            stderr
+            == f"personad: is a directory ({paths.life_lock})\n  look at its disk and its rights\n"
+        )
+
     def test_a_start_that_nobody_can_hear_of(self, paths: Paths) -> None:
         status, stderr = self.said(paths, "start", "--foreground", "--ready-fd", "77")
         assert status == 75

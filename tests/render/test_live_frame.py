@@ -180,6 +180,15 @@ def test_a_retry_that_is_due_says_so() -> None:
     assert "again now: server_error" in shown
 
 
+def test_nothing_is_due_while_no_call_is_begun() -> None:
+    held = batch("running", mixed(), reason="breaker", held_until=NOON + timedelta(seconds=50))
+
+    shown = text(held, look(120, now=NOON + timedelta(seconds=21)))
+
+    assert "again in 29s, at 12:00:50: server_error" in shown
+    assert "again now" not in shown
+
+
 def test_a_hold_without_a_known_end_shows_its_reason() -> None:
     state = batch("running", [row(1, "retrying", retry_at=None, attempts=1)])
 

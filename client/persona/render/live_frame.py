@@ -3,12 +3,13 @@
 from itertools import chain
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from persona.outcome import in_flight
-from personad.contract.batch import OPEN, BatchCost, BatchState, Eta
+from personad.contract.batch import OPEN, BatchCost, BatchState, Eta, PersonaRow
 
 from . import values
 from .batches import STATUS_STYLES, is_uncertain
@@ -79,9 +80,8 @@ def _lines(parts: list[list[Text]]) -> int:
 
 def _rows(state: BatchState, layout: _Layout, look: Look) -> list[Text]:
     rows, seen = state.personas, sight(state, look)
-    shown = [
-        drawn for row in rows[seen.top : seen.end] for drawn in row_lines(row, layout.columns, look)
-    ]
+    within = (_while_held(row, state) for row in rows[seen.top : seen.end])
+    shown = [drawn for row in within for drawn in row_lines(row, layout.columns, look)]
     above, beneath = seen.top, len(rows) - seen.end
     if not above and not beneath:
         return shown
@@ -91,6 +91,13 @@ def _rows(state: BatchState, layout: _Layout, look: Look) -> list[Text]:
     # A row that no longer fits whole leaves a line free: the frame keeps its height.
     spare = [Text()] * (layout.room - 1 - len(shown))
     return [*shown, *spare, more][: layout.room]
+
+
+def _while_held(row: PersonaRow, state: BatchState) -> PersonaRow:
+    """As it is shown: none is tried again while no call is begun."""
+    if row.retry_at is None or state.held_until is None:
+        return row
+    return replace(row, retry_at=max(row.retry_at, state.held_until))
 
 
 def _head(state: BatchState, look: Look) -> list[Text]:

@@ -1,7 +1,11 @@
 """Long files, written whole or not at all."""
 
+import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +72,29 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as failed_too, whole_file(tmp_path):
         pass
     assert failed_too.value.filename == str(tmp_path)
+
+
+def test_what_can_not_be_written_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no room") as failed, whole_file(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "no room")
+    assert failed.value.filename == str(tmp_path / "out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_the_old_file_and_nothing_else(tmp_path: Path, number: int) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    program = (
+        "import sys, time; from pathlib import Path; from persona.streams import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as file: file.write(b'new'); print(flush=True); "
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as writing:
+        assert writing.stdout is not None
+        writing.stdout.readline()
+        writing.send_signal(number)
+
+    assert writing.returncode != 0
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out"]

@@ -2,7 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -69,6 +71,30 @@ class Signals:
             signal.raise_signal(signal.SIGTSTP)
         finally:
             signal.signal(signal.SIGTSTP, handler)
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Has SIGTERM and SIGHUP unwind this process, so that what is half done is cleared away: a
+    terminal that was closed, or a time limit, would leave it for ever.
+
+    What handles them already, or ignores them, stays.
+    """
+    before = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before.append(number)
+                signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _hear(number: int, frame: FrameType | None) -> None:

@@ -5,20 +5,18 @@ A benchmark's batches are no history of the user's, and their daemon's load is n
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from msgspec import Struct
 
 from persona.client import Ledger
+from persona.signals import ended_in_order
 from personad.contract.environment import daemon_environment
 from personad.contract.paths import Paths, resolve_paths
 from personad.contract.settings import load
@@ -69,8 +67,8 @@ def private_ledger(
     """
     # Short: the path of a socket may have about 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="pbm-"))
-    before = _ended_in_order()
-    try:
+    with ended_in_order(), ExitStack() as after:
+        after.callback(shutil.rmtree, folder, ignore_errors=True)
         environment = _environment(folder, os.environ if environ is None else environ)
         settings = load(environ=environment, cwd=None, home=environment["HOME"]).settings
         paths = resolve_paths(settings, ledger=None, environ=environment)
@@ -94,10 +92,6 @@ def private_ledger(
         finally:
             process.terminate()
             process.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _with_us() -> list[str]:
@@ -105,21 +99,6 @@ def _with_us() -> list[str]:
     if sys.platform != "linux":
         return []
     return [sys.executable, "-P", "-c", _UNTIL_WE_END, str(os.getpid())]
-
-
-def _ended_in_order() -> dict[int, signal.Handlers]:
-    """Has SIGTERM and SIGHUP unwind this process; what was there before, to be set back."""
-    before: dict[int, signal.Handlers] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.SIG_DFL
-                signal.signal(number, _end)
-    return before
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -118,6 +118,8 @@ def _behind(
     db: apsw.Connection, candidate: Candidate, seen: Sequence[CostRecorded], limit: int
 ) -> list[CostCall]:
     """The newest calls that a way is about, with what counts for each now."""
-    names = dict.fromkeys(call.call for call in seen if candidate.behind(call))
+    # What a call without an answer cost nobody knows yet: no saving rests on it.
+    answered = (call for call in seen if call.outcome != "unknown")
+    names = dict.fromkeys(call.call for call in answered if candidate.behind(call))
     found = call_questions.of_calls(db, list(names)[:limit])
     return [call_questions.as_told(each) for each in found]

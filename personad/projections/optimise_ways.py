@@ -165,8 +165,13 @@ def _caching(
         confidence="medium" if is_measured else "low",
         # Calls that begin together find nothing in the cache that the first of them writes.
         apply=CACHE_WARM,
-        behind=lambda call: (call.provider, call.model, call.operation) == kind,
+        behind=lambda call: _is_answered(call, kind),
     )
+
+
+def _is_answered(call: CostRecorded, kind: tuple[str, str, str]) -> bool:
+    """Whether it is one of the calls of a kind that such a way is judged on."""
+    return (call.provider, call.model, call.operation) == kind and call.outcome == "ok"
 
 
 MENDS = {
@@ -295,7 +300,7 @@ def _grown(
         confidence="medium",
         # It shows what is sent; columns that say nothing are left out by `--text-columns`.
         apply=LOOK_AT_PROMPTS,
-        behind=lambda call: (call.provider, call.model, call.operation) == kind,
+        behind=lambda call: _is_answered(call, kind),
     )
 
 

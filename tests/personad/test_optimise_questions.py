@@ -377,6 +377,22 @@ class TestCallsBehind:
         assert all(each.cost_nanousd == 1_000 * DEAR for each in found.calls)
         assert asked(core).recommendations[0].calls == []
 
+    def test_none_that_its_saving_does_not_rest_on(self, core: Core) -> None:
+        core.append(*TestGrowth().grown(100))
+        for outcome in ("error", "unknown"):
+            core.append(*calls("dear", 3, outcome=outcome, cost_nanousd=1))
+        (found,) = asked(core, calls=100).recommendations
+        assert len(found.calls) == found.evidence.calls == 60
+        assert {each.outcome for each in found.calls} == {"ok"}
+
+    def test_a_call_without_an_answer_is_behind_none(self, core: Core) -> None:
+        core.append(*personas("batch-a", "lost", [False]))
+        core.append(*calls("dear", 40, experiment="lost"), *calls("dear", 60))
+        core.append(*calls("dear", 3, experiment="lost", outcome="unknown", cost_nanousd=1))
+        (found,) = asked(core, calls=100).recommendations
+        assert found.id == "experiment:lost"
+        assert len(found.calls) == found.evidence.calls == 40
+
 
 def test_a_filter_leaves_out_calls_and_experiments(core: Core) -> None:
     core.append(*personas("batch-a", "lost", [False]), *personas("batch-b", "gone", [False]))

@@ -13,12 +13,14 @@ from msgspec import Struct
 from personad import log, verify_places
 from personad.halves import FROM_EVENTS, to_the_end
 from personad.kinds import KINDS, RAW_KINDS
+from personad.mark import Mark, read_mark
 from personad.projections import BUCKETS, PROJECTIONS, call_places, counted, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
 from personad.refold import CHUNK_EVENTS, Refold, horizon_us, is_kept, refold
 from personad.sketch import update
+from personad.store import ledger_id
 from personad.tidy import TIERS, summed_days
 
 _GAPS = """
@@ -76,6 +78,8 @@ def _look(
     db: apsw.Connection, folder: Path, zone: ZoneInfo, progress: Callable[[str, int, int], None]
 ) -> Verified:
     last = int(db.execute("SELECT coalesce(max(seq), 0) FROM event").get)
+    # Before anything is read, as a daemon goes on writing both.
+    mark = read_mark(Path(db.filename))
     progress("file", 0, 1)
     if damage := _file(db):
         return Verified(events=0, tables=0, rows=0, damage=damage)
@@ -93,7 +97,7 @@ def _look(
             while fresh.advance():
                 pass
             verify_places.look_through(db, fresh.db, noted)
-            return _compare(fresh, progress)
+            return _compare(fresh, mark, progress)
         finally:
             db.execute("ROLLBACK")
 
@@ -107,10 +111,12 @@ def _file(db: apsw.Connection) -> Damage | None:
     return None
 
 
-def _compare(fresh: Refold, progress: Callable[[str, int, int], None]) -> Verified:
+def _compare(
+    fresh: Refold, mark: Mark | None, progress: Callable[[str, int, int], None]
+) -> Verified:
     live = fresh.live
     rows = done = 0
-    damage = _sequence(live) or _anomalies(fresh)
+    damage = _ends_early(live, mark) or _sequence(live) or _anomalies(fresh)
     tables = [table for each in PROJECTIONS for table in each.TABLES]
     checks: list[Callable[[], tuple[int, Damage | None]]] = [
         *(lambda table=table: _table(fresh, table) for table in tables),
@@ -130,6 +136,14 @@ def _compare(fresh: Refold, progress: Callable[[str, int, int], None]) -> Verifi
         rows=rows,
         damage=damage,
     )
+
+
+def _ends_early(db: apsw.Connection, mark: Mark | None) -> Damage | None:
+    found = log.last_seq(db)
+    if mark is None or mark.ledger != ledger_id(db) or mark.last_seq <= found:
+        return None
+    message = f"the log ends at event {found}, and {mark.last_seq} were acknowledged"
+    return Damage("event", message)
 
 
 def _sequence(db: apsw.Connection) -> Damage | None:

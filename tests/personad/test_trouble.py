@@ -317,6 +317,9 @@ class TestDamage:
             daemon.append(cost("onto it"))
         assert daemon.ask(Read()).last_seq == status.last_seq
         assert "cut short" in daemon.command("doctor").stdout
+        verified = daemon.command("verify")
+        assert verified.returncode == 1
+        assert f"the log ends at event {status.last_seq}, and 20 were acknow" in verified.stdout
 
     def test_a_young_ledger_that_lost_its_write_ahead_log_is_no_new_one(
         self, daemon: Running

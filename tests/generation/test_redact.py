@@ -192,6 +192,11 @@ def test_a_name_is_replaced_where_particles_are_written_onto_it_or_no_spaces_bes
     assert redacted("คุณสมชายบอกว่าดี", "สมชาย") == "คุณP01บอกว่าดี"
 
 
+def test_a_given_name_after_the_family_s_is_replaced_by_itself_too() -> None:
+    assert redacted("王小明说，小明比我早到。", "王小明") == "P01说，P01比我早到。"
+    assert redacted("민수 씨는 버스를 탑니다", "김민수") == "P01 씨는 버스를 탑니다"
+
+
 def test_a_name_with_vowel_signs_is_one_word() -> None:
     assert redacted("अनीता शर्मा ने कहा, अनीताजी", "अनीता शर्मा") == "P01 ने कहा, अनीताजी"
 

@@ -11,6 +11,8 @@ from persona.generation.names import PARTICLES
 _CODE = re.compile(r"(?P<letters>[^\W\d_]{1,5})[-_ .#]?0*(?P<number>\d{1,9})")
 _OWN_PSEUDONYM = re.compile(r"p (\d{1,6})")
 _LONG_NUMBER = re.compile(r"\d{5,}")
+_FAMILY_FIRST = re.compile(r"[\u3400-\u9fff]{3}|[\uac00-\ud7a3]{3}")
+"""A Chinese or Korean name: nearly always one character is the family's, and two are the own."""
 _OPAQUE = re.compile(r"(?=.*\d)[0-9a-zA-Z_-]{10,}")
 
 
@@ -95,7 +97,8 @@ class NameBook:
 
 
 def name_parts(name: str) -> Iterable[str]:
-    """`ANNA-LENA van der Berg` → `Anna-Lena`, `Anna`, `Lena`, `Berg`, each also in capitals."""
+    """`ANNA-LENA van der Berg` → `Anna-Lena`, `Anna`, `Lena`, `Berg`, each also in capitals;
+    `王小明` → `王小明`, `小明`."""
     found: dict[str, None] = {}
     for word in name.replace(",", " ").replace("’", "'").split():
         pieces = [piece for piece in re.split(r"[-–]", word.strip(".'")) if piece]
@@ -105,6 +108,8 @@ def name_parts(name: str) -> Iterable[str]:
                 continue
             if letters.upper() == letters.lower():
                 found[letters] = None
+                if _FAMILY_FIRST.fullmatch(letters):
+                    found[letters[1:]] = None
                 continue
             found |= dict.fromkeys((_capitalised(letters), letters.upper()))
             if not letters.islower():

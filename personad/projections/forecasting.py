@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 METHOD = "weekday profile × weighted levels, rolling origins, fitted spread"
 HISTORY_DAYS = 400
+"""Whole days that a forecast rests on, at most."""
 SHOWN_DAYS = 28
 _MONTHLY = "SELECT limit_nanousd FROM budget WHERE scope = 'monthly'"
 _BUDGETED = ("budget.set", "budget.cleared")
 _ALL = 2**31
 _TODAY = 1
-"""Isn't over: the first day that is forecast is tomorrow."""
+"""Isn't over: it is no day of the history, and the first that is forecast is tomorrow."""
 _PERIODS = ((1, "Tomorrow"), (3, "Next 3 days"), (7, "Next 7 days"))
 
 
@@ -76,7 +77,7 @@ def forecast(db: apsw.Connection, request: f.CostForecast, now: datetime) -> f.C
 
 def _history(db: apsw.Connection, request: f.CostForecast, now: datetime) -> c.CostHistoryReply:
     """The days before; what can't be is told by the field of whoever asked for a forecast."""
-    span = Range(days=HISTORY_DAYS, timezone=request.timezone, as_of=request.as_of)
+    span = Range(days=HISTORY_DAYS + _TODAY, timezone=request.timezone, as_of=request.as_of)
     try:
         return cost_questions.history(db, c.CostHistory(range=span, filter=request.filter), now)
     except LedgerError as error:

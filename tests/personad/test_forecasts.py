@@ -259,6 +259,11 @@ class TestBudget:
         assert found.limit_nanousd == 3 * DOLLAR
 
 
+def test_it_rests_on_four_hundred_whole_days_at_most(core: Core) -> None:
+    core.append(*before(402, DOLLAR))
+    assert asked(core).history_days == 400
+
+
 def test_experiments_and_providers_are_forecast_from_their_own_days(core: Core) -> None:
     core.append(
         *before(30, DOLLAR),

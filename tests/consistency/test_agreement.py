@@ -91,6 +91,13 @@ def test_a_run_that_says_something_else_in_the_same_form_is_no_reason_for_one_ru
     assert found.recommendation.startswith("the batches have different numbers of personas")
 
 
+def test_batches_of_two_models_and_sizes_are_not_said_to_tell_different_stories() -> None:
+    few = batch("b", WORLDS[:2], model="x")
+    found = report.compare([batch("a"), few], "builtin/1")
+    assert found.recommendation.startswith("the batches have different numbers of personas")
+    assert "the same stories" in found.recommendation
+
+
 def test_partners_are_those_that_are_most_alike_in_all() -> None:
     space = agreement.space_of([batch("a"), batch("b", WORLDS[::-1])], "en")
     found = agreement.matched(space.of(0), space.of(1))

@@ -14,6 +14,10 @@ CONTENT = "content"
 _CLOSE, _ALIKE = 0.75, 0.5
 """From here on, in all and in what they say, batches agree: personas of one form and worth alike
 come to two thirds in all, whatever they say."""
+_OTHER_SIZES = (
+    "the batches have different numbers of personas, and who has no partner agrees with nobody: "
+    "batches of one size tell"
+)
 
 
 class Pair(Struct, frozen=True, kw_only=True):
@@ -213,12 +217,10 @@ def _recommendation(
     agree = mean(pair.overall for pair in pairs) >= _CLOSE and all(
         pair.semantic >= _ALIKE for pair in pairs
     )
+    are_of_one_size = len({len(compared.personas) for compared in batches}) == 1
     if is_one_model:
-        if len({len(compared.personas) for compared in batches}) > 1:
-            return (
-                "the batches have different numbers of personas, and who has no partner agrees "
-                "with nobody: batches of one size tell whether another run gives the same"
-            )
+        if not are_of_one_size:
+            return f"{_OTHER_SIZES} whether another run gives the same"
         if better or not agree:
             return (
                 "another run gives other personas: make more of them and keep what recurs, "
@@ -241,6 +243,8 @@ def _recommendation(
             return f"{said}: {cheapest.maker} is the cheapest"
     if agree:
         return "the batches agree, and none scores higher beyond chance: take whichever you like"
+    if not are_of_one_size:
+        return f"{_OTHER_SIZES} whether they tell the same stories; none scores better"
     return "the batches tell different stories, and none scores higher beyond chance: read them all"
 
 

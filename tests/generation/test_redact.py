@@ -190,6 +190,7 @@ def test_a_name_in_a_script_without_spaces_is_replaced_as_a_word() -> None:
 def test_a_name_is_replaced_where_particles_are_written_onto_it_or_no_spaces_beside_it() -> None:
     assert redacted("김민수가 이영희는 몰라도", "김민수", "이영희") == "P01가 P02는 몰라도"
     assert redacted("คุณสมชายบอกว่าดี", "สมชาย") == "คุณP01บอกว่าดี"
+    assert redacted("Lisa田中さん", "Li", "田中") == "LisaP02さん"
 
 
 def test_a_given_name_after_the_family_s_is_replaced_by_itself_too() -> None:

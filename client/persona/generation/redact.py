@@ -6,6 +6,7 @@ Everything here is idempotent: a text that was redacted once is not changed by d
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from persona.generation.language import MARKS, languages, stopwords
 from persona.generation.names import ALSO_WORDS, GIVEN, NOT_AFTER_I_AM, PARTICLES
@@ -94,7 +95,6 @@ _JOINED = re.compile(
 )
 """Ideographs and kana, Hangul, Thai, Lao, Burmese and Khmer: words stand without spaces between
 them, or with particles on them."""
-_LONGEST_JOINED_NAME = 16
 _BETWEEN = re.compile(rf"(?:[ -]|\. )(?:(?:{'|'.join(sorted(PARTICLES))}) )*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“”„‘’«»(\[–—-]*$")
 _SURELY_NAME_AFTER = re.compile(r"['’]s\b|,| (?:and|und|et|y|e|en) (?:I\b|ich\b)| (?:says|said)\b")
@@ -245,14 +245,23 @@ def redact_names(
     return "".join((*parts, text[copied:]))
 
 
+@lru_cache(maxsize=4)
+def _joined_sizes(names: frozenset[str]) -> tuple[int, ...]:
+    """How many characters names have that may stand in such a run, the most first; one of a single
+    character would be found in words, too, and stays."""
+    sizes = {len(name) for name in names if _JOINED.fullmatch(name)} - {1}
+    return tuple(sorted(sizes, reverse=True))
+
+
 def _within(word: str, start: int, names: frozenset[str]) -> Iterator[tuple[int, int, str]]:
     """The names in a run that is written without spaces (`田中さんは`, `김민수가`), the longest
-    first; one of a single character would be found in words, too, and stays."""
+    first."""
+    sizes = _joined_sizes(names)
     at = 0
-    while at < len(word):
-        for size in range(min(_LONGEST_JOINED_NAME, len(word) - at), 1, -1):
+    while sizes and at + sizes[-1] <= len(word):
+        for size in sizes:
             part = word[at : at + size]
-            if part in names and _JOINED.fullmatch(part):
+            if len(part) == size and part in names and _JOINED.fullmatch(part):
                 yield start + at, start + at + size, part
                 at += size
                 break

@@ -251,12 +251,14 @@ def _output_options(function: Callable[..., T], *file: str) -> Callable[..., T]:
     return wrapped
 
 
-def limit_option(default: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """`-L/--limit`, handed over as `limit: int`."""
+def limit_option(
+    default: int, most: int | None = None
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """`-L/--limit`, handed over as `limit: int`; `most`: so many can be asked for."""
     return click.option(
         "-L",
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, most),
         default=default,
         show_default=True,
         metavar="N",

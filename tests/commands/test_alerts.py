@@ -11,6 +11,7 @@ from persona.client import Ledger
 from persona.identity import event_id, now
 from persona.program import run
 
+from personad.contract.alerts import MAX_ALERTS
 from personad.contract.cost import CostRecorded
 from personad.contract.quality import QualityScored
 
@@ -330,3 +331,12 @@ class TestCheckAndSummary:
         capsys.readouterr()
         (left,) = told(capsys, "quality", "summary")["alerts"]
         assert left["where"] == "acme/m0"
+
+
+@pytest.mark.parametrize("kind", ["cost", "quality"])
+def test_more_alerts_than_an_answer_takes_are_no_reason_to_read_a_schema(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    told(capsys, kind, "alerts", "list", "-L", str(MAX_ALERTS))
+    assert run([kind, "alerts", "list", "-L", str(MAX_ALERTS + 1)]) == 64
+    assert f"1<=x<={MAX_ALERTS}" in capsys.readouterr().err

@@ -96,6 +96,14 @@ def test_a_file_is_written_whole_and_its_rows_are_counted(
     assert Path("cost.csv").read_text().count("\n") == CALLS + 2
 
 
+def test_a_file_without_a_name_is_wrong_usage(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["cost", "export"], ["events", "export"]):
+        assert run([*words, "-o", ""]) == 64
+        assert "it is empty: leave it out, or say which" in capsys.readouterr().err
+
+
 def test_parquet_without_its_library_says_how_to_get_it(
     ledger: Ledger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

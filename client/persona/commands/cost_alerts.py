@@ -33,7 +33,7 @@ def disable(app: App, output: Output) -> None:
 
 
 @command.command("list")
-@limit_option(100)
+@limit_option(100, 10_000)
 @output_options
 @pass_app
 def list_alerts(app: App, limit: int, output: Output) -> None:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from persona.app import App, Group, Stopped, pass_app
+from persona.filled import filled
 from persona.interchange import Bad, Importer, Taken, exported
 from persona.render import events as shown
 from persona.render.values import clean, count, plural
@@ -79,7 +80,14 @@ def tail(
 
 
 @command.command("export")
-@click.option("-o", "--output", "path", metavar="FILE", help="Write to FILE, whole or not at all.")
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    type=filled,
+    metavar="FILE",
+    help="Write to FILE, whole or not at all.",
+)
 @pass_app
 def export(app: App, path: str | None) -> None:
     """Write every event as a line of JSON; `persona events import` takes it back."""

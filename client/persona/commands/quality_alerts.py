@@ -55,7 +55,7 @@ def set_rule(app: App, metric: str, least: float, output: Output) -> None:
 
 
 @command.command("list")
-@limit_option(100)
+@limit_option(100, 10_000)
 @output_options
 @pass_app
 def list_alerts(app: App, limit: int, output: Output) -> None:

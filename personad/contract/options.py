@@ -157,10 +157,7 @@ class CostAlerts(Struct, frozen=True, kw_only=True):
             description="percent of a budget: 50 is logged, 80 warned, 100 does its action",
         ),
     ] = (50, 80, 100)
-    cooldown_h: Annotated[
-        Hours,
-        Meta(description="hours before a threshold is told again of a limit that was lowered"),
-    ] = 24
+    cooldown_h: Annotated[Hours, Meta(description="hours till a lowered limit is told again")] = 24
     webhook_url: Annotated[
         WebAddress | None,
         Meta(description="where alerts are posted to: https, or http here; unset: nowhere"),

@@ -5,22 +5,35 @@ that was set back by more than a day has recorded what came later as earlier.
 """
 
 import apsw
+import msgspec
 
 from personad import civil
 from personad.projections import call_places
+from personad.projections.memory import memory_of
 
-_FIRST_BLOCK = f"""
-WITH noted (blocks) AS (
-  SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = '{call_places.NOTED}'), 0)
+_FIRST_BLOCK = """
+SELECT json_array(
+  (SELECT min(block) FROM call_place WHERE quarter >= :quarter),
+  coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = :noted), 0)
 )
-SELECT min(blocks, coalesce((SELECT min(block) FROM call_place WHERE quarter >= ?), blocks))
-FROM noted
-"""  # noqa: S608 - a name of ours
+"""
+_KEPT = 1_000
+_found_in = msgspec.json.Decoder(tuple[int | None, int]).decode
 
 
 def first_seq(db: apsw.Connection, since_us: int) -> int:
     """A number before which the log has no call that happened from then on."""
-    block = int(db.execute(_FIRST_BLOCK, (since_us // civil.QUARTER_US,)).get)
+    quarter = since_us // civil.QUARTER_US
+    # All that is noted of the time is looked through for it, which may take longer than the rest of
+    # a question; and as blocks are noted in their order, what was found once stays the first.
+    known: dict[int, int] = memory_of(db).known("first block", 1, _KEPT)
+    block = known.get(quarter)
+    if block is None:
+        values = {"quarter": quarter, "noted": call_places.NOTED}
+        found, noted = _found_in(db.execute(_FIRST_BLOCK, values).get)
+        block = noted if found is None else min(found, noted)
+        if found is not None:
+            known[quarter] = block
     return max(1, block << call_places.SHIFT)
 
 

@@ -1,6 +1,7 @@
 """Where calls lie, as the writer sees them go by: so that what it has just written needn't be read
 again to be noted (see `call_places`)."""
 
+from collections import defaultdict
 from collections.abc import Sequence, Set
 
 from personad import civil
@@ -103,8 +104,11 @@ class Passing:
         if quarter == max(times) // civil.QUARTER_US:
             self._add(block, quarter, costs)
             return
+        quarters: dict[int, list[int | None]] = defaultdict(list)
         for at, cost in zip(times, costs, strict=True):
-            self._add(block, at // civil.QUARTER_US, (cost,))
+            quarters[at // civil.QUARTER_US].append(cost)
+        for quarter, some in quarters.items():
+            self._add(block, quarter, some)
 
     def _add(self, block: int, quarter: int, costs: Sequence[int | None]) -> None:
         quarters = self._blocks.setdefault(block, {})

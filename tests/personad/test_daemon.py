@@ -368,13 +368,16 @@ def test_a_daemon_that_was_frozen_hears_who_renewed_before_it_calls_anybody_dead
     daemon.append(*planned(), *planned("batch-b"))
     alive = daemon.ask(b.Claim(batch="batch-a", runner="alive", ttl_ms=3_000))
     daemon.ask(b.Claim(batch="batch-b", runner="dead", ttl_ms=3_000))
+    renewal = b.Renew(batch="batch-a", runner="alive", fence=alive.fence, ttl_ms=60_000)
+    renews = threading.Thread(target=daemon.ask, args=(renewal,))
     pid = daemon.pid
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(4)
+    renews.start()
+    # For longer than the leases, nobody is answered.
+    renews.join(4)
+    assert renews.is_alive()
     os.kill(pid, signal.SIGCONT)
-    # Whoever was frozen with it renews a moment later.
-    time.sleep(0.3)
-    daemon.ask(b.Renew(batch="batch-a", runner="alive", fence=alive.fence, ttl_ms=60_000))
+    renews.join(20)
     until = time.monotonic() + 20
     while daemon.ask(b.BatchShow(batch="batch-b")).status == "queued":
         assert time.monotonic() < until, "the dead one was never missed"

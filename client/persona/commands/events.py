@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from persona.app import App, Group, Stopped, pass_app
-from persona.filled import filled
+from persona.filled import file_option
 from persona.interchange import Bad, Importer, Taken, exported
 from persona.render import events as shown
 from persona.render.values import clean, count, plural
@@ -80,14 +80,7 @@ def tail(
 
 
 @command.command("export")
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    type=filled,
-    metavar="FILE",
-    help="Write to FILE, whole or not at all.",
-)
+@file_option
 @pass_app
 def export(app: App, path: str | None) -> None:
     """Write every event as a line of JSON; `persona events import` takes it back."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from persona.app import App, Stopped, pass_app
 from persona.asking import filter_options, range_options
-from persona.filled import filled
+from persona.filled import file_option
 from personad.contract.asking import Filter, Range
 from personad.contract.batch import BatchShow
 from personad.contract.cost import CostHistory
@@ -29,14 +29,7 @@ FORMATS = ("csv", "json", "jsonl", "parquet")
     show_default=True,
     help="What reads it.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "path",
-    type=filled,
-    metavar="FILE",
-    help="Write to FILE, whole or not at all.",
-)
+@file_option
 @pass_app
 def command(app: App, span: Range, only: Filter, format_name: str, path: str | None) -> None:
     """Write each cost event of a range as a row, with its exact cost.

@@ -1,8 +1,11 @@
 """The sums of what calls cost: by time and kind of call, by persona, and how long calls took."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from operator import add as plus
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from personad import bulk
 from personad.contract.cost import CostRecorded
@@ -63,8 +66,22 @@ K = TypeVar("K", bound=Hashable)
 Numbered = Any
 """The fields of a `cost.recorded` as they lie on disk, words by their numbers."""
 _QUARTER_US = 900_000_000
-_Kind = tuple[int, str, str, str, str, str | None, str | None]
+Kind = tuple[int, str, str, str, str, str | None, str | None]
 """Quarter-hour, provider, model, operation, outcome, experiment and batch."""
+
+
+class Group(Struct, array_like=True, gc=False):
+    """What calls of one kind add up to, before anything is known of the ledger."""
+
+    kind: Kind
+    sums: list[int]
+    """As in `SUMS`."""
+    durations_ms: list[int]
+    """Of those with an answer that say it, as the next."""
+    firsts_ms: list[int]
+    """Until the first token."""
+    personas: dict[str, list[int]]
+    """Calls and nano-dollars of each; of calls in a batch that had an answer."""
 
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
@@ -75,7 +92,7 @@ def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     sums = _Sums(book, max((entry[0] for entry in (*added[-1:], *removed)), default=0))
     for entries, sign in ((added, 1), (removed, -1)):
         for kind, calls in _grouped(entries).items():
-            sums.add(kind, calls, sign)
+            sums.add(_group(kind, calls), sign)
     sums.save(is_taking_back=bool(removed))
 
 
@@ -87,7 +104,21 @@ def add_numbered(
     sums = _Sums(book, added[-1][0])
     for (quarter, *words), calls in _grouped(added).items():
         texts = [None if word is None else text(word) for word in words]  # type: ignore[arg-type]
-        sums.add((quarter, *texts), calls, 1)  # type: ignore[arg-type]
+        sums.add(_group((quarter, *texts), calls), 1)  # type: ignore[arg-type]
+    sums.save(is_taking_back=False)
+
+
+def groups_of(added: Sequence[Entry]) -> list[Group]:
+    """The calls added up as far as that needs no ledger; for `add_groups`, which may be done by
+    another process than this."""
+    return [_group(kind, calls) for kind, calls in _grouped(added).items()]
+
+
+def add_groups(book: Book, groups: Iterable[Group], newest: int) -> None:
+    """What `add` does for calls, of which `newest` is the greatest seq."""
+    sums = _Sums(book, newest)
+    for group in groups:
+        sums.add(group, 1)
     sums.save(is_taking_back=False)
 
 
@@ -124,8 +155,8 @@ def _add_one(book: Book, entry: Entry) -> None:
                 sketches.note_one(book, quarter, series, value)
 
 
-def _grouped(entries: Sequence[Entry]) -> dict[_Kind, list[Entry]]:
-    groups: dict[_Kind, list[Entry]] = defaultdict(list)
+def _grouped(entries: Sequence[Entry]) -> dict[Kind, list[Entry]]:
+    groups: dict[Kind, list[Entry]] = defaultdict(list)
     for entry in entries:
         call: CostRecorded = entry[2]  # type: ignore[assignment]
         kind = (
@@ -141,6 +172,41 @@ def _grouped(entries: Sequence[Entry]) -> dict[_Kind, list[Entry]]:
     return groups
 
 
+def _group(kind: Kind, entries: Sequence[Entry]) -> Group:
+    outcome, batch = kind[4], kind[6]
+    # Field by field, which takes half the time of call by call.
+    calls: list[CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
+    costs = [entry[3] or 0 for entry in entries]
+    unpriced = [entry[2] for entry in entries if entry[3] is None]
+    sums = [
+        len(calls),
+        len(unpriced),
+        sum(map(total_tokens, unpriced)),  # type: ignore[arg-type]
+        sum([call.estimated for call in calls]),
+        sum(costs),
+        sum([call.input_tokens for call in calls]),
+        sum([call.output_tokens for call in calls]),
+        sum([call.cache_read_tokens for call in calls]),
+        sum([call.cache_write_tokens for call in calls]),
+    ]
+    durations: list[int] = []
+    firsts: list[int] = []
+    if outcome == "ok":
+        durations = [each for each in [call.duration_ms for call in calls] if each is not None]
+        firsts = [each for each in [call.ttft_ms for call in calls] if each is not None]
+    personas: dict[str, list[int]] = {}
+    if batch is not None and outcome != "unknown":
+        for call, cost in zip(calls, costs, strict=True):
+            if (persona := call.persona) is None:
+                continue
+            if (known := personas.get(persona)) is None:
+                personas[persona] = [1, cost]
+            else:
+                known[0] += 1
+                known[1] += cost
+    return Group(kind, sums, durations, firsts, personas)
+
+
 class _Sums:
     """What is to be added to the tables, column by column."""
 
@@ -153,48 +219,33 @@ class _Sums:
         """Calls and cost, by batch and persona."""
         self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
 
-    def add(self, kind: _Kind, entries: Sequence[Entry], sign: int) -> None:
+    def add(self, group: Group, sign: int) -> None:
         names = self._book.names
-        quarter, provider, model, operation, outcome, experiment, batch = kind
-        # Field by field, which takes half the time of call by call.
-        calls: list[CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
-        costs = [entry[3] or 0 for entry in entries]
-        unpriced = [entry[2] for entry in entries if entry[3] is None]
-        sums = [
-            len(calls),
-            len(unpriced),
-            sum(map(total_tokens, unpriced)),  # type: ignore[arg-type]
-            sum([call.estimated for call in calls]),
-            sum(costs),
-            sum([call.input_tokens for call in calls]),
-            sum([call.output_tokens for call in calls]),
-            sum([call.cache_read_tokens for call in calls]),
-            sum([call.cache_write_tokens for call in calls]),
-        ]
+        quarter, provider, model, operation, outcome, experiment, batch = group.kind
+        sums, personas = group.sums, group.personas
+        if sign < 0:
+            sums = [-each for each in sums]
+            personas = {persona: [-each for each in told] for persona, told in personas.items()}
         batch_key = names.batch(batch, self._newest) if batch is not None else None
         experiment_key = names.experiment(experiment) if experiment is not None else None
         if outcome != "unknown":
-            self._book.spent.moved(quarter, experiment_key, batch_key, sign * sums[4])
+            self._book.spent.moved(quarter, experiment_key, batch_key, sums[4])
         dim = names.dim((provider, model, operation, outcome))
-        key = (quarter, dim, experiment_key, batch_key)
-        _collect(self._groups, key, [sign * each for each in sums])
-        if outcome == "ok":
-            durations = [call.duration_ms for call in calls]
-            firsts = [call.ttft_ms for call in calls]
-            for measure, values in (("duration_ms", durations), ("ttft_ms", firsts)):
-                if told := [each for each in values if each is not None]:
-                    series = names.series(("latency", measure, provider, model, ""))
-                    self._latencies[sign].setdefault((quarter, series), []).extend(told)
-        if batch_key is not None and outcome != "unknown":
-            personas = self._personas.setdefault(batch_key, {})
-            for call, cost in zip(calls, costs, strict=True):
-                if (persona := call.persona) is None:
-                    continue
-                if (known := personas.get(persona)) is None:
-                    personas[persona] = [sign, sign * cost]
-                else:
-                    known[0] += sign
-                    known[1] += sign * cost
+        _collect(self._groups, (quarter, dim, experiment_key, batch_key), sums)
+        latencies = self._latencies[sign]
+        for measure, took_ms in (("duration_ms", group.durations_ms), ("ttft_ms", group.firsts_ms)):
+            if took_ms:
+                series = names.series(("latency", measure, provider, model, ""))
+                latencies.setdefault((quarter, series), []).extend(took_ms)
+        if personas and batch_key is not None:
+            known = self._personas.get(batch_key)
+            if known is None:
+                self._personas[batch_key] = personas
+            else:
+                # A group is left as it is: it may have to be added once more, after a rollback.
+                self._personas[batch_key] = together = {**known}
+                for persona, told in personas.items():
+                    _collect(together, persona, told)
 
     def save(self, *, is_taking_back: bool) -> None:
         db = self._book.db
@@ -217,8 +268,4 @@ class _Sums:
 
 def _collect(sums: dict[K, list[int]], key: K, values: list[int]) -> None:
     known = sums.get(key)
-    if known is None:
-        sums[key] = values
-    else:
-        for place, value in enumerate(values):
-            known[place] += value
+    sums[key] = values if known is None else [*map(plus, known, values)]

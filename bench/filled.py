@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from personad.projections.book import Book
-from personad.store import open_for_writing, transaction
+from personad.store import open_for_writing
 from personad.tidy import all_at_once, rezone
+from personad.transaction import transaction
 
 from .history import Shape
 from .stream import groups

@@ -23,7 +23,7 @@ from personad.kinds import microseconds, moment_of
 from personad.log import Entry
 from personad.projections import alert_rules, budget_sums, charts
 from personad.projections.quality import COMPOSITE
-from personad.store import Transaction
+from personad.transaction import Transaction
 
 WARN_PERCENT, ACT_PERCENT = 80, 100
 """Below the one a threshold is only logged; from the other on it does what its budget says."""
@@ -105,14 +105,14 @@ class _Budget(NamedTuple):
 
 
 def _of_budgets(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
-    bills: list[CostRecorded] = found[CostRecorded]
+    bills = {(event.experiment, event.batch) for event in found[CostRecorded]} | txn.billed
     is_about_all = any(found[kind] for kind in (BudgetSet, AlertConfigured, CostCorrected))
     if not (bills or is_about_all or txn.refused):
         return
     if not (is_about_all or txn.refused) and _are_off(txn):
         return
-    scopes = {f"experiment:{event.experiment}" for event in bills if event.experiment is not None}
-    scopes |= {f"batch:{event.batch}" for event in bills if event.batch is not None}
+    scopes = {f"experiment:{experiment}" for experiment, _ in bills if experiment is not None}
+    scopes |= {f"batch:{batch}" for _, batch in bills if batch is not None}
     scopes |= {*budget_sums.PERIODS, *txn.refused}
     asked = None if is_about_all else json.dumps(sorted(scopes))
     budgets = [_Budget(*row) for row in txn.db.execute(_BUDGETS, (asked,))]
@@ -233,7 +233,7 @@ def _of_quality(txn: Transaction, found: _ByKind) -> Iterator[AlertRaised]:
         if event.kind == "quality" and not event.enabled:
             # While it is off nobody sees it come back: what is out afterwards is out anew.
             txn.db.execute(_FORGET_WATCH, (event.metric or "",))
-    all_ = _by_kind(txn.entries) if txn.silent else found
+    all_ = _by_kind(txn.unprepared) if txn.silent else found
     scored = _places(all_[QualityScored])
     if not scored:
         return

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -23,7 +24,8 @@ from personad.contract.codec import Codec, codec, encode, encoding_of, too_large
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import AnyEvent, check_request
 from personad.contract.schema import AnyRequest
-from personad.jobs import Job, Note
+from personad.jobs import Job, Note, Unread
+from personad.preparing import Preparing
 from personad.projections.memory import Memory, share
 from personad.replier import Closed, Incoming, Replier
 from personad.store import open_for_reading
@@ -82,12 +84,19 @@ class Api:
         self._questions: queue.SimpleQueue[tuple[Incoming, Any] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(QUESTIONS)
         self._memory = Memory()
+        self._preparing = Preparing(
+            Path(database),
+            read=lambda job: self._dispatched(job.request.incoming),  # type: ignore[union-attr]
+            put=self._change,
+            append_of=self._codec.decode,
+        )
         self._threads = [
             threading.Thread(target=self._receive, name="receiver"),
             *(threading.Thread(target=self._read, name=f"reader {n}") for n in range(READERS)),
         ]
 
     def start(self) -> None:
+        self._preparing.start()
         for thread in self._threads:
             thread.start()
 
@@ -101,6 +110,7 @@ class Api:
             thread.join()
         self._replier.interrupt()
         self._threads[0].join()
+        self._preparing.close()
         self._replier.close()
 
     def _receive(self) -> None:
@@ -117,7 +127,7 @@ class Api:
         jobs: list[Job] = []
         room = TOGETHER_BYTES
         while incoming is not None:
-            job = self._dispatched(incoming)
+            job = self._met(incoming)
             if job is not None:
                 jobs.append(job)
             room -= len(incoming.body)
@@ -127,6 +137,21 @@ class Api:
         is_little = TOGETHER_BYTES - room <= AT_ONCE_BYTES
         if jobs and not (is_little and self._writer.do_at_once(jobs)):
             self._change(*jobs)
+
+    def _met(self, incoming: Incoming) -> Job | None:
+        """The same, where it isn't prepared by another process first."""
+        if self._preparing.takes(incoming.body):
+            self._preparing.follow(self._job(Unread(incoming), incoming))
+            return None
+        job = self._dispatched(incoming)
+        if job is not None and self._preparing.has(incoming.client):
+            self._preparing.follow(job)
+            return None
+        return job
+
+    def _job(self, request: Any, incoming: Incoming) -> Job:
+        size, client = len(incoming.body), incoming.client
+        return Job(request, size, lambda reply: self._reply(incoming, reply), client)
 
     def _dispatched(self, incoming: Incoming) -> Job | None:
         """Has a request answered; gives back what the writer has to do."""
@@ -155,8 +180,7 @@ class Api:
         elif kind in self._answers:
             self._ask(incoming, request)
         elif kind in CHANGES:
-            size, client = len(incoming.body), incoming.client
-            job = Job(request, size, lambda reply: self._reply(incoming, reply), client)
+            job = self._job(request, incoming)
             if kind is cost.StartCall and self._before_call(lambda: self._change(job)):
                 return None
             return job

@@ -3,7 +3,7 @@
 All inside the writer's transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from uuid import UUID
@@ -25,7 +25,7 @@ from personad.projections import budgets
 from personad.projections.batch_rows import load
 from personad.projections.prices import price_call, priced_by
 from personad.projections.scopes import scoped
-from personad.store import Transaction
+from personad.transaction import Ready, Transaction
 
 Answer = Callable[[], Reply]
 _DAEMONS = frozenset(kind for kind in EVENTS if kind.DAEMON_ONLY)
@@ -79,6 +79,17 @@ def together(
         return None
     if answers is not None:
         hear(txn, events, context)
+    return answers
+
+
+def prepared(txn: Transaction, some: Sequence[Ready], context: Context) -> Sequence[Answer] | None:
+    """The same for appends that were prepared. They are of calls that nobody has heard of, so there
+    is no batch or experiment that could be filled in. None, with nothing done, where the events
+    have to be looked at."""
+    answers = txn.add_prepared(some)
+    if answers is not None and context.leases.deadlines:
+        batches = {batch.name for each in some for batch in each.prepared.batches}
+        _hear(txn, batches & context.leases.deadlines.keys(), context)
     return answers
 
 
@@ -140,6 +151,10 @@ def hear(txn: Transaction, events: Sequence[AnyEvent], context: Context) -> None
         concerned = {event.batch for event in events if isinstance(event, b.BatchStarted)}
     if waiting := context.leases.deadlines:
         concerned |= waiting.keys() & {getattr(event, "batch", None) for event in events}
+    _hear(txn, concerned, context)
+
+
+def _hear(txn: Transaction, concerned: Iterable[str], context: Context) -> None:
     for batch in concerned:
         held = leases.get(txn.db, batch)
         if held.runner is not None:

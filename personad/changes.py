@@ -24,7 +24,7 @@ from personad.leases import UNCLAIMED_MS, Lease
 from personad.projections import batch_questions, states
 from personad.projections.batch_rows import BatchRow, load
 from personad.projections.batches import transition
-from personad.store import Transaction
+from personad.transaction import Transaction
 
 
 def start_call(txn: Transaction, request: c.StartCall, context: Context) -> Answer:

@@ -5,7 +5,6 @@ event loop in here only waits: for signals, for `stop`, for the next second.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -25,7 +24,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from personad import leases, log, news, notify, quarantine
-from personad.allocator import give_back_large_blocks
+from personad.allocator import settle
 from personad.api import Api
 from personad.backup import Backups, last_backup
 from personad.civil import UnknownZone, find_zone
@@ -68,9 +67,6 @@ from personad.writer import Writer
 
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter: the usual 5 ms is what a watcher would wait."""
-GC_AFTER = 50_000
-"""Objects made and not yet gone before cycles are looked for; the usual 700 cost a third of all
-time under full ingest."""
 RATE_WINDOW_S = 10.0
 PREDECESSOR_S = 3.0
 """How long one that is still draining, or looking who holds the ledger, may hold it."""
@@ -180,13 +176,10 @@ def run(paths: Paths, settings: Settings, *, autostarted: bool, ready: Callable[
         check_socket_path(socket)
     _zone(settings)
     os.umask(0o077)
-    give_back_large_blocks()
     # numpy's own threads would spin between sums that are too small to share.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.setswitchinterval(SWITCH_S)
-    # What was loaded stays; and requests make no cycles, so there is little to look for.
-    gc.freeze()
-    gc.set_threshold(GC_AFTER, 50, 100)
+    settle()
     threading.excepthook = _end
     holding = lock(paths.life_lock, wait_s=PREDECESSOR_S, says=bytes(paths.runtime_dir))
     with holding, ExitStack() as closing:

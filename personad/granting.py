@@ -35,7 +35,7 @@ from personad.projections.batch_rows import BatchRow
 from personad.projections.costs import COST_MAX
 from personad.projections.holding import Limit, limits, scopes_of, standing
 from personad.projections.prices import price_book, receipt_key
-from personad.store import Transaction
+from personad.transaction import Transaction
 
 _HELD = "SELECT call, batch, state, reserved_nanousd FROM open_call"
 _UNRESOLVED = f"{_HELD} WHERE state = 'unresolved' ORDER BY at, call LIMIT ?"

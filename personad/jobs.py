@@ -7,6 +7,8 @@ from typing import Any
 
 from personad.contract.base import Reply, Request
 from personad.contract.events import AnyEvent
+from personad.replier import Incoming
+from personad.transaction import Ready
 
 GROUP_REQUESTS = 512
 GROUP_BYTES = 4 << 20
@@ -32,10 +34,17 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A request that nobody has looked into yet, and that only then becomes the writer's."""
+
+    incoming: Incoming
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A request that changes the ledger; `None` only comes back, as the watchdog asks."""
 
-    request: Request[Any] | Expiry | Trial | Note | None
+    request: Request[Any] | Ready | Unread | Expiry | Trial | Note | None
     size_bytes: int
     answer: Callable[[Reply | None], None]
     """Called once, after the commit, by whoever did it."""
@@ -57,11 +66,11 @@ class Queue:
         self._lines.setdefault(job.client, deque()).append(job)
         self.bytes += job.size_bytes
 
-    def take(self) -> list[Job]:
-        """The next group."""
+    def take(self, most: int = GROUP_REQUESTS) -> list[Job]:
+        """The next group, of no more than so many."""
         group: list[Job] = []
         size = 0
-        while self._lines and len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
+        while self._lines and len(group) < most and size < GROUP_BYTES:
             client, line = next(iter(self._lines.items()))
             job = line.popleft()
             del self._lines[client]

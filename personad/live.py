@@ -27,7 +27,7 @@ from personad.contract.events import EventsFrame, Recorded
 from personad.contract.nng import Publisher
 from personad.contract.progress import Progress, ProgressFrame
 from personad.projections import batch_questions
-from personad.store import Transaction
+from personad.transaction import Transaction
 
 QUEUE_EVENTS = 50_000
 FRAME_EVENTS = 1_000
@@ -93,7 +93,7 @@ class Live:
             # A hint that can't be given is a gap to those who watch, and they ask.
             logger.exception("a change could not be looked at")
         events = None
-        if len(txn.entries) <= FRAME_EVENTS:
+        if txn.count <= FRAME_EVENTS:
             events = [
                 Recorded(
                     seq=seq,
@@ -104,11 +104,12 @@ class Live:
                 )
                 for seq, _, event, cost in txn.entries
             ]
-        commit = Commit(txn.entries[0][0], txn.last_seq, events, frames)
+        commit = Commit(txn.first_seq, txn.last_seq, events, frames)
         return partial(self._committed, commit)
 
     def _frames(self, txn: Transaction) -> list[BatchFrame]:
-        moved = {event.batch for _, _, event, _ in txn.entries if isinstance(event, MOVES_COSTS)}
+        moved = {batch for _, batch in txn.billed}
+        moved |= {e[2].batch for e in txn.unprepared if isinstance(e[2], MOVES_COSTS)}
         rows = txn.book.rows
         frames: list[BatchFrame] = []
         if len(self._told) > COMMIT_FRAMES * 8:

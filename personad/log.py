@@ -64,9 +64,9 @@ CREATE TABLE dropped (
 ) STRICT;
 """
 
-_INTO = "event (seq, id, kind, at, delay, batch, cost, price, body)"
-_NEW_ONLY = "ON CONFLICT (id) DO NOTHING"
-_INSERT_ONE = f"INSERT INTO {_INTO} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_NEW_ONLY}"  # noqa: S608
+INTO = "event (seq, id, kind, at, delay, batch, cost, price, body)"
+NEW_ONLY = "ON CONFLICT (id) DO NOTHING"
+_INSERT_ONE = f"INSERT INTO {INTO} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {NEW_ONLY}"  # noqa: S608
 _KNOWN = "SELECT 1 FROM event WHERE id = ?"
 _FEW = 32
 _ASKED = 256
@@ -184,7 +184,7 @@ def insert(
             seen.add(event.id.bytes)
             fresh.append(event)
     rows, entries = _rows(names, fresh, _bodies(names, fresh), after, now, priced)
-    bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
+    bulk.insert(db, INTO, 9, NEW_ONLY, rows)
     return entries
 
 
@@ -224,7 +224,7 @@ def insert_new(
     db.execute("SAVEPOINT added")
     rows, entries = _rows(names, events, bodies, after, now, priced)
     before = db.total_changes()
-    bulk.insert(db, _INTO, 9, _NEW_ONLY, rows)
+    bulk.insert(db, INTO, 9, NEW_ONLY, rows)
     are_new = db.total_changes() - before == len(events)
     if not are_new:
         db.execute("ROLLBACK TO added")

@@ -62,6 +62,8 @@ TABLES = ("word", "batch_key", "experiment", "dim", "series", "price")
 
 _WORD = "SELECT key FROM word WHERE text = ?"
 _NEW_WORD = "INSERT INTO word (text) VALUES (?) RETURNING key"
+_NEWEST_WORD = "SELECT coalesce(max(key), 0) FROM word"
+_GIVE_WORD = "INSERT OR IGNORE INTO word (key, text) VALUES (?, ?)"
 _TEXT = "SELECT text FROM word WHERE key = ?"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _NEW_BATCH = "INSERT INTO batch_key (batch, first_seq) VALUES (?, ?) RETURNING key"
@@ -125,6 +127,12 @@ class Names:
 
     def _number_of(self, text: str) -> int:
         return self._find(_WORD, (text,)) or self._add(_NEW_WORD, (text,))
+
+    def give(self, text: str, number: int) -> bool:
+        """Whether the text has that number: it is given it, if both are free."""
+        if self._find(_WORD, (text,)) is None:
+            self._db.execute(_GIVE_WORD, (number, text))
+        return self.word(text) == number
 
     def batch(self, name: str, seq: int) -> int:
         """`seq` is the event that speaks of it, remembered where it is the first."""
@@ -199,6 +207,41 @@ def texts_of(db: apsw.Connection) -> Texts:
     if (texts := _TEXTS.get(db)) is None:
         texts = _TEXTS[db] = Texts(db)
     return texts
+
+
+class Proposed:
+    """Numbers of words for who may not give any: what has none yet is proposed one, and whoever
+    writes down what was made by it gives that, if it may be (see `Names.give`)."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._known: _Known[str, int] = _Known(self._number_of)
+        self.word: Callable[[str], int] = self._known.__getitem__
+        self.open: dict[str, int] = {}
+        """What was proposed, and neither given yet, as far as this connection sees, nor to another
+        word."""
+
+    def look(self) -> None:
+        """Finds out what became of what was proposed."""
+        for text, number in [*self.open.items()]:
+            given = self._db.execute(_WORD, (text,)).fetchone()
+            if given is not None:
+                self._known[text] = int(given[0])
+            elif self._db.execute(_TEXT, (number,)).fetchone() is not None:
+                self._known.pop(text, None)
+            else:
+                continue
+            del self.open[text]
+
+    def _number_of(self, text: str) -> int:
+        given = self._db.execute(_WORD, (text,)).fetchone()
+        if given is not None:
+            return int(given[0])
+        if (number := self.open.get(text)) is None:
+            newest = int(self._db.execute(_NEWEST_WORD).get)
+            number = max(newest, *self.open.values()) + 1 if self.open else newest + 1
+            self.open[text] = number
+        return number
 
 
 def price_of(db: apsw.Connection, key: int) -> str:

@@ -189,13 +189,36 @@ class Catalogue:
 
 
 _fetched_at: Path | None = None
+Stamp = tuple[int, int, int]
+_stamp: Stamp | None = None
 
 
 def look_at(path: Path) -> None:
     """From now on a list that lies there counts, where it is newer than the installed one."""
-    global _fetched_at
-    _fetched_at = path
+    global _fetched_at, _stamp
+    _fetched_at, _stamp = path, _stamp_of(path)
     catalogue.cache_clear()
+
+
+def fetched_stamp() -> Stamp | None:
+    """What tells the list apart that lay there when it was last looked at; None: none did."""
+    return _stamp
+
+
+def look_again() -> bool:
+    """Looks at the same place, if something else lies there now; says whether it does."""
+    has_changed = _fetched_at is not None and _stamp_of(_fetched_at) != _stamp
+    if has_changed and _fetched_at is not None:
+        look_at(_fetched_at)
+    return has_changed
+
+
+def _stamp_of(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 @cache

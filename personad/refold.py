@@ -38,8 +38,9 @@ from personad.projections import (
 )
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
-from personad.store import AHEAD_MAX, FOLDED, STATEMENTS
+from personad.store import FOLDED, STATEMENTS
 from personad.tidy import TIERS, add_up
+from personad.transaction import AHEAD_MAX
 
 CHUNK_EVENTS = 20_000
 GRACE = timedelta(days=1)

@@ -1,33 +1,14 @@
-"""The database: opening it, and transactions that hold an append and every fold of it.
+"""The database: making it, and opening it for writing or for reading."""
 
-A `Transaction` is the only way to change the ledger. It is used by one thread, the writer.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from functools import partial
-from itertools import accumulate, pairwise
-from operator import itemgetter
-from uuid import UUID, uuid4
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import apsw
 
 from personad import log, migrations, names, news, quarantine
 from personad.contract.base import VERSION
-from personad.contract.budget import PriceSet
 from personad.contract.errors import LedgerError
-from personad.contract.events import AnyEvent, Appended
-from personad.kinds import body_of, check_size, microseconds
-from personad.log import Entry, Priced
-from personad.projections import PROJECTIONS, book, call_places, fold, sketches
-from personad.projections.book import Book
-from personad.projections.call_passing import BLOCKS
-from personad.projections.prices import price_call
-
-AHEAD_MAX = timedelta(days=1)
-"""How far ahead of the daemon's clock an event's time may lie and still be folded."""
+from personad.projections import PROJECTIONS, book, call_places, sketches
 
 _META = """
 CREATE TABLE meta (
@@ -52,7 +33,6 @@ FOLDED = "".join((book.SCHEMA, sketches.SCHEMA, *(each.SCHEMA for each in PROJEC
 """All tables that follow from the log."""
 
 _SET_META = "INSERT INTO meta (name, value) VALUES (?, ?)"
-_TRY_META = "INSERT OR REPLACE INTO meta (name, value) VALUES ('written_to_try', ?)"
 _SET_WEEK = "INSERT OR REPLACE INTO meta (name, value) VALUES ('week_start', ?)"
 _GET_META = "SELECT value FROM meta WHERE name = ?"
 
@@ -61,9 +41,6 @@ STATEMENTS = 512
 with its usual hundred, a commit of a thousand events had each of its statements prepared anew."""
 BUSY_MS = 5_000
 """How long the writer waits for another one, as `sqlite3` on the same file might be."""
-
-_time_of: Callable[[Entry], int] = itemgetter(1)
-_event_of: Callable[[Entry], AnyEvent] = itemgetter(2)
 
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
@@ -162,183 +139,3 @@ def _no_ledger(path: str) -> LedgerError:
 def _unusable(path: str, error: apsw.Error) -> LedgerError:
     hint = "`personad doctor` looks at its folder, its permissions and its disk"
     return LedgerError("unavailable", f"the ledger {path} can't be opened: {error}", hint=hint)
-
-
-class Transaction:
-    """What is done to the ledger between one BEGIN and its COMMIT."""
-
-    def __init__(self, book: Book, last_seq: int, now: datetime) -> None:
-        self.book = book
-        self.db = book.db
-        self.now = now
-        self.last_seq = self._since = last_seq
-        self.entries: list[Entry] = []
-        """Everything that was added."""
-        self.kinds: set[type[AnyEvent]] = set()
-        """The kinds of it."""
-        self.silent: list[tuple[int, int]] = []
-        """The seqs, first and last, of what nobody is to be alarmed by."""
-        self.refused: set[str] = set()
-        """Scopes of budgets that let a call not start."""
-        self.anomalies: dict[int, str] = {}
-        self._unfolded: list[Entry] = []
-
-    def conclude(self, events: Sequence[AnyEvent], *, priced: Priced | None = None) -> None:
-        """Adds what the daemon itself says, which is never too old: it happens now, even where a
-        clock that was ahead had the mark moved past now, and whoever asks knows it from a repeat.
-        """
-        self._add(events, (), priced)
-
-    def add(
-        self,
-        events: Sequence[AnyEvent],
-        *,
-        priced: Priced | None = None,
-        silent: bool = False,
-    ) -> Callable[[], Appended]:
-        """Adds what a client says; what comes back tells, after `fold`, what became of it.
-
-        `priced` tells what calls cost that don't say it; the prices in force, if not given.
-        `silent` events raise no alerts.
-        """
-        before = self.last_seq
-        appended = self._add(*self._parted(events), priced)
-        if silent:
-            self.silent.append((before + 1, self.last_seq))
-        return appended
-
-    def add_together(
-        self, events: Sequence[AnyEvent], counts: Sequence[int]
-    ) -> list[Callable[[], Appended]] | None:
-        """The same for several clients' events at once, with what became of each one's; `counts`
-        are how many each of them said. None, with nothing added, where one is old or was known.
-        """
-        if self._parted(events)[1]:
-            return None
-        added = log.insert_new(
-            self.db,
-            self.book.names,
-            events,
-            after=self.last_seq,
-            now=self.now,
-            priced=partial(price_call, self.book),
-        )
-        if added is None:
-            return None
-        firsts = [*accumulate(counts, initial=self.last_seq + 1)]
-        self.last_seq += len(added)
-        self._unfolded += added
-        return [
-            partial(self._appended, first, first + count - 1)
-            for first, count in zip(firsts, counts, strict=False)
-        ]
-
-    def _parted(self, events: Sequence[AnyEvent]) -> tuple[Sequence[AnyEvent], Sequence[AnyEvent]]:
-        if self.book.takes_all is None:
-            self.book.takes_all = quarantine.pruned_before(self.db) is None
-        return (events, ()) if self.book.takes_all else quarantine.parted(self.db, events)
-
-    def _appended(
-        self, first: int, last: int, duplicates: int = 0, quarantined: int = 0
-    ) -> Appended:
-        return Appended(
-            first_seq=first if last >= first else None,
-            last_seq=last if last >= first else None,
-            duplicates=duplicates,
-            anomalies=sum(first <= seq <= last for seq in self.anomalies),
-            quarantined=quarantined,
-        )
-
-    def _add(
-        self, fresh: Sequence[AnyEvent], old: Sequence[AnyEvent], priced: Priced | None
-    ) -> Callable[[], Appended]:
-        parts = [fresh]
-        if PriceSet in set(map(type, fresh)):
-            for index, event in enumerate(fresh):
-                check_size(body_of(event, self.book.names.word), index)
-            parts = _after_each_price(fresh)
-        before = self.last_seq
-        for number, part in enumerate(parts):
-            if number:
-                self.fold()
-            added = log.insert(
-                self.db,
-                self.book.names,
-                part,
-                after=self.last_seq,
-                now=self.now,
-                priced=priced or partial(price_call, self.book),
-            )
-            self.last_seq += len(added)
-            self._unfolded += added
-        if old:
-            quarantine.put(self.db, self.book.names, old, self.now)
-        duplicates = len(fresh) - (self.last_seq - before)
-        return partial(self._appended, before + 1, self.last_seq, duplicates, len(old))
-
-    @property
-    def news(self) -> list[Entry]:
-        """What was added and folded, but for what was added silently."""
-        if not self.silent:
-            return self.entries
-        return [
-            entry
-            for entry in self.entries
-            if not any(first <= entry[0] <= last for first, last in self.silent)
-        ]
-
-    def write_something(self) -> None:
-        """Fails where the disk takes nothing: a transaction that changes nothing never would."""
-        self.db.execute(_TRY_META, (f"{self.now:%FT%T}",))
-
-    def knows(self, event_id: UUID) -> bool:
-        return log.knows(self.db, event_id)
-
-    def fold(self) -> None:
-        """Brings every projection up to the newest event."""
-        if not self._unfolded:
-            return
-        limit_us = microseconds(self.now + AHEAD_MAX)
-        early: list[tuple[int, str]] = []
-        fit = self._unfolded
-        if max(map(_time_of, fit)) > limit_us:
-            why = f"happened over a day ahead of the daemon's clock ({self.now:%F %T} UTC)"
-            early = [(seq, why) for seq, at, _, _ in fit if at > limit_us]
-            misfits = {seq for seq, _ in early}
-            fit = [entry for entry in fit if entry[0] not in misfits]
-        found = early + fold(self.book, fit, since=self._since)
-        if found:
-            log.mark(self.db, found)
-            self.anomalies.update(found)
-        self.entries += self._unfolded
-        self.kinds.update(map(type, map(_event_of, self._unfolded)))
-        self._unfolded = []
-
-
-def _after_each_price(events: Sequence[AnyEvent]) -> list[Sequence[AnyEvent]]:
-    """Parts that end with a `price.set` each: what follows it is priced by it."""
-    ends = [n for n, event in enumerate(events, 1) if isinstance(event, PriceSet)]
-    places = [0, *ends, len(events)]
-    return [events[begin:end] for begin, end in pairwise(places)]
-
-
-@contextmanager
-def transaction(book: Book, last_seq: int, now: datetime) -> Iterator[Transaction]:
-    """Commits at the end, to the disk; an exception takes everything back."""
-    db = book.db
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        # Here, as it is little once it was seen, and needs no commit of its own.
-        if book.passing.are_many:
-            call_places.place(db, BLOCKS, book.passing.take)
-        txn = Transaction(book, last_seq, now)
-        yield txn
-        txn.fold()
-        db.execute("COMMIT")
-    except BaseException:
-        book.forget()
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    if txn.entries:
-        book.passing.see(txn.entries, txn.kinds)

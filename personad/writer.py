@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import apsw
 
 from personad import alerting, log, news, tidy
-from personad.appending import together
+from personad.appending import prepared, together
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
 from personad.contract.base import Reply
@@ -28,7 +28,8 @@ from personad.contract.events import Append
 from personad.jobs import Expiry, Job, Note, Queue, Trial
 from personad.leases import Leases
 from personad.projections.book import Book
-from personad.store import BUSY_MS, Transaction, transaction
+from personad.store import BUSY_MS
+from personad.transaction import Ready, Transaction, transaction
 from personad.trouble import Health
 
 T = TypeVar("T")
@@ -278,17 +279,17 @@ class Writer:
                 txn.fold()
                 alerting.raise_due(txn)
                 replies = [answer() for answer in answers]
-                published = self._publish(txn) if txn.entries else None
+                published = self._publish(txn) if txn.count else None
         except BaseException:
             self.leases.deadlines = deadlines
             raise
         self.last_seq = txn.last_seq
         self._count_alerts(group, txn)
         tried = any(isinstance(job.request, Trial) for job in group)
-        if txn.entries or tried:
+        if txn.count or tried:
             self.health.committed(self.last_seq, tried=tried)
         if published is not None:
-            self.commits.append((clock, len(txn.entries)))
+            self.commits.append((clock, txn.count))
             published()
         return list(zip(group, replies, strict=True))
 
@@ -303,18 +304,21 @@ class Writer:
         self, txn: Transaction, group: list[Job], context: Context
     ) -> list[Callable[[], Reply | None]]:
         """In their order; plain appends that follow one another are one."""
-        if len(group) == 1:
+        if len(group) == 1 and type(group[0].request) is not Ready:
             return [self._do(txn, group[0], context)]
         answers: list[Callable[[], Reply | None]] = []
-        for is_append, some in groupby(group, lambda job: type(job.request) is Append):
+        for kind, some in groupby(group, lambda job: type(job.request)):
             jobs, done = [*some], None
-            if is_append and len(jobs) > 1 and self.trouble is None:
+            if kind is Append and len(jobs) > 1 and self.trouble is None:
                 done = together(txn, [job.request for job in jobs], context)  # type: ignore[misc]
+            elif kind is Ready and self.trouble is None:
+                done = prepared(txn, [job.request for job in jobs], context)  # type: ignore[misc]
             answers += [self._do(txn, job, context) for job in jobs] if done is None else done
         return answers
 
     def _do(self, txn: Transaction, job: Job, context: Context) -> Callable[[], Reply | None]:
-        match job.request:
+        request = job.request.read() if isinstance(job.request, Ready) else job.request
+        match request:
             case None:
                 return lambda: None
             case request if refused := self.health.refuses(request):

@@ -18,7 +18,8 @@ from personad.leases import Leases
 from personad.log import last_seq
 from personad.projections import counted
 from personad.projections.book import Book
-from personad.store import ledger_zone, open_for_reading, open_for_writing, transaction
+from personad.store import ledger_zone, open_for_reading, open_for_writing
+from personad.transaction import transaction
 from personad.verify import verify
 
 from .personad.facts import NOON, cost, planned

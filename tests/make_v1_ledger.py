@@ -25,7 +25,8 @@ from personad.log import last_seq, read
 from personad.migrations import FORMAT
 from personad.projections import batch_questions
 from personad.projections.book import Book
-from personad.store import open_for_writing, transaction
+from personad.store import open_for_writing
+from personad.transaction import transaction
 
 from .ledgers import UTC
 from .personad.facts import NOON, SPECIMENS, cost, happened, planned

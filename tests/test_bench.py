@@ -31,7 +31,8 @@ from bench.rows import INSERT, bare_database, rows_of
 from bench.sampling import percentile, ratio_interval, ratio_of_medians, spread
 from personad import log
 from personad.projections.book import Book
-from personad.store import open_for_writing, transaction
+from personad.store import open_for_writing
+from personad.transaction import transaction
 
 BENCH = Path(program.__file__).parent
 TIMES = st.lists(st.floats(0.001, 1_000), min_size=1, max_size=50)

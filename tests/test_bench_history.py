@@ -18,7 +18,8 @@ from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent
 from personad.contract.schema import tag
 from personad.projections.book import Book
-from personad.store import open_for_writing, transaction
+from personad.store import open_for_writing
+from personad.transaction import transaction
 
 TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 UNTIL = datetime(2026, 11, 23, 22, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """The batches rollup: one row a batch, one row a persona, kept when their raw events are gone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ __all__ = [
     "apply",
     "elapsed_us",
     "notice",
+    "notice_newest",
     "transition",
 ]
 
@@ -51,7 +52,6 @@ def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
 def notice(book: Book, entries: Sequence[Entry]) -> None:
     """What other tables' events, which all fitted there, change of what a batch shows: its cost,
     say. Its seq moves on."""
-    rows = book.rows
     newest: dict[str, int] = {}
     personas: dict[str, set[str | None]] = defaultdict(set)
     for seq, _, event, _ in entries:
@@ -59,6 +59,14 @@ def notice(book: Book, entries: Sequence[Entry]) -> None:
         if batch is not None:
             newest[batch] = seq
             personas[batch].add(event.persona)  # type: ignore[union-attr]
+    notice_newest(book, newest, personas)
+
+
+def notice_newest(
+    book: Book, newest: Mapping[str, int], personas: Mapping[str, Iterable[str | None]]
+) -> None:
+    """The same by the newest of each batch's events, and the personas that they are about."""
+    rows = book.rows
     for name, seq in newest.items():
         row = rows.batch(name)
         if row is not None and row.seq < seq:

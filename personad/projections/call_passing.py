@@ -2,7 +2,7 @@
 again to be noted (see `call_places`)."""
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
 from personad import civil
 from personad.contract.base import Event
@@ -58,6 +58,14 @@ class Passing:
         if len(self._unread) >> call_places.SHIFT:
             self._read()
 
+    def see_calls(self, first_seq: int, times: Sequence[int], costs: Sequence[int | None]) -> None:
+        """The same of what calls cost and nothing else, one after the other."""
+        self._read()
+        last = first_seq + len(times) - 1
+        self._follow(first_seq, last, len(times))
+        for block, start, end in _blocks(first_seq, last):
+            self._read_calls(block, times[start:end], costs[start:end])
+
     def take(self, first: int, end: int) -> list[Place] | None:
         """What is to be noted of these blocks, once; None where they weren't all seen, or there are
         corrections among them. Those before are forgotten."""
@@ -83,23 +91,26 @@ class Passing:
             return
         self._unread, self._kinds = [], set()
         seq, last = entries[0][0], entries[-1][0]
-        if seq != self._next or last - seq + 1 != len(entries) or len(self._blocks) > KEPT_BLOCKS:
-            self._blocks.clear()
-            self._corrected.clear()
-            self._first, self._asked_at = -(-seq >> call_places.SHIFT), seq
-        self._next = last + 1
-        for block in range(seq >> call_places.SHIFT, (last >> call_places.SHIFT) + 1):
-            start = max(0, (block << call_places.SHIFT) - seq)
-            some: Sequence[Entry] = entries[start : ((block + 1) << call_places.SHIFT) - seq]
+        self._follow(seq, last, len(entries))
+        for block, start, end in _blocks(seq, last):
+            some: Sequence[Entry] = entries[start:end]
             if kinds != _ONLY_CALLS:
                 if any(type(entry[2]) is CostCorrected for entry in some):
                     self._corrected.add(block)
                 some = [entry for entry in some if type(entry[2]) is CostRecorded]
             if some:
-                self._read_calls(block, some)
+                times, costs = [entry[1] for entry in some], [entry[3] for entry in some]
+                self._read_calls(block, times, costs)
 
-    def _read_calls(self, block: int, entries: Sequence[Entry]) -> None:
-        times, costs = [entry[1] for entry in entries], [entry[3] for entry in entries]
+    def _follow(self, first: int, last: int, count: int) -> None:
+        """These are looked at next; where they don't follow on, what was known begins anew."""
+        if first != self._next or last - first + 1 != count or len(self._blocks) > KEPT_BLOCKS:
+            self._blocks.clear()
+            self._corrected.clear()
+            self._first, self._asked_at = -(-first >> call_places.SHIFT), first
+        self._next = last + 1
+
+    def _read_calls(self, block: int, times: Sequence[int], costs: Sequence[int | None]) -> None:
         quarter = min(times) // civil.QUARTER_US
         if quarter == max(times) // civil.QUARTER_US:
             self._add(block, quarter, costs)
@@ -115,3 +126,10 @@ class Passing:
         dearest, unpriced = quarters.get(quarter, (None, 0))
         told = [each for each in (dearest, *costs) if each is not None]
         quarters[quarter] = max(told, default=None), unpriced + costs.count(None)
+
+
+def _blocks(first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """The blocks that these are in, and which of them are in each: from there to before there."""
+    for block in range(first >> call_places.SHIFT, (last >> call_places.SHIFT) + 1):
+        start = max(0, (block << call_places.SHIFT) - first)
+        yield block, start, ((block + 1) << call_places.SHIFT) - first

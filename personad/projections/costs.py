@@ -79,7 +79,7 @@ class _Fold:
             return
         events: list[c.CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
         costs = [entry[3] or 0 for entry in entries]
-        if max(costs) > COST_MAX or _most_tokens(events) > COST_MAX:
+        if not are_possible(events, costs):
             entries = self._possible(entries)
             events = [entry[2] for entry in entries]  # type: ignore[misc]
         first = {event.call: entry[0] for event, entry in zip(events, entries, strict=True)}
@@ -244,18 +244,21 @@ def _parted(entries: Sequence[Entry], told: Container[str]) -> tuple[list[Entry]
     return plain, odd
 
 
-def _most_tokens(events: Sequence[c.CostRecorded]) -> int:
-    """No less than what any of them has of a kind: of numbers together it has every bit of each,
-    and is found in one pass."""
-    return max(
+def are_possible(events: Sequence[c.CostRecorded], costs: Sequence[int | None]) -> bool:
+    """Whether these are figures that calls can have; where it says no in doubt, each is to be
+    looked at."""
+    # Of numbers together it has every bit of each, so none is greater, and it is one pass.
+    most = max(
         [
-            event.input_tokens
+            (cost or 0)
+            | event.input_tokens
             | event.output_tokens
             | event.cache_read_tokens
             | event.cache_write_tokens
-            for event in events
+            for event, cost in zip(events, costs, strict=True)
         ]
     )
+    return most <= COST_MAX
 
 
 def stands_over(event: c.CostRecorded, correction: Event) -> bool:

@@ -6,7 +6,7 @@ nothing else is to be done, they are brought into the table together. Whoever lo
 into both.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import chain
 
 import apsw
@@ -51,6 +51,7 @@ page there; but who looks for a name among them goes through all, and to work th
 _FRESH = "SELECT call FROM call_fresh"
 _INTO = "call_fresh (seq, call)"
 _ADD_ONE = bulk.statement(_INTO, 2, "", 1)
+_ADD_IN_ORDER = f"INSERT OR FAIL INTO {_INTO} SELECT ?1 + key, value FROM json_each(?2)"  # noqa: S608
 _GET = "SELECT seq, corrected FROM call WHERE call = ?"
 _TOLD_ONE = "SELECT call, seq FROM call WHERE call = ?"
 # As one text: to bind each of many names takes as long as to look it up.
@@ -118,6 +119,22 @@ class Counted:
             unheard.difference_update(found)
         return found
 
+    def are_unheard(self, calls: Set[str], in_json: Iterable[str]) -> bool:
+        """Whether nothing was told of any of these calls, which are also given as JSON lists; False
+        also where that can't be found out by these."""
+        if not self._fresh.isdisjoint(calls):
+            return False
+        return not any(
+            _ZERO in some or self._db.execute(_TOLD, (some,)).fetchone() for some in in_json
+        )
+
+    def add_in_order(self, calls: Sequence[str], in_json: str, first_seq: int) -> None:
+        """What `add` does for calls that came one after the other, and are given as a JSON list,
+        too, which is the quickest way to have SQLite take many; none of them has a zero in it."""
+        self._db.execute(_ADD_IN_ORDER, (first_seq, in_json))
+        self._fresh.update(calls)
+        self._added()
+
     def add(self, first: Mapping[str, int]) -> None:
         """Calls of which nothing was told before, with their first figures, in the log's order."""
         if len(first) == 1:
@@ -126,6 +143,9 @@ class Counted:
             self._fresh.add(call)
         else:
             self._add_many(first)
+        self._added()
+
+    def _added(self) -> None:
         self._unheard.clear()
         if len(self._fresh) >= 2 * FRESH_MOST:
             self.work_in()

@@ -39,6 +39,7 @@ WANTS: tuple[type[Event], ...] = (PriceSet,)
 _RECEIPTS_KEPT = 4_096
 _ADD = "INSERT INTO own_price VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ALL = "SELECT * FROM own_price ORDER BY seq"
+_NEWEST = "SELECT coalesce(max(seq), 0) FROM own_price"
 
 
 def apply(book: Book, entries: Sequence[Entry]) -> list[tuple[int, str]]:
@@ -70,6 +71,11 @@ def price_book(book: Book) -> PriceBook:
     if book.prices is None:
         book.prices = PriceBook(own_prices(book.db))
     return book.prices
+
+
+def newest_own(db: apsw.Connection) -> int:
+    """The seq of the user's newest own price; 0: there is none."""
+    return int(db.execute(_NEWEST).get)
 
 
 def price_call(book: Book, call: CostRecorded | CostCorrected) -> tuple[int | None, int | None]:

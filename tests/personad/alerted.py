@@ -10,7 +10,7 @@ from personad.contract.budget import AlertConfigured
 from personad.contract.quality import QualityScored
 from personad.log import last_seq
 from personad.projections import alert_questions
-from personad.store import transaction
+from personad.transaction import transaction
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id

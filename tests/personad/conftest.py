@@ -33,7 +33,8 @@ from personad.projections import PROJECTIONS, counted
 from personad.projections.batch_questions import Told, change, show
 from personad.projections.batch_rows import BatchRow
 from personad.projections.book import Book
-from personad.store import Transaction, open_for_writing, transaction
+from personad.store import open_for_writing
+from personad.transaction import Transaction, transaction
 
 from .facts import NOON
 

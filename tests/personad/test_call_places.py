@@ -15,8 +15,9 @@ from personad.contract.events import Exported, Import
 from personad.projections import call_blocks, call_order, call_places, call_questions, counted
 from personad.projections.memory import Memory, share
 from personad.questions import ANSWERS
-from personad.store import open_for_reading, transaction
+from personad.store import open_for_reading
 from personad.tidy import Tidier
+from personad.transaction import transaction
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id

@@ -15,7 +15,7 @@ from personad.leases import UNCLAIMED_MS, Leases
 from personad.log import count_anomalies, last_seq
 from personad.projections.states import NEVER_CLAIMED
 from personad.questions import read
-from personad.store import transaction
+from personad.transaction import transaction
 
 from .conftest import Core
 from .facts import NOON, SPECIMENS, cost, fresh_id, happened, planned, queued, started

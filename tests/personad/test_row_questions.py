@@ -22,7 +22,7 @@ from personad.contract.errors import LedgerError
 from personad.contract.row_files import WRITERS
 from personad.projections import row_questions
 from personad.questions import ANSWERS
-from personad.store import transaction
+from personad.transaction import transaction
 
 from .conftest import Core
 from .facts import NOON, cost, fresh_id

@@ -1,0 +1,120 @@
+"""Half of what an append takes, in a process of its own: reading it, and everything else that needs
+of the ledger only its words and prices, which it looks up there for itself.
+
+`python -m personad.preparer DATABASE` gets appends from its standard input, a socket, and
+sends back what it made of each (see `prepared`), in order. It has nothing that could be lost: where
+it is killed, the daemon does all of it. It ends where nobody sends any more.
+"""
+
+import signal
+import socket
+import struct
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from personad import fetched_prices, price_data
+from personad.allocator import settle
+from personad.contract.codec import codec
+from personad.contract.cost import CostRecorded
+from personad.contract.errors import LedgerError
+from personad.contract.events import Append, check_request
+from personad.contract.schema import AnyRequest
+from personad.names import Proposed
+from personad.prepared import Prepared, PricesAs, prepared
+from personad.price_data import UnitPrices
+from personad.pricing import PriceBook
+from personad.projections.prices import newest_own, own_prices
+from personad.store import open_for_reading
+
+SIZE = struct.Struct("<I")
+"""Before each message; a reply of none leaves the append to the daemon."""
+READY = b"ready"
+
+
+class Preparer:
+    """What one process makes of appends."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._decode = codec(AnyRequest, check_request).decode
+        self._words = Proposed(db)
+        self._prices: PriceBook | None = None
+        self._own: int = 0
+
+    def prepare(self, message: bytes) -> Prepared | None:
+        """None for what is to be looked at by the one who writes, or to be refused by him."""
+        try:
+            request = self._decode(message)
+        except LedgerError:
+            return None
+        if type(request) is not Append or request.fence is not None or not request.events:
+            return None
+        if set(map(type, request.events)) != {CostRecorded}:
+            return None
+        self._words.look()
+        return prepared(request.events, self._words, self._bill, self._priced_as)  # type: ignore[arg-type]
+
+    def _priced_as(self) -> PricesAs:
+        """Which prices hold now; from here on calls are priced by them."""
+        has_new_list = price_data.look_again()
+        # One transaction, so that the number is of the prices that are read.
+        with self._db:
+            own = newest_own(self._db)
+            if self._prices is None or has_new_list or own != self._own:
+                self._prices, self._own = PriceBook(own_prices(self._db)), own
+        return own, price_data.fetched_stamp()
+
+    def _bill(self, call: CostRecorded) -> tuple[int, UnitPrices] | None:
+        assert self._prices is not None
+        return self._prices.bill(call)
+
+
+def receive(connection: socket.socket) -> bytearray | None:
+    """The next message; None where nobody sends any more.
+
+    Raises:
+        OSError: the connection broke, or nothing came within its time.
+    """
+    head = _exactly(connection, SIZE.size)
+    return None if head is None else _exactly(connection, SIZE.unpack(head)[0])
+
+
+def _exactly(connection: socket.socket, size: int) -> bytearray | None:
+    data = bytearray(size)
+    room = memoryview(data)
+    while room:
+        count = connection.recv_into(room)
+        if not count:
+            return None
+        room = room[count:]
+    return data
+
+
+def send(connection: socket.socket, message: Any) -> None:
+    """Raises OSError where nobody receives it, or it isn't taken in time."""
+    connection.sendall(SIZE.pack(len(message)))
+    connection.sendall(message)
+
+
+def _main(database: Path) -> None:
+    # Whoever began this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    settle()
+    price_data.look_at(database.with_name(fetched_prices.FILE))
+    encode = msgspec.msgpack.Encoder().encode
+    with socket.socket(fileno=0) as connection, closing(open_for_reading(str(database))) as db:
+        preparer = Preparer(db)
+        send(connection, READY)
+        while (message := receive(connection)) is not None:
+            made = preparer.prepare(bytes(message))
+            send(connection, b"" if made is None else encode(made))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

@@ -1,0 +1,270 @@
+"""Large appends on their way to the writer, by way of another process that does half of the work.
+
+The process is begun once much comes in, and ended when nothing has come for a while. Whatever goes
+wrong with it, the daemon does everything itself. What one client sends is written in the order in
+which it was sent, whichever way it goes; clients take turns.
+"""
+
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import Enum
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from personad.contract.events import Append
+from personad.jobs import Job, Queue, Unread
+from personad.prepared import Prepared
+from personad.preparer import READY, receive, send
+from personad.transaction import Ready
+
+FROM_BYTES = 16 << 10
+"""About fifty events: with fewer it is quicker to do them than to have them done."""
+MANY, WITHIN_S = 8, 1.0
+"""So many in that time are what a process is begun for."""
+IDLE_S = 30.0
+AGAIN_S = 60.0
+"""After a process that broke."""
+ANSWER_WITHIN_S = 10.0
+ON_THE_WAY = 4
+"""Appends that the process may have at once; one more waits, so that clients take turns."""
+WAITING_BYTES = 32 << 20
+
+_APPEND = (b"\xa4type\xa6append", b'"type":"append"')
+"""What an append has near its beginning, in either encoding; where it has it elsewhere, or
+something else has it, it is only done more slowly."""
+_HEAD_BYTES = 64
+
+logger = logging.getLogger(__name__)
+
+
+class _Step(Enum):
+    """What the sending thread does beside sending."""
+
+    BEGIN = "begin a process"
+    END = "end it"
+
+
+class Preparing:
+    """Two threads: one sends to the process, one takes back what it has made."""
+
+    def __init__(
+        self,
+        database: Path,
+        *,
+        read: Callable[[Job], Job | None],
+        put: Callable[[Job], None],
+        append_of: Callable[[bytes], Append],
+    ) -> None:
+        """`read` does what is done to a request that no process has prepared: it gives what is left
+        for the writer, or None. `put` hands over to him. `append_of` reads an append."""
+        self._command = [sys.executable, "-P", "-m", "personad.preparer", str(database)]
+        self._read = read
+        self._put = put
+        self._append_of = append_of
+        self._decode = msgspec.msgpack.Decoder(Prepared).decode
+        self._changed = threading.Condition()
+        self._waiting = Queue()
+        self._by_client: Counter[bytes] = Counter()
+        """How many of each are on the way, or wait for it."""
+        self._in_hand = 0
+        """Of those that wait no more."""
+        self._lately: deque[float] = deque(maxlen=MANY)
+        """When large ones came."""
+        self._is_wanted = False
+        self._closing = False
+        self._process: _Process | None = None
+        self._broke_at: float | None = None
+        self._sent: queue.SimpleQueue[tuple[Job, _Process | None] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._send_all, name="preparing"),
+            threading.Thread(target=self._receive_all, name="prepared"),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Returns once all of it has been handed over; for when no more comes."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def takes(self, body: bytes) -> bool:
+        """Whether this request had better go this way."""
+        if len(body) < FROM_BYTES or not any(each in body[:_HEAD_BYTES] for each in _APPEND):
+            return False
+        if self._process is not None:
+            return True
+        now = time.monotonic()
+        self._lately.append(now)
+        if len(self._lately) == MANY and now - self._lately[0] <= WITHIN_S and self._may_begin(now):
+            with self._changed:
+                self._is_wanted = True
+                self._changed.notify_all()
+        return False
+
+    def has(self, client: bytes) -> bool:
+        """Whether something of this client is on this way, so that the rest has to follow."""
+        return client in self._by_client
+
+    def follow(self, job: Job) -> None:
+        """Takes it this way, waiting where too much is on it."""
+        with self._changed:
+            while self._waiting.bytes > WAITING_BYTES:
+                self._changed.wait()
+            self._waiting.put(job)
+            self._by_client[job.client] += 1
+            self._changed.notify_all()
+
+    def _may_begin(self, now: float) -> bool:
+        if (os.cpu_count() or 1) < 2:
+            return False
+        return self._broke_at is None or now - self._broke_at > AGAIN_S
+
+    def _send_all(self) -> None:
+        while (step := self._next()) is not None:
+            match step:
+                case _Step.BEGIN:
+                    self._process = self._begun()
+                case _Step.END:
+                    self._end()
+                case job:
+                    self._sent.put((job, self._sent_to(job)))
+        self._end()
+        self._sent.put(None)
+
+    def _next(self) -> Job | _Step | None:
+        """What is to be done next; None: nothing any more."""
+        with self._changed:
+            while True:
+                if self._waiting and self._in_hand < ON_THE_WAY:
+                    (job,) = self._waiting.take(1)
+                    self._in_hand += 1
+                    self._changed.notify_all()
+                    return job
+                is_idle = not (self._waiting or self._in_hand)
+                if is_idle and self._closing:
+                    return None
+                if is_idle and self._process is not None and not self._process.is_sound:
+                    return _Step.END
+                if self._is_wanted and self._process is None:
+                    self._is_wanted = False
+                    return _Step.BEGIN
+                if not self._changed.wait(IDLE_S) and is_idle and self._process is not None:
+                    return _Step.END
+
+    def _sent_to(self, job: Job) -> "_Process | None":
+        """The process that was sent it, if it was."""
+        process = self._process
+        if process is None or type(job.request) is not Unread or not process.is_sound:
+            return None
+        return process if process.send(job.request.incoming.body) else None
+
+    def _begun(self) -> "_Process | None":
+        try:
+            return _Process(self._command)
+        except OSError as error:
+            logger.warning("no process can be begun that prepares appends: %s", error)
+            self._broke_at = time.monotonic()
+            return None
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if not process.is_sound:
+                self._broke_at = time.monotonic()
+            process.close()
+
+    def _receive_all(self) -> None:
+        while (sent := self._sent.get()) is not None:
+            job = sent[0]
+            done = self._done(*sent)
+            if done is not None:
+                self._put(done)
+            with self._changed:
+                self._in_hand -= 1
+                self._by_client[job.client] -= 1
+                if not self._by_client[job.client]:
+                    del self._by_client[job.client]
+                self._changed.notify_all()
+
+    def _done(self, job: Job, process: "_Process | None") -> Job | None:
+        """What is left for the writer."""
+        if type(job.request) is not Unread:
+            return job
+        made = process.receive() if process is not None else None
+        if not made:
+            return self._read(job)
+        ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))
+        return replace(job, request=ready)
+
+
+class _Process:
+    """One that prepares."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """Raises OSError where it can't be begun, or doesn't come up in time."""
+        self.is_sound = True
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(ANSWER_WITHIN_S)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
+                )
+        except BaseException:
+            self._socket.close()
+            raise
+        if self.receive() != READY:
+            self.close()
+            raise OSError("it did not come up")
+
+    def send(self, message: bytes) -> bool:
+        try:
+            send(self._socket, message)
+        except OSError as error:
+            self._break(error)
+        return self.is_sound
+
+    def receive(self) -> bytes | bytearray | None:
+        """What it made of the next append, nothing where it leaves it to us; None: it broke."""
+        made = None
+        if self.is_sound:
+            try:
+                made = receive(self._socket)
+            except OSError as error:
+                self._break(error)
+            else:
+                if made is None:
+                    self._break("it has ended")
+        return made
+
+    def _break(self, why: object) -> None:
+        """It is of no use any more; whoever waits for it in the other thread need not."""
+        if self.is_sound:
+            logger.warning("the daemon prepares appends by itself for now: %s", why)
+        self.is_sound = False
+        self._process.kill()
+
+    def close(self) -> None:
+        """It ends as soon as it sees that nobody sends any more."""
+        self._socket.close()
+        try:
+            self._process.wait(ANSWER_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -5,10 +5,10 @@ Nothing here decides what counts: that is the writer's, who takes what was prepa
 call of it is new, and looks at the events themselves wherever anything is unusual.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import cache
-from itertools import chain
+from itertools import accumulate, chain
 
 import apsw
 import msgspec
@@ -24,12 +24,13 @@ from personad.projections import batches, cost_sums
 from personad.projections.book import Book
 from personad.projections.costs import are_possible
 
-WIDTH, BATCH, RECEIPT = 6, 2, 4
-"""Values of a row (id, time, batch, cost, receipt, body), and where two of them are."""
-TOGETHER = 32
-"""Rows of one statement, as in `bulk`."""
 _CODE = CODE_OF[CostRecorded]
-Value = int | bytes | None
+_HEAD = "%18d%5d%5d%8d%7d"
+"""Of a row: cost (-1: none), batch, receipt, where its body begins, and its length. As text, because
+SQLite has no function that reads a number out of bytes."""
+_HEAD_WIDTH = 43
+_KEY = "%20d"
+_KEY_WIDTH = 20
 PricesAs = tuple[int, tuple[int, int, int] | None]
 """Which prices there are: the newest of the user's own, by seq, and the public list's file."""
 Priced = Callable[[CostRecorded], tuple[int, UnitPrices] | None]
@@ -56,9 +57,15 @@ class Prepared(Struct, array_like=True, gc=False):
     first_at: int
     """The earliest time, in microseconds since 1970."""
     last_at: int
-    rows: list[list[Value]]
-    """The log's, so many a statement. In place of a batch's number, and of a receipt's, is where it
-    stands among the next two, from one."""
+    times: bytes
+    """Of each, as 64-bit integers of this machine."""
+    costs: bytes
+    """Likewise; -1: none."""
+    ids: bytes
+    bodies: bytes
+    heads: bytes
+    """What else a row of the log has, `_HEAD` for each. In place of a batch's number, and of a
+    receipt's, is where it stands in the next two, from one."""
     batches: list[Batch]
     receipts: list[str]
     """Unit prices as JSON."""
@@ -69,14 +76,6 @@ class Prepared(Struct, array_like=True, gc=False):
     calls: list[str]
     calls_json: str
     groups: list[cost_sums.Group]
-
-    @property
-    def times(self) -> list[int]:
-        return [*chain.from_iterable([part[1::WIDTH] for part in self.rows])]  # type: ignore[list-item]
-
-    @property
-    def costs(self) -> list[int | None]:
-        return [*chain.from_iterable([part[3::WIDTH] for part in self.rows])]  # type: ignore[list-item]
 
 
 def prepared(
@@ -95,7 +94,7 @@ def prepared(
     bodies = bodies_of(events, words.word)
     costs = [event.cost_nanousd for event in events]
     receipts: dict[str, int] = {}
-    by: list[int | None] = [None] * len(events)
+    by = [0] * len(events)
     as_of = None
     if None in costs:
         as_of = prices()
@@ -103,17 +102,21 @@ def prepared(
     if max(map(len, bodies)) > MAX_EVENT_BYTES or not are_possible(events, costs):
         return None
     ats = [(event.at - EPOCH) // MICROSECOND for event in events]
-    ids = [event.id.int.to_bytes(16, "big") for event in events]
     entries: list[Entry] = [*zip(range(len(events)), ats, events, costs, strict=True)]
     told, places = _batches(events)
-    rows = zip(ids, ats, places, costs, by, bodies, strict=True)
-    values: list[Value] = [*chain.from_iterable(rows)]
-    step = TOGETHER * WIDTH
+    stored = [-1 if cost is None else cost for cost in costs]
+    lengths = [*map(len, bodies)]
+    begins = accumulate(lengths, initial=1)
+    heads = chain.from_iterable(zip(stored, places, by, begins, lengths, strict=False))
     return Prepared(
         count=len(events),
         first_at=min(ats),
         last_at=max(ats),
-        rows=[values[place : place + step] for place in range(0, len(values), step)],
+        times=array("q", ats).tobytes(),
+        costs=array("q", stored).tobytes(),
+        ids=b"".join([event.id.int.to_bytes(16, "big") for event in events]),
+        bodies=b"".join(bodies),
+        heads=(_HEAD * len(events) % (*heads,)).encode(),
         batches=told,
         receipts=[*receipts],
         words=words.open,
@@ -129,11 +132,11 @@ def _billed(
     costs: Sequence[int | None],
     priced: Priced,
     receipts: dict[str, int],
-) -> tuple[list[int | None], list[int | None]]:
-    """What each call cost, and its place among the receipts, which are added."""
+) -> tuple[list[int | None], list[int]]:
+    """What each call cost, and the place of its receipt among them, from one; new ones are added."""
     keys: dict[int, int] = {}
     found = [*costs]
-    by: list[int | None] = [None] * len(events)
+    by = [0] * len(events)
     for place, event in enumerate(events):
         if costs[place] is None and (bill := priced(event)) is not None:
             found[place], prices = bill
@@ -144,39 +147,47 @@ def _billed(
     return found, by
 
 
-def _batches(events: Sequence[CostRecorded]) -> tuple[list[Batch], list[int | None]]:
-    """The batches, and of each event which one it is of, from one."""
-    keys: dict[str | None, int | None] = {None: None}
-    personas: defaultdict[str, set[str | None]] = defaultdict(set)
+def _batches(events: Sequence[CostRecorded]) -> tuple[list[Batch], list[int]]:
+    """The batches, and of each event which one it is of, from one; zero: none."""
+    keys: dict[str | None, int] = {None: 0}
+    personas: defaultdict[str | None, set[str | None]] = defaultdict(set)
     told: list[Batch] = []
     places = []
     for place, event in enumerate(events):
         name = event.batch
-        if name not in keys:
-            assert name is not None
+        if name is not None and name not in keys:
             told.append(Batch(name, place, place, []))
             keys[name] = len(told)
-        if name is not None:
-            told[keys[name] - 1].last = place  # type: ignore[operator]
-            personas[name].add(event.persona)
+        personas[name].add(event.persona)
         places.append(keys[name])
-    for each in told:
+    lasts = dict(zip(places, range(len(places)), strict=True))
+    for key, each in enumerate(told, 1):
+        each.last = lasts[key]
         each.personas = [persona for persona in personas[each.name] if persona is not None]
     return told, places
 
 
-@cache
-def _statement(rows: int) -> str:
-    """What the log does with so many rows; the first two values are their first seq, and when they
-    are recorded."""
-    parts = []
-    for row in range(rows):
-        a = 3 + row * WIDTH
-        parts.append(
-            f"(?1 + {row}, ?{a}, {_CODE}, ?{a + 1}, ?2 - ?{a + 1}, ?{a + 2}, ?{a + 3}, ?{a + 4}, "
-            f"?{a + 5})"
-        )
-    return f"INSERT OR FAIL INTO {INTO} VALUES {', '.join(parts)} {NEW_ONLY}"  # noqa: S608 - ours
+def _part(of: str, place: str, width: int, begin: int, length: int) -> str:
+    """SQL for a number out of rows of so many characters; places are from one."""
+    return f"CAST(substr({of}, ({place}) * {width} + {begin - width}, {length}) AS INTEGER)"
+
+
+def _of_head(begin: int, length: int) -> str:
+    return _part("?5", "event.rowid", _HEAD_WIDTH, begin, length)
+
+
+_INSERT = f"""
+INSERT OR FAIL INTO {INTO}
+SELECT ?1 + event.rowid, substr(?4, event.rowid * 16 - 15, 16), {_CODE}, event.value,
+  ?2 - event.value,
+  nullif({_part("?7", f"{_of_head(19, 5)} + 1", _KEY_WIDTH, 1, _KEY_WIDTH)}, 0),
+  nullif({_of_head(1, 18)}, -1),
+  nullif({_part("?8", f"{_of_head(24, 5)} + 1", _KEY_WIDTH, 1, _KEY_WIDTH)}, 0),
+  substr(?6, {_of_head(29, 8)}, {_of_head(37, 7)})
+FROM carray(?3) AS event WHERE TRUE {NEW_ONLY}
+"""  # noqa: S608 - expressions of ours
+"""Many rows by one statement, of values that lie together, and that SQLite takes apart: no other
+thread has to wait for it, and row by row it takes longer."""
 
 
 def insert(
@@ -199,25 +210,22 @@ def insert(
 def _insert(
     db: apsw.Connection, names: Names, some: Sequence[Prepared], after: int, now_us: int
 ) -> bool:
-    seq = after + 1
-    full: list[list[Value]] = []
-    rest: list[list[Value]] = []
+    seq, given = after, []
     for each in some:
-        batches = [None, *(names.batch(told.name, seq + told.first) for told in each.batches)]
-        receipts = [None, *map(names.price, each.receipts)]
-        for row in each.rows:
-            values = [seq, now_us, *row]
-            values[2 + BATCH :: WIDTH] = [batches[place] for place in row[BATCH::WIDTH]]  # type: ignore[index]
-            if len(receipts) > 1:
-                values[2 + RECEIPT :: WIDTH] = [receipts[place] for place in row[RECEIPT::WIDTH]]  # type: ignore[index]
-            rows = len(row) // WIDTH
-            (full if rows == TOGETHER else rest).append(values)
-            seq += rows
+        batches = [names.batch(told.name, seq + 1 + told.first) for told in each.batches]
+        given.append((seq, each, _keys(batches), _keys([*map(names.price, each.receipts)])))
+        seq += each.count
     before = db.total_changes()
-    db.executemany(_statement(TOGETHER), full)
-    for values in rest:
-        db.execute(_statement(len(values) // WIDTH), values)
-    return db.total_changes() - before == seq - after - 1
+    for first, each, batch_keys, price_keys in given:
+        times = apsw.carray(each.times, flags=apsw.SQLITE_CARRAY_INT64)
+        values = (first, now_us, times, each.ids, each.heads, each.bodies, batch_keys, price_keys)
+        db.execute(_INSERT, values)
+    return db.total_changes() - before == seq - after
+
+
+def _keys(keys: Sequence[int]) -> bytes:
+    """For a row that has none of them, too."""
+    return (_KEY * (len(keys) + 1) % (0, *keys)).encode()
 
 
 def are_new(book: Book, some: Sequence[Prepared]) -> bool:

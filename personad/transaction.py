@@ -3,6 +3,7 @@
 It is the only way to change the ledger, and used by one thread, the writer.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -223,8 +224,7 @@ class Transaction:
         passing = self.book.passing
         for part in self._parts:
             if isinstance(part, tuple):
-                told = part[1].prepared
-                passing.see_calls(part[0], told.times, told.costs)
+                passing.see_calls(part[0], *_times_and_costs(part[1]))
             else:
                 passing.see(part, self.kinds)
 
@@ -268,9 +268,16 @@ class Transaction:
 
 
 def _entries(first_seq: int, ready: Ready) -> list[Entry]:
-    told, events = ready.prepared, ready.read().events
-    seqs = range(first_seq, first_seq + told.count)
-    return [*zip(seqs, told.times, events, told.costs, strict=True)]
+    times, costs = _times_and_costs(ready)
+    seqs = range(first_seq, first_seq + len(times))
+    return [*zip(seqs, times, ready.read().events, costs, strict=True)]
+
+
+def _times_and_costs(ready: Ready) -> tuple[Sequence[int], Sequence[int | None]]:
+    times, costs = array("q"), array("q")
+    times.frombytes(ready.prepared.times)
+    costs.frombytes(ready.prepared.costs)
+    return times, [cost if cost >= 0 else None for cost in costs]
 
 
 def _after_each_price(events: Sequence[AnyEvent]) -> list[Sequence[AnyEvent]]:

@@ -26,8 +26,8 @@ from personad.projections.costs import are_possible
 
 _CODE = CODE_OF[CostRecorded]
 _HEAD = "%18d%5d%5d%8d%7d"
-"""Of a row: cost (-1: none), batch, receipt, where its body begins, and its length. As text, because
-SQLite has no function that reads a number out of bytes."""
+"""Of a row: cost (-1: none), batch, receipt, where its body begins, and its length. As text: SQLite
+has no function that reads a number out of bytes."""
 _HEAD_WIDTH = 43
 _KEY = "%20d"
 _KEY_WIDTH = 20
@@ -133,7 +133,7 @@ def _billed(
     priced: Priced,
     receipts: dict[str, int],
 ) -> tuple[list[int | None], list[int]]:
-    """What each call cost, and the place of its receipt among them, from one; new ones are added."""
+    """What each call cost, and its receipt's place among them, from one; new ones are added."""
     keys: dict[int, int] = {}
     found = [*costs]
     by = [0] * len(events)

@@ -19,6 +19,7 @@ import apsw
 
 from personad import alerting, log, news, tidy
 from personad.appending import prepared, together
+from personad.carrying import Carrying
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
 from personad.contract.base import Reply
@@ -37,8 +38,6 @@ T = TypeVar("T")
 QUEUE_BYTES = 32 << 20
 EVENT_BYTES = 300
 """About what an event takes."""
-CARRY_PAGES = 4_000
-"""Of the write-ahead log; so many are carried into the database file at once."""
 HELD_UP_S = 0.5
 """Nothing takes so long, unless the disk does."""
 QUICK_S = 0.002
@@ -67,8 +66,6 @@ class Writer:
         self._began: float | None = None
         """When he took it, in monotonic seconds."""
         self._is_quick = True
-        self._wal_pages = 0
-        self._could_carry = True
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -86,8 +83,7 @@ class Writer:
         """When, by the monotonic clock, how many events were committed."""
         self.leases.tick(time.monotonic())
         self.leases.load(db, self.leases.now(time.monotonic()))
-        # In place of SQLite's own way, by which the commit that makes it too long has to wait.
-        db.set_wal_hook(self._committed_pages)
+        self._carrying = Carrying(db)
 
     def start(self) -> None:
         self._thread.start()
@@ -152,7 +148,7 @@ class Writer:
                     return False
             self.book.db.set_busy_timeout(0)
             self._answer(self._commit(jobs, patient=False))
-            self._carry_over()
+            self._carrying.carry()
             return True
         except apsw.BusyError:
             # Somebody else holds the database: that is to wait for, not here.
@@ -172,6 +168,7 @@ class Writer:
             self._draining = True
             self._changed.notify_all()
         self._thread.join()
+        self._carrying.close()
 
     def _take(self) -> list[Job]:
         with self._changed:
@@ -214,29 +211,9 @@ class Writer:
             self._answer(self._commit(group) if group else [])
             self._tidy()
             self._visit()
-            self._carry_over()
+            self._carrying.carry()
             self._began = None
         return bool(group)
-
-    def _committed_pages(self, _: apsw.Connection, __: str, pages: int) -> int:
-        self._wal_pages = pages
-        return apsw.SQLITE_OK
-
-    def _carry_over(self) -> None:
-        """Takes what was committed into the database file, once it is much: when those who sent it
-        have their answers already. Where that fails, all of it is still in the write-ahead log."""
-        if self._wal_pages < CARRY_PAGES:
-            return
-        self._wal_pages = 0
-        try:
-            self.book.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self._could_carry = True
-        except apsw.BusyError:
-            pass  # Somebody else is doing it.
-        except apsw.Error as error:
-            if self._could_carry:
-                logger.warning("the write-ahead log can't be carried over: %s", error)
-            self._could_carry = False
 
     def _tidy(self) -> None:
         """Where it fails, nothing is lost: it is due again."""

@@ -3,14 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from personad import writer
 from personad.contract import batch as b
 from personad.contract.base import Reply
 from personad.contract.errors import Failure
@@ -266,28 +264,3 @@ def test_calls_are_brought_into_their_table_once_all_who_told_of_them_have_their
     assert waiting == [0]
     assert desk.db.execute("SELECT count(*) FROM call").get == 10
     assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
-
-
-def test_the_write_ahead_log_is_carried_over_when_all_is_answered(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "CARRY_PAGES", 40)
-    answered: list[int] = []
-    done: list[int] = []
-    hook = desk.writer._committed_pages
-
-    def noted(db: Any, name: str, pages: int) -> int:
-        done.append(pages)
-        return hook(db, name, pages)
-
-    desk.db.set_wal_hook(noted)
-    for number in range(60):
-        desk.writer._answer(
-            desk.writer._commit(
-                [Job(append(cost(f"call-{number}")), 100, lambda _: answered.append(done[-1]))]
-            )
-        )
-        desk.writer._carry_over()
-    assert answered == done
-    assert max(done[1:]) < 80  # The first ones made the tables.
-    assert sum(pages < before for before, pages in pairwise(done)) > 5

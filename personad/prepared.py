@@ -44,7 +44,6 @@ class Batch(Struct, array_like=True, gc=False):
     first: int
     """Which of them is the first, from zero."""
     last: int
-    personas: list[str]
 
 
 class Prepared(Struct, array_like=True, gc=False):
@@ -149,22 +148,15 @@ def _billed(
 
 def _batches(events: Sequence[CostRecorded]) -> tuple[list[Batch], list[int]]:
     """The batches, and of each event which one it is of, from one; zero: none."""
+    names = [event.batch for event in events]
+    places = range(len(names))
+    # The last of equal keys is kept.
+    last = dict(zip(names, places, strict=True))
+    first = dict(zip(reversed(names), reversed(places), strict=True))
+    told = [Batch(name, first[name], last[name]) for name in last if name is not None]
     keys: dict[str | None, int] = {None: 0}
-    personas: defaultdict[str | None, set[str | None]] = defaultdict(set)
-    told: list[Batch] = []
-    places = []
-    for place, event in enumerate(events):
-        name = event.batch
-        if name is not None and name not in keys:
-            told.append(Batch(name, place, place, []))
-            keys[name] = len(told)
-        personas[name].add(event.persona)
-        places.append(keys[name])
-    lasts = dict(zip(places, range(len(places)), strict=True))
-    for key, each in enumerate(told, 1):
-        each.last = lasts[key]
-        each.personas = [persona for persona in personas[each.name] if persona is not None]
-    return told, places
+    keys |= {each.name: key for key, each in enumerate(told, 1)}
+    return told, [keys[name] for name in names]
 
 
 def _part(of: str, place: str, width: int, begin: int, length: int) -> str:
@@ -243,13 +235,15 @@ def fold(book: Book, some: Sequence[Prepared], *, after: int, since: int) -> Non
     All are new, so that all fit."""
     book.begin(since)
     newest: dict[str, int] = {}
-    personas: defaultdict[str, list[str]] = defaultdict(list)
+    personas: defaultdict[str, set[str]] = defaultdict(set)
     seq = after + 1
     for each in some:
         book.counted.add_in_order(each.calls, each.calls_json, seq)
         for batch in each.batches:
             newest[batch.name] = seq + batch.last
-            personas[batch.name] += batch.personas
+        for group in each.groups:
+            if (name := group.kind[6]) is not None:
+                personas[name].update(group.personas)
         seq += each.count
     cost_sums.add_groups(book, chain.from_iterable([each.groups for each in some]), seq - 1)
     batches.notice_newest(book, newest, personas)

@@ -196,14 +196,10 @@ def _group(kind: Kind, entries: Sequence[Entry]) -> Group:
         firsts = [each for each in [call.ttft_ms for call in calls] if each is not None]
     personas: dict[str, list[int]] = {}
     if batch is not None and outcome != "unknown":
-        for call, cost in zip(calls, costs, strict=True):
-            if (persona := call.persona) is None:
-                continue
-            if (known := personas.get(persona)) is None:
-                personas[persona] = [1, cost]
-            else:
-                known[0] += 1
-                known[1] += cost
+        for persona, cost in zip([call.persona for call in calls], costs, strict=True):
+            if persona is not None:
+                known = personas.get(persona)
+                personas[persona] = [1, cost] if known is None else [known[0] + 1, known[1] + cost]
     return Group(kind, sums, durations, firsts, personas)
 
 

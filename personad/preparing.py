@@ -40,11 +40,20 @@ ON_THE_WAY = 4
 """Appends that the process may have at once; one more waits, so that clients take turns."""
 WAITING_BYTES = 32 << 20
 
+SEND_BYTES = 1 << 20
+"""What each may have sent before the other has taken it, as far as the system lets it be."""
+
 _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
 """What an append has near its beginning, in either encoding; where it has it elsewhere, or
 something else has it, it is only done more slowly."""
 _HEAD_BYTES = 64
 
+TL=[]
+import atexit
+def _d():
+    import json
+    open("/tmp/tl_main.json","w").write(json.dumps(TL))
+atexit.register(_d)
 logger = logging.getLogger(__name__)
 
 
@@ -122,6 +131,7 @@ class Preparing:
         return client in self._by_client
 
     def follow(self, job: Job) -> None:
+        TL.append(("follow",job.client[-1],time.monotonic_ns()))
         """Takes it this way, waiting where too much is on it."""
         with self._changed:
             while self._waiting.bytes > WAITING_BYTES:
@@ -143,6 +153,7 @@ class Preparing:
                 case _Step.END:
                     self._end()
                 case job:
+                    TL.append(("send",job.client[-1],time.monotonic_ns()))
                     self._sent.put((job, self._sent_to(job)))
         self._end()
         self._sent.put(None)
@@ -193,6 +204,7 @@ class Preparing:
         while (sent := self._sent.get()) is not None:
             job = sent[0]
             done = self._done(*sent)
+            TL.append(("loaded",job.client[-1],time.monotonic_ns()))
             if done is not None:
                 self._put(done)
             with self._changed:
@@ -207,6 +219,7 @@ class Preparing:
         if type(job.request) is not Unread:
             return job
         made = process.receive() if process is not None else None
+        TL.append(("got",job.client[-1],time.monotonic_ns()))
         if not made:
             return self._read(job)
         ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))
@@ -220,6 +233,8 @@ class _Process:
         """Raises OSError where it can't be begun, or doesn't come up in time."""
         self.is_sound = True
         self._socket, theirs = socket.socketpair()
+        for each in (self._socket, theirs):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._socket.settimeout(ANSWER_WITHIN_S)
         try:
             with theirs:

@@ -25,12 +25,15 @@ from personad.projections.book import Book
 from personad.projections.costs import are_possible
 
 _CODE = CODE_OF[CostRecorded]
-_HEAD = "%18d%5d%5d%8d%7d"
-"""Of a row: cost (-1: none), batch, receipt, where its body begins, and its length. As text: SQLite
-has no function that reads a number out of bytes."""
-_HEAD_WIDTH = 43
+_HEAD = "%18d%8d%7d"
+"""Of a row: cost (-1: none), where its body begins, and its length. As text: SQLite has no function
+that reads a number out of bytes."""
+_HEAD_WIDTH = 33
 _KEY = "%20d"
 _KEY_WIDTH = 20
+MOST_PLACES = 126
+"""Of batches and of receipts: SQLite reads a place out of one byte, as if it were a character, of
+which the first stands for none."""
 PricesAs = tuple[int, tuple[int, int, int] | None]
 """Which prices there are: the newest of the user's own, by seq, and the public list's file."""
 Priced = Callable[[CostRecorded], tuple[int, UnitPrices] | None]
@@ -63,8 +66,11 @@ class Prepared(Struct, array_like=True, gc=False):
     ids: bytes
     bodies: bytes
     heads: bytes
-    """What else a row of the log has, `_HEAD` for each. In place of a batch's number, and of a
-    receipt's, is where it stands in the next two, from one."""
+    """What else a row of the log has, `_HEAD` for each."""
+    of_batch: bytes
+    """Which of the batches each is of, from two; one: of none."""
+    of_receipt: bytes
+    """Likewise; empty where there is none."""
     batches: list[Batch]
     receipts: list[str]
     """Unit prices as JSON."""
@@ -93,20 +99,22 @@ def prepared(
     bodies = bodies_of(events, words.word)
     costs = [event.cost_nanousd for event in events]
     receipts: dict[str, int] = {}
-    by = [0] * len(events)
+    by: list[int] = []
     as_of = None
     if None in costs:
         as_of = prices()
         costs, by = _billed(events, costs, priced, receipts)
     if max(map(len, bodies)) > MAX_EVENT_BYTES or not are_possible(events, costs):
         return None
+    told, of_batch = _batches(events)
+    if max(len(told), len(receipts)) > MOST_PLACES:
+        return None
     ats = [(event.at - EPOCH) // MICROSECOND for event in events]
     entries: list[Entry] = [*zip(range(len(events)), ats, events, costs, strict=True)]
-    told, places = _batches(events)
     stored = [-1 if cost is None else cost for cost in costs]
     lengths = [*map(len, bodies)]
     begins = accumulate(lengths, initial=1)
-    heads = chain.from_iterable(zip(stored, places, by, begins, lengths, strict=False))
+    heads = chain.from_iterable(zip(stored, begins, lengths, strict=False))
     return Prepared(
         count=len(events),
         first_at=min(ats),
@@ -116,6 +124,8 @@ def prepared(
         ids=b"".join([event.id.int.to_bytes(16, "big") for event in events]),
         bodies=b"".join(bodies),
         heads=(_HEAD * len(events) % (*heads,)).encode(),
+        of_batch=bytes(of_batch),
+        of_receipt=bytes(by),
         batches=told,
         receipts=[*receipts],
         words=words.open,
@@ -132,52 +142,56 @@ def _billed(
     priced: Priced,
     receipts: dict[str, int],
 ) -> tuple[list[int | None], list[int]]:
-    """What each call cost, and its receipt's place among them, from one; new ones are added."""
+    """What each call cost, and its receipt's place among them, from two; new ones are added."""
     keys: dict[int, int] = {}
     found = [*costs]
-    by = [0] * len(events)
+    by = [1] * len(events)
     for place, event in enumerate(events):
         if costs[place] is None and (bill := priced(event)) is not None:
             found[place], prices = bill
             if (key := keys.get(id(prices))) is None:
                 receipt = msgspec.json.encode(prices).decode()
-                key = keys[id(prices)] = receipts.setdefault(receipt, len(receipts) + 1)
+                key = keys[id(prices)] = receipts.setdefault(receipt, len(receipts) + 2)
             by[place] = key
     return found, by
 
 
 def _batches(events: Sequence[CostRecorded]) -> tuple[list[Batch], list[int]]:
-    """The batches, and of each event which one it is of, from one; zero: none."""
+    """The batches, and of each event which one it is of, from two; one: none."""
     names = [event.batch for event in events]
     places = range(len(names))
     # The last of equal keys is kept.
     last = dict(zip(names, places, strict=True))
     first = dict(zip(reversed(names), reversed(places), strict=True))
     told = [Batch(name, first[name], last[name]) for name in last if name is not None]
-    keys: dict[str | None, int] = {None: 0}
-    keys |= {each.name: key for key, each in enumerate(told, 1)}
+    keys: dict[str | None, int] = {None: 1}
+    keys |= {each.name: key for key, each in enumerate(told, 2)}
     return told, [keys[name] for name in names]
 
 
-def _part(of: str, place: str, width: int, begin: int, length: int) -> str:
-    """SQL for a number out of rows of so many characters; places are from one."""
-    return f"CAST(substr({of}, ({place}) * {width} + {begin - width}, {length}) AS INTEGER)"
+def _head(begin: int, length: int) -> str:
+    """SQL for a number in a row's head; places in texts are from one."""
+    place = f"event.rowid * {_HEAD_WIDTH} - {_HEAD_WIDTH - begin}"
+    return f"CAST(substr(?5, {place}, {length}) AS INTEGER)"
 
 
-def _of_head(begin: int, length: int) -> str:
-    return _part("?5", "event.rowid", _HEAD_WIDTH, begin, length)
+def _key(keys: str, places: str) -> str:
+    """SQL for the number, in the ledger, of what a row only says the place of."""
+    place = f"unicode(substr({places}, event.rowid, 1)) * {_KEY_WIDTH} - {_KEY_WIDTH - 1}"
+    return f"nullif(CAST(substr({keys}, {place}, {_KEY_WIDTH}) AS INTEGER), 0)"
 
 
-_INSERT = f"""
+def _statement(receipt: str) -> str:
+    return f"""
 INSERT OR FAIL INTO {INTO}
 SELECT ?1 + event.rowid, substr(?4, event.rowid * 16 - 15, 16), {_CODE}, event.value,
-  ?2 - event.value,
-  nullif({_part("?7", f"{_of_head(19, 5)} + 1", _KEY_WIDTH, 1, _KEY_WIDTH)}, 0),
-  nullif({_of_head(1, 18)}, -1),
-  nullif({_part("?8", f"{_of_head(24, 5)} + 1", _KEY_WIDTH, 1, _KEY_WIDTH)}, 0),
-  substr(?6, {_of_head(29, 8)}, {_of_head(37, 7)})
+  ?2 - event.value, {_key("?7", "?8")}, nullif({_head(1, 18)}, -1), {receipt},
+  substr(?6, {_head(19, 8)}, {_head(27, 7)})
 FROM carray(?3) AS event WHERE TRUE {NEW_ONLY}
 """  # noqa: S608 - expressions of ours
+
+
+_INSERT, _INSERT_PRICED = _statement("NULL"), _statement(_key("?9", "?10"))
 """Many rows by one statement, of values that lie together, and that SQLite takes apart: no other
 thread has to wait for it, and row by row it takes longer."""
 
@@ -202,16 +216,22 @@ def insert(
 def _insert(
     db: apsw.Connection, names: Names, some: Sequence[Prepared], after: int, now_us: int
 ) -> bool:
-    seq, given = after, []
+    seq = after
+    given: list[tuple[str, tuple[int | bytes | apsw.CArrayBinding, ...]]] = []
     for each in some:
         batches = [names.batch(told.name, seq + 1 + told.first) for told in each.batches]
-        given.append((seq, each, _keys(batches), _keys([*map(names.price, each.receipts)])))
+        receipts = [*map(names.price, each.receipts)]
+        times = apsw.carray(each.times, flags=apsw.SQLITE_CARRAY_INT64)
+        rows = (seq, now_us, times, each.ids, each.heads, each.bodies)
+        keys = (_keys(batches), each.of_batch)
+        if receipts:
+            given.append((_INSERT_PRICED, (*rows, *keys, _keys(receipts), each.of_receipt)))
+        else:
+            given.append((_INSERT, (*rows, *keys)))
         seq += each.count
     before = db.total_changes()
-    for first, each, batch_keys, price_keys in given:
-        times = apsw.carray(each.times, flags=apsw.SQLITE_CARRAY_INT64)
-        values = (first, now_us, times, each.ids, each.heads, each.bodies, batch_keys, price_keys)
-        db.execute(_INSERT, values)
+    for statement, values in given:
+        db.execute(statement, values)
     return db.total_changes() - before == seq - after
 
 

@@ -48,12 +48,6 @@ _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
 something else has it, it is only done more slowly."""
 _HEAD_BYTES = 64
 
-TL=[]
-import atexit
-def _d():
-    import json
-    open("/tmp/tl_main.json","w").write(json.dumps(TL))
-atexit.register(_d)
 logger = logging.getLogger(__name__)
 
 
@@ -131,7 +125,6 @@ class Preparing:
         return client in self._by_client
 
     def follow(self, job: Job) -> None:
-        TL.append(("follow",job.client[-1],time.monotonic_ns()))
         """Takes it this way, waiting where too much is on it."""
         with self._changed:
             while self._waiting.bytes > WAITING_BYTES:
@@ -153,7 +146,6 @@ class Preparing:
                 case _Step.END:
                     self._end()
                 case job:
-                    TL.append(("send",job.client[-1],time.monotonic_ns()))
                     self._sent.put((job, self._sent_to(job)))
         self._end()
         self._sent.put(None)
@@ -204,7 +196,6 @@ class Preparing:
         while (sent := self._sent.get()) is not None:
             job = sent[0]
             done = self._done(*sent)
-            TL.append(("loaded",job.client[-1],time.monotonic_ns()))
             if done is not None:
                 self._put(done)
             with self._changed:
@@ -219,7 +210,6 @@ class Preparing:
         if type(job.request) is not Unread:
             return job
         made = process.receive() if process is not None else None
-        TL.append(("got",job.client[-1],time.monotonic_ns()))
         if not made:
             return self._read(job)
         ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))

@@ -3,6 +3,7 @@
 All inside the writer's transaction.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -24,7 +25,7 @@ from personad.log import Priced
 from personad.projections import budgets
 from personad.projections.batch_rows import load
 from personad.projections.prices import price_call, priced_by
-from personad.projections.scopes import scoped
+from personad.projections.scopes import are_lacking, scoped
 from personad.transaction import Ready, Transaction
 
 Answer = Callable[[], Reply]
@@ -55,6 +56,9 @@ def append(txn: Transaction, request: Append, context: Context) -> Answer:
         )
     if request.fence is not None:
         check_fence(txn, request.fence)
+    # What was told of a call in the same commit is known of it only once it is folded.
+    if txn.unfolded and are_lacking(request.events, set(_billed(txn.unfolded))):
+        txn.fold()
     answer = _add(txn, scoped(txn.book, request.events), "$.events[{}]")
     hear(txn, request.events, context)
     return answer
@@ -71,6 +75,10 @@ def together(
         or any(request.fence is not None for request in requests)
         or _strange(events)
     ):
+        return None
+    told = {call for call, times in Counter(_billed(events)).items() if times > 1}
+    told.update(_billed(txn.unfolded))
+    if told and are_lacking(events, told):
         return None
     counts = [len(request.events) for request in requests]
     try:
@@ -176,6 +184,10 @@ def _strange(events: Sequence[AnyEvent]) -> list[int]:
 
 def _strange_time(field: str) -> LedgerError:
     return LedgerError("invalid", "a time must lie between the years 2 and 9998", field=field)
+
+
+def _billed(events: Iterable[AnyEvent]) -> list[str]:
+    return [event.call for event in events if type(event) is c.CostRecorded]
 
 
 def check_fence(txn: Transaction, fence: Fence, *, runner: str | None = None) -> None:

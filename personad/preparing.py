@@ -142,7 +142,7 @@ class Preparing:
         while (step := self._next()) is not None:
             match step:
                 case _Step.BEGIN:
-                    self._process = self._begun()
+                    self._now_is(self._begun())
                 case _Step.END:
                     self._end()
                 case job:
@@ -186,11 +186,17 @@ class Preparing:
             return None
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process = self._process
         if process is not None:
             if not process.is_sound:
                 self._broke_at = time.monotonic()
+            self._now_is(None)
             process.close()
+
+    def _now_is(self, process: "_Process | None") -> None:
+        with self._changed:
+            self._process = process
+            self._changed.notify_all()
 
     def _receive_all(self) -> None:
         while (sent := self._sent.get()) is not None:

@@ -205,6 +205,11 @@ class Transaction:
         return read[0] if len(read) == 1 else [*chain.from_iterable(read)]
 
     @property
+    def unfolded(self) -> list[AnyEvent]:
+        """What was added and is still to be folded."""
+        return [*map(_event_of, self._unfolded)]
+
+    @property
     def unprepared(self) -> list[Entry]:
         """The same without what was prepared."""
         return [*chain.from_iterable([part for part in self._parts if isinstance(part, list)])]

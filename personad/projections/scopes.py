@@ -4,7 +4,7 @@ A producer may bill a call by its id alone. What the grant said of it is filled 
 is written down, so that no budget is passed by leaving out its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -18,11 +18,7 @@ Scope = tuple[str | None, str | None]
 
 def scoped(book: Book, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
     """The same events, with the batch and experiment that bills of granted calls lack."""
-    lacking = {
-        place: event
-        for place, event in enumerate(events)
-        if type(event) is CostRecorded and (event.batch is None or event.experiment is None)
-    }
+    lacking = _lacking(events)
     if not lacking:
         return events
     granted = _granted_under(book, {event.call for event in lacking.values()})
@@ -34,6 +30,19 @@ def scoped(book: Book, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
     if not filled:
         return events
     return [filled.get(place, event) for place, event in enumerate(events)]
+
+
+def are_lacking(events: Sequence[AnyEvent], calls: Set[str]) -> bool:
+    """Whether any of these calls has a bill that lacks something."""
+    return any(event.call in calls for event in _lacking(events).values())
+
+
+def _lacking(events: Sequence[AnyEvent]) -> dict[int, CostRecorded]:
+    return {
+        place: event
+        for place, event in enumerate(events)
+        if type(event) is CostRecorded and (event.batch is None or event.experiment is None)
+    }
 
 
 def _filled(event: CostRecorded, scope: Scope) -> CostRecorded:

@@ -1,0 +1,231 @@
+"""Large appends go by way of another process, in order, and whatever becomes of that process."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personad import preparing
+from personad.contract.codec import codec, encode
+from personad.contract.events import Append
+from personad.jobs import Job, Unread
+from personad.preparing import FROM_BYTES, MANY, Preparing
+from personad.replier import Incoming
+from personad.store import open_for_writing
+
+from .facts import cost
+
+_calls = count()
+WITHIN_S = 30.0
+
+
+def bills(number: int = 80) -> bytes:
+    return encode(Append(events=[cost(f"call-{next(_calls)}") for _ in range(number)]))
+
+
+class Way:
+    """What is sent on the way, and what arrives at its end."""
+
+    def __init__(self, house: Path) -> None:
+        self.database = house / "l.db"
+        open_for_writing(str(self.database)).close()
+        self.arrived: list[tuple[bytes, str]] = []
+        """Of which client, and as what."""
+        self.read: list[bytes] = []
+        self._some = threading.Condition()
+        self.preparing = Preparing(
+            self.database,
+            read=self._read,
+            put=self._put,
+            append_of=codec(Append).decode,
+        )
+        self.preparing.start()
+
+    def _read(self, job: Job) -> Job | None:
+        assert type(job.request) is Unread
+        self.read.append(job.request.incoming.body)
+        return Job(Append(events=[]), job.size_bytes, job.answer, job.client)
+
+    def _put(self, job: Job) -> None:
+        with self._some:
+            self.arrived.append((job.client, type(job.request).__name__))
+            self._some.notify_all()
+
+    def send(self, body: bytes, client: bytes = b"a") -> None:
+        incoming = Incoming(None, b"", body)  # type: ignore[arg-type]
+        self.preparing.follow(Job(Unread(incoming), len(body), lambda _: None, client))
+
+    def follow(self, client: bytes = b"a") -> None:
+        self.preparing.follow(Job(Append(events=[]), 100, lambda _: None, client))
+
+    def wait(self, number: int) -> list[str]:
+        """What has arrived once it is so many."""
+        with self._some:
+            assert self._some.wait_for(lambda: len(self.arrived) >= number, WITHIN_S)
+            return [kind for _, kind in self.arrived]
+
+    def begin(self) -> int:
+        """Has the process begin; its number."""
+        body = bills()
+        with self.preparing._changed:
+            for _ in range(MANY):
+                assert not self.preparing.takes(body)
+            assert self.preparing._changed.wait_for(lambda: self.pid is not None, WITHIN_S)
+        assert self.pid is not None
+        return self.pid
+
+    @property
+    def pid(self) -> int | None:
+        process = self.preparing._process
+        return None if process is None else process._process.pid
+
+
+@pytest.fixture
+def way(house: Path) -> Iterator[Way]:
+    made = Way(house)
+    yield made
+    made.preparing.close()
+
+
+def test_a_process_is_begun_once_much_comes_and_prepares(way: Way) -> None:
+    way.begin()
+    assert way.preparing.takes(bills())
+    for _ in range(3):
+        way.send(bills())
+    assert way.wait(3) == ["Ready"] * 3
+    assert not way.read
+
+
+def test_little_is_not_worth_it(way: Way) -> None:
+    way.begin()
+    assert not way.preparing.takes(b"\xa4type\xa6append")
+    assert not way.preparing.takes(b"x" * FROM_BYTES)
+    assert way.preparing.takes(encode(Append(events=[cost("a" * 100)] * 99), "json"))
+
+
+def test_a_machine_with_one_processor_has_none(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    body = bills()
+    assert not any(way.preparing.takes(body) for _ in range(3 * MANY))
+    assert not way.preparing._is_wanted
+
+
+def test_what_one_client_sends_arrives_in_its_order(way: Way) -> None:
+    way.begin()
+    for _ in range(5):
+        way.send(bills())
+        way.follow()
+        way.send(b"no append" * 9)
+    assert way.wait(15) == ["Ready", "Append", "Append"] * 5
+    assert len(way.read) == 5
+    assert not way.preparing.has(b"a")
+
+
+def test_clients_take_turns(way: Way) -> None:
+    way.begin()
+    for _ in range(40):
+        way.send(bills(200), b"greedy")
+    way.send(bills(), b"modest")
+    way.wait(41)
+    assert [client for client, _ in way.arrived].index(b"modest") < 25
+
+
+def test_a_process_that_is_killed_loses_nothing(way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    pid = way.begin()
+    with caplog.at_level(logging.WARNING):
+        for number in range(30):
+            way.send(bills())
+            if number == 9:
+                os.kill(pid, signal.SIGKILL)
+        kinds = way.wait(30)
+    assert len(kinds) == 30
+    assert kinds.count("Append") == len(way.read) > 0
+    assert sum("by itself" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_one_that_broke_is_not_begun_again_at_once(way: Way) -> None:
+    os.kill(way.begin(), signal.SIGKILL)
+    way.send(bills())
+    way.wait(1)
+    gone(way)
+    body = bills()
+    assert not any(way.preparing.takes(body) for _ in range(3 * MANY))
+    assert not way.preparing._is_wanted
+
+
+def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 0.5)
+    pid = way.begin()
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(3):
+        way.send(bills())
+    assert way.wait(3) == ["Append"] * 3
+    gone(way)
+
+
+def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    way.begin()
+    monkeypatch.setattr(preparing, "IDLE_S", 0.05)
+    way.send(bills())
+    way.wait(1)
+    gone(way)
+
+
+def test_one_that_cant_be_begun_is_told_of(
+    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(way.preparing, "_command", ["/nowhere/python"])
+    body = bills()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(MANY):
+            way.preparing.takes(body)
+        way.follow()
+        way.wait(1)
+        ended(way, lambda: way.preparing._broke_at is not None)
+    assert "no process can be begun" in caplog.text
+
+
+def test_one_that_does_not_come_up_is_given_up(
+    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(way.preparing, "_command", ["/bin/true"])
+    body = bills()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(MANY):
+            way.preparing.takes(body)
+        ended(way, lambda: way.preparing._broke_at is not None)
+    assert "it did not come up" in caplog.text
+
+
+def test_too_much_waits_before_it_is_taken(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "WAITING_BYTES", 10)
+    way.begin()
+    for _ in range(20):
+        way.send(bills())
+    assert way.wait(20) == ["Ready"] * 20
+
+
+def test_it_closes_once_all_is_handed_over(house: Path) -> None:
+    way = Way(house)
+    way.begin()
+    for _ in range(9):
+        way.send(bills())
+    way.preparing.close()
+    assert len(way.arrived) == 9
+    assert way.pid is None
+
+
+def gone(way: Way) -> None:
+    ended(way, lambda: way.pid is None)
+
+
+def ended(way: Way, condition: Callable[[], Any]) -> None:
+    """Waits for what the other thread does."""
+    with way.preparing._changed:
+        assert way.preparing._changed.wait_for(condition, WITHIN_S)

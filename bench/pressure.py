@@ -9,6 +9,9 @@ import msgspec
 from .house import House
 from .producer import Load, Sent
 
+WARM_UP = 5
+"""One part of so many."""
+
 
 @contextmanager
 def producing(here: House, loads: Sequence[Load]) -> Iterator["Producers"]:
@@ -56,7 +59,13 @@ def send(here: House, loads: Sequence[Load]) -> list[Sent]:
 
 
 def rate(loads: Sequence[Load], sent: Sequence[Sent]) -> float:
-    """Events a second, from the first request of any to the last answer to any."""
-    began_ns = min(each.began_ns for each in sent)
-    ended_ns = max(each.answered_ns[-1] for each in sent)
-    return sum(load.events for load in loads) / ((ended_ns - began_ns) / 1e9)
+    """Events a second, from when a fifth of them were answered until all were: a daemon that is
+    sent much has begun another process by then."""
+    answered = sorted(
+        (at_ns, load.at_once)
+        for load, each in zip(loads, sent, strict=True)
+        for at_ns in each.answered_ns
+    )
+    first = len(answered) // WARM_UP
+    seconds = (answered[-1][0] - answered[first][0]) / 1e9
+    return sum(events for _, events in answered[first + 1 :]) / seconds

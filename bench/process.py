@@ -22,6 +22,14 @@ def peak_mb(pid: int) -> float:
     return _status(pid, "VmHWM")
 
 
+def family(pid: int) -> list[int]:
+    """It, and the processes that its threads have begun and that still run."""
+    found = [pid]
+    for task in os.listdir(f"/proc/{pid}/task"):
+        found += map(int, _proc(pid, f"task/{task}/children").split())
+    return found
+
+
 def _status(pid: int, name: str) -> float:
     """A size from /proc; raises ProcessLookupError where the process has ended."""
     for line in _proc(pid, "status").splitlines():

@@ -32,7 +32,8 @@ FROM_BYTES = 16 << 10
 """About fifty events: with fewer it is quicker to do them than to have them done."""
 MANY, WITHIN_S = 8, 1.0
 """So many in that time are what a process is begun for."""
-IDLE_S = 30.0
+IDLE_S = 10.0
+"""With nothing to prepare, after which the process ends: one is soon begun, and holds 30 MB."""
 AGAIN_S = 60.0
 """After a process that broke."""
 ANSWER_WITHIN_S = 10.0

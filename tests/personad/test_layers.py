@@ -29,6 +29,8 @@ CORE = (
     "ballast",
     "projections",
     "store",
+    "prepared",
+    "transaction",
     "leases",
     "granting",
     "news",

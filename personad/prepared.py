@@ -59,10 +59,10 @@ class Prepared(Struct, array_like=True, gc=False):
     first_at: int
     """The earliest time, in microseconds since 1970."""
     last_at: int
-    times: bytes
-    """Of each, as 64-bit integers of this machine."""
+    times: str
+    """Of each, as a JSON list: SQLite takes that apart most quickly."""
     costs: bytes
-    """Likewise; -1: none."""
+    """As 64-bit integers of this machine; -1: none."""
     ids: bytes
     bodies: bytes
     heads: bytes
@@ -119,7 +119,7 @@ def prepared(
         count=len(events),
         first_at=min(ats),
         last_at=max(ats),
-        times=array("q", ats).tobytes(),
+        times=msgspec.json.encode(ats).decode(),
         costs=array("q", stored).tobytes(),
         ids=b"".join([event.id.int.to_bytes(16, "big") for event in events]),
         bodies=b"".join(bodies),
@@ -171,23 +171,23 @@ def _batches(events: Sequence[CostRecorded]) -> tuple[list[Batch], list[int]]:
 
 def _head(begin: int, length: int) -> str:
     """SQL for a number in a row's head; places in texts are from one."""
-    place = f"event.rowid * {_HEAD_WIDTH} - {_HEAD_WIDTH - begin}"
+    place = f"event.key * {_HEAD_WIDTH} + {begin}"
     return f"CAST(substr(?5, {place}, {length}) AS INTEGER)"
 
 
 def _key(keys: str, places: str) -> str:
     """SQL for the number, in the ledger, of what a row only says the place of."""
-    place = f"unicode(substr({places}, event.rowid, 1)) * {_KEY_WIDTH} - {_KEY_WIDTH - 1}"
+    place = f"unicode(substr({places}, event.key + 1, 1)) * {_KEY_WIDTH} - {_KEY_WIDTH - 1}"
     return f"nullif(CAST(substr({keys}, {place}, {_KEY_WIDTH}) AS INTEGER), 0)"
 
 
 def _statement(receipt: str) -> str:
     return f"""
 INSERT OR FAIL INTO {INTO}
-SELECT ?1 + event.rowid, substr(?4, event.rowid * 16 - 15, 16), {_CODE}, event.value,
+SELECT ?1 + event.key, substr(?4, event.key * 16 + 1, 16), {_CODE}, event.value,
   ?2 - event.value, {_key("?7", "?8")}, nullif({_head(1, 18)}, -1), {receipt},
   substr(?6, {_head(19, 8)}, {_head(27, 7)})
-FROM carray(?3) AS event WHERE TRUE {NEW_ONLY}
+FROM json_each(?3) AS event WHERE TRUE {NEW_ONLY}
 """  # noqa: S608 - expressions of ours
 
 
@@ -217,12 +217,11 @@ def _insert(
     db: apsw.Connection, names: Names, some: Sequence[Prepared], after: int, now_us: int
 ) -> bool:
     seq = after
-    given: list[tuple[str, tuple[int | bytes | apsw.CArrayBinding, ...]]] = []
+    given: list[tuple[str, tuple[int | str | bytes, ...]]] = []
     for each in some:
         batches = [names.batch(told.name, seq + 1 + told.first) for told in each.batches]
         receipts = [*map(names.price, each.receipts)]
-        times = apsw.carray(each.times, flags=apsw.SQLITE_CARRAY_INT64)
-        rows = (seq, now_us, times, each.ids, each.heads, each.bodies)
+        rows = (seq + 1, now_us, each.times, each.ids, each.heads, each.bodies)
         keys = (_keys(batches), each.of_batch)
         if receipts:
             given.append((_INSERT_PRICED, (*rows, *keys, _keys(receipts), each.of_receipt)))

@@ -13,6 +13,8 @@ from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from personad import log, prepared, price_data, quarantine
 from personad.contract.budget import PriceSet
 from personad.contract.cost import CostRecorded
@@ -279,8 +281,7 @@ def _entries(first_seq: int, ready: Ready) -> list[Entry]:
 
 
 def _times_and_costs(ready: Ready) -> tuple[Sequence[int], Sequence[int | None]]:
-    times, costs = array("q"), array("q")
-    times.frombytes(ready.prepared.times)
+    times, costs = msgspec.json.decode(ready.prepared.times, type=list[int]), array("q")
     costs.frombytes(ready.prepared.costs)
     return times, [cost if cost >= 0 else None for cost in costs]
 

@@ -137,11 +137,10 @@ def restart(ctx: click.Context, timeout: float) -> None:
 def status(context: Context, as_json: bool) -> None:
     """How the daemon is; exit status 69 when it is down."""
     from personad import launch
-    from personad.contract.admin import Status
     from personad.report import status_json, status_text
 
     try:
-        found = launch.ask(context.paths, Status())
+        found = launch.status(context.paths)
     except LedgerError as error:
         if error.code != "unavailable":
             raise

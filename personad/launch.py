@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from personad.contract.admin import Hello, Stop, Welcome
+from personad.contract.admin import Hello, Status, StatusReply, Stop, Welcome
 from personad.contract.base import Request
 from personad.contract.codec import encode, reply_codec
 from personad.contract.environment import daemon_environment
@@ -73,6 +73,17 @@ def running(paths: Paths) -> Welcome | None:
         if error.code == "unavailable":
             return None
         raise
+
+
+def status(paths: Paths) -> StatusReply:
+    """How the daemon is. Raises as `ask`."""
+    try:
+        return ask(paths, Status())
+    except LedgerError as error:
+        if error.code != "unavailable" or running(paths) is None:
+            raise
+    # By this very question it has found out that its ledger is damaged: now it can say so.
+    return ask(paths, Status())
 
 
 def start(paths: Paths, *, autostarted: bool, environ: Mapping[str, str]) -> tuple[Welcome, bool]:

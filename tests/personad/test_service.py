@@ -221,3 +221,23 @@ def test_another_writer_in_the_way_delays_and_loses_nothing(
     other.execute("ROLLBACK")
     while daemon.ask(Hello()).last_seq == 0:
         pass
+
+
+def test_a_damage_that_the_status_itself_finds_is_what_it_says(
+    stopped: Running, sqlite: Callable[[Path], apsw.Connection]
+) -> None:
+    stopped.start()
+    stopped.append(*(cost(f"call-{n}") for n in range(400)))
+    stopped.stop()
+    database = stopped.paths.database
+    db = sqlite(database)
+    first = "SELECT min(pageno) FROM dbstat WHERE name = 'event' AND pagetype = 'leaf'"
+    page, size = db.execute(first).get, db.pragma("page_size")
+    db.close()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xde\xad" * (size // 2))
+    stopped.start()
+    said = stopped.command("status")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "read-only: the ledger is damaged" in said.stdout

@@ -22,6 +22,7 @@ from personad.names import Names, Proposed
 from personad.price_data import UnitPrices
 from personad.projections import batches, cost_sums
 from personad.projections.book import Book
+from personad.projections.buckets import SUM_MAX
 from personad.projections.costs import are_possible
 
 _CODE = CODE_OF[CostRecorded]
@@ -111,6 +112,9 @@ def prepared(
         return None
     ats = [(event.at - EPOCH) // MICROSECOND for event in events]
     entries: list[Entry] = [*zip(range(len(events)), ats, events, costs, strict=True)]
+    groups = cost_sums.groups_of(entries)
+    if max([max(each.sums) for each in groups]) > SUM_MAX:
+        return None  # No message could hold it.
     stored = [-1 if cost is None else cost for cost in costs]
     lengths = [*map(len, bodies)]
     begins = accumulate(lengths, initial=1)
@@ -132,7 +136,7 @@ def prepared(
         prices=as_of,
         calls=calls,
         calls_json=msgspec.json.encode(calls).decode(),
-        groups=cost_sums.groups_of(entries),
+        groups=groups,
     )
 
 

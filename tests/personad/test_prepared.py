@@ -187,6 +187,7 @@ def test_bills_of_new_calls_are_taken_as_they_were_prepared(kitchen: Kitchen) ->
         costs("a", outcome="unknown"),
         costs("a", persona="x" * (MAX_EVENT_BYTES + 1)),
         costs("a", input_tokens=COST_MAX + 1),
+        [cost(f"call-{n}", COST_MAX) for n in range(2**63 // COST_MAX + 1)],
         [cost(f"call-{n}", batch=f"batch-{n}") for n in range(MOST_PLACES + 1)],
     ],
     ids=[
@@ -197,6 +198,7 @@ def test_bills_of_new_calls_are_taken_as_they_were_prepared(kitchen: Kitchen) ->
         "unknown",
         "large",
         "too many tokens",
+        "a sum that is too large",
         "batches",
     ],
 )

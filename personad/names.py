@@ -85,6 +85,9 @@ N = TypeVar("N", bound=Hashable)
 V = TypeVar("V")
 _KEPT = 50_000
 """Of each kind in memory: names come from outside."""
+OPEN_MOST = 1_000
+"""Words that are proposed at once: every append tells of all of them, and where none is taken, as
+in a ledger that can't be written, there would be ever more."""
 
 Series = tuple[str, str, str, str, str]
 """Kind, measure, provider, model, scorer."""
@@ -220,9 +223,15 @@ class Proposed:
         self.open: dict[str, int] = {}
         """What was proposed, and neither given yet, as far as this connection sees, nor to another
         word."""
+        self._next = 0
+        """The number for the next word; 0: that is to be found out."""
+        self._looked_at = 0
+        """How many were open when it was looked at."""
 
     def look(self) -> None:
         """Finds out what became of what was proposed."""
+        if len(self.open) > OPEN_MOST:
+            self._leave(0)
         for text, number in [*self.open.items()]:
             given = self._db.execute(_WORD, (text,)).fetchone()
             if given is not None:
@@ -232,15 +241,29 @@ class Proposed:
             else:
                 continue
             del self.open[text]
+        self._next, self._looked_at = 0, len(self.open)
+
+    def take_back(self) -> None:
+        """Nobody will be told of what was proposed since it was looked at."""
+        self._leave(self._looked_at)
+
+    def _leave(self, count: int) -> None:
+        """Proposes no more than the first `count` of what is open."""
+        while len(self.open) > count:
+            text, _ = self.open.popitem()
+            self._known.pop(text, None)
+        self._next = 0
 
     def _number_of(self, text: str) -> int:
         given = self._db.execute(_WORD, (text,)).fetchone()
         if given is not None:
             return int(given[0])
         if (number := self.open.get(text)) is None:
-            newest = int(self._db.execute(_NEWEST_WORD).get)
-            number = max(newest, *self.open.values()) + 1 if self.open else newest + 1
-            self.open[text] = number
+            if not self._next:
+                newest = int(self._db.execute(_NEWEST_WORD).get)
+                self._next = max(newest, *self.open.values(), 0) + 1
+            number = self.open[text] = self._next
+            self._next += 1
         return number
 
 

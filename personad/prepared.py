@@ -8,6 +8,7 @@ call of it is new, and looks at the events themselves wherever anything is unusu
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate, chain
 
 import apsw
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
-from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of
+from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of, microseconds
 from personad.log import INTO, NEW_ONLY, Entry
 from personad.names import Names, Proposed
 from personad.price_data import UnitPrices
@@ -35,6 +36,8 @@ _KEY_WIDTH = 20
 MOST_PLACES = 126
 """Of batches and of receipts: SQLite reads a place out of one byte, as if it were a character, of
 which the first stands for none."""
+EARLIEST_US = microseconds(datetime(3, 1, 1, tzinfo=UTC))
+"""What is said to be older, in whatever zone, may be of a time that no event can have."""
 PricesAs = tuple[int, tuple[int, int, int] | None]
 """Which prices there are: the newest of the user's own, by seq, and the public list's file."""
 Priced = Callable[[CostRecorded], tuple[int, UnitPrices] | None]
@@ -111,6 +114,8 @@ def prepared(
     if max(len(told), len(receipts)) > MOST_PLACES:
         return None
     ats = [(event.at - EPOCH) // MICROSECOND for event in events]
+    if min(ats) < EARLIEST_US:
+        return None
     entries: list[Entry] = [*zip(range(len(events)), ats, events, costs, strict=True)]
     groups = cost_sums.groups_of(entries)
     if max([max(each.sums) for each in groups]) > SUM_MAX:

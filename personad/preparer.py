@@ -57,7 +57,10 @@ class Preparer:
         if set(map(type, request.events)) != {CostRecorded}:
             return None
         self._words.look()
-        return prepared(request.events, self._words, self._bill, self._priced_as)  # type: ignore[arg-type]
+        made = prepared(request.events, self._words, self._bill, self._priced_as)  # type: ignore[arg-type]
+        if made is None:
+            self._words.take_back()
+        return made
 
     def _priced_as(self) -> PricesAs:
         """Which prices hold now; from here on calls are priced by them."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -189,6 +189,7 @@ def test_bills_of_new_calls_are_taken_as_they_were_prepared(kitchen: Kitchen) ->
         costs("a", input_tokens=COST_MAX + 1),
         [cost(f"call-{n}", COST_MAX) for n in range(2**63 // COST_MAX + 1)],
         [cost(f"call-{n}", batch=f"batch-{n}") for n in range(MOST_PLACES + 1)],
+        costs("a", at=datetime(1, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2)))),
     ],
     ids=[
         "nothing",
@@ -200,6 +201,7 @@ def test_bills_of_new_calls_are_taken_as_they_were_prepared(kitchen: Kitchen) ->
         "too many tokens",
         "a sum that is too large",
         "batches",
+        "a time that no event can have",
     ],
 )
 def test_what_is_to_be_looked_at_is_left(kitchen: Kitchen, lot: list[Any]) -> None:
@@ -266,44 +268,6 @@ def test_what_is_too_old_for_the_log_is_put_aside(kitchen: Kitchen) -> None:
     assert (reply.quarantined, reply.first_seq, kitchen.taken) == (1, 1, 0)
     kitchen.append(costs("c"))
     assert kitchen.taken == 1
-
-
-def test_new_words_are_given_the_numbers_that_were_proposed(kitchen: Kitchen) -> None:
-    first, second = kitchen.ready(cost("a")), kitchen.ready(cost("b", model="other"))
-    assert first is not None
-    assert second is not None
-    assert first.prepared.words
-    # The first isn't there yet, so its words are told once more.
-    assert first.prepared.words.items() <= second.prepared.words.items()
-    kitchen.commit([(first, [])])
-    kitchen.commit([(second, [])])
-    third = kitchen.ready(cost("c", model="other"))
-    assert third is not None
-    assert not third.prepared.words
-    assert kitchen.taken == 2
-    assert [each.event.model for each in read(kitchen.core.db)] == ["local", "other"]  # type: ignore[union-attr]
-
-
-def test_a_number_that_another_word_got_is_not_used(kitchen: Kitchen) -> None:
-    lot = costs("a", model="mine")
-    ready = kitchen.ready(*lot)
-    kitchen.core.append(cost("b", model="theirs"))
-    kitchen.commit([(ready, lot)])
-    assert kitchen.taken == 0
-    # It was given another number then; what is made from now on goes by that.
-    kitchen.append(costs("c", model="mine"))
-    assert kitchen.taken == 1
-    models = [each.event.model for each in read(kitchen.core.db)]  # type: ignore[union-attr]
-    assert models == ["theirs", "mine", "mine"]
-    assert damage_of(kitchen.core.path) is None
-
-
-def test_a_word_whose_number_is_taken_is_proposed_another(kitchen: Kitchen) -> None:
-    assert kitchen.ready(*costs("a", model="mine")) is not None
-    kitchen.core.append(*(cost(f"call-{n}", model=f"theirs-{n}") for n in range(9)))
-    kitchen.append(costs("c", model="mine"))
-    assert kitchen.taken == 1
-    assert [each.event.model for each in read(kitchen.core.db, after=9)] == ["mine"]  # type: ignore[union-attr]
 
 
 class TestPrices:

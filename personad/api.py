@@ -127,9 +127,7 @@ class Api:
         jobs: list[Job] = []
         room = TOGETHER_BYTES
         while incoming is not None:
-            job = self._met(incoming)
-            if job is not None:
-                jobs.append(job)
+            self._met(incoming, jobs)
             room -= len(incoming.body)
             if room < 0 or len(jobs) == AT_ONCE_JOBS:
                 break
@@ -138,16 +136,28 @@ class Api:
         if jobs and not (is_little and self._writer.do_at_once(jobs)):
             self._change(*jobs)
 
-    def _met(self, incoming: Incoming) -> Job | None:
-        """The same, where it isn't prepared by another process first."""
-        if self._preparing.takes(incoming.body):
-            self._preparing.follow(self._job(Unread(incoming), incoming))
-            return None
-        job = self._dispatched(incoming)
-        if job is not None and self._preparing.has(incoming.client):
+    def _met(self, incoming: Incoming, jobs: list[Job]) -> None:
+        """Adds to `jobs` what the writer has to do, but for what another process prepares first,
+        and for what its client sent after that."""
+        is_prepared = self._preparing.takes(incoming.body)
+        job = self._job(Unread(incoming), incoming) if is_prepared else self._dispatched(incoming)
+        if job is None:
+            return
+        if is_prepared or self._preparing.has(incoming.client):
+            # It must not come to the writer before what the same client sent before it.
+            if jobs:
+                self._change(*jobs)
+                jobs.clear()
             self._preparing.follow(job)
-            return None
-        return job
+        else:
+            jobs.append(job)
+
+    def _follow(self, job: Job) -> None:
+        """Has it done behind all that its client has sent."""
+        if self._preparing.has(job.client):
+            self._preparing.follow(job)
+        else:
+            self._change(job)
 
     def _job(self, request: Any, incoming: Incoming) -> Job:
         size, client = len(incoming.body), incoming.client
@@ -181,7 +191,7 @@ class Api:
             self._ask(incoming, request)
         elif kind in CHANGES:
             job = self._job(request, incoming)
-            if kind is cost.StartCall and self._before_call(lambda: self._change(job)):
+            if kind is cost.StartCall and self._before_call(lambda: self._follow(job)):
                 return None
             return job
         else:

@@ -37,6 +37,8 @@ IDLE_S = 10.0
 AGAIN_S = 60.0
 """After a process that broke."""
 ANSWER_WITHIN_S = 10.0
+END_WITHIN_S = 1.0
+"""Once nobody sends any more; it has nothing to lose."""
 ON_THE_WAY = 4
 """Appends that the process may have at once; one more waits, so that clients take turns."""
 WAITING_BYTES = 32 << 20
@@ -155,7 +157,10 @@ class Preparing:
         """What is to be done next; None: nothing any more."""
         with self._changed:
             while True:
-                if self._waiting and self._in_hand < ON_THE_WAY:
+                is_broken = self._process is not None and not self._process.is_sound
+                if is_broken and not self._in_hand:
+                    return _Step.END
+                if self._waiting and self._in_hand < ON_THE_WAY and not is_broken:
                     (job,) = self._waiting.take(1)
                     self._in_hand += 1
                     self._changed.notify_all()
@@ -163,10 +168,7 @@ class Preparing:
                 is_idle = not (self._waiting or self._in_hand)
                 if is_idle and self._closing:
                     return None
-                if is_idle and self._process is not None and not self._process.is_sound:
-                    return _Step.END
                 if self._is_wanted and self._process is None:
-                    self._is_wanted = False
                     return _Step.BEGIN
                 if not self._changed.wait(IDLE_S) and is_idle and self._process is not None:
                     return _Step.END
@@ -197,6 +199,8 @@ class Preparing:
     def _now_is(self, process: "_Process | None") -> None:
         with self._changed:
             self._process = process
+            # Whoever wanted one while it was begun has it, or is told that there is none.
+            self._is_wanted = False
             self._changed.notify_all()
 
     def _receive_all(self) -> None:
@@ -276,7 +280,7 @@ class _Process:
         """It ends as soon as it sees that nobody sends any more."""
         self._socket.close()
         try:
-            self._process.wait(ANSWER_WITHIN_S)
+            self._process.wait(END_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

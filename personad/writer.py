@@ -66,6 +66,8 @@ class Writer:
         self._began: float | None = None
         """When he took it, in monotonic seconds."""
         self._is_quick = True
+        self._has_group = False
+        """Whether his thread has taken a group, which nobody may be done before."""
         self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer")
         self.leases = Leases()
@@ -144,7 +146,7 @@ class Writer:
         self._began = time.monotonic()
         try:
             with self._changed:
-                if self._queue or self._draining:
+                if self._queue or self._has_group or self._draining:
                     return False
             self.book.db.set_busy_timeout(0)
             self._answer(self._commit(jobs, patient=False))
@@ -175,6 +177,7 @@ class Writer:
             while not self._queue and not self._visits and not self._draining:
                 self._changed.wait()
             group = self._queue.take()
+            self._has_group = bool(group)
             self._changed.notify_all()
             return group
 
@@ -213,6 +216,7 @@ class Writer:
             self._visit()
             self._carrying.carry()
             self._began = None
+            self._has_group = False
         return bool(group)
 
     def _tidy(self) -> None:

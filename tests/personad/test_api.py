@@ -1,5 +1,6 @@
 """The request socket's own part: mistakes of ours, answers that fit nowhere, and closing."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,13 +21,17 @@ from personad.contract.errors import Failure
 from personad.contract.events import Append, Appended
 from personad.contract.progress import Progress
 from personad.contract.requester import Requester
+from personad.contract.sp import FRAME, HELLO_OF_A_REQUESTER, LAST, MESSAGE, NUMBER
 from personad.contract.spool import SUFFIX
 from personad.intake import Intake
+from personad.jobs import Job, Unread
+from personad.log import read
+from personad.preparing import FROM_BYTES
 from personad.replier import Replier
 from personad.store import open_for_writing
 from personad.writer import Writer
 
-from .facts import planned
+from .facts import cost, planned
 
 PROGRESS = Progress(batch="b", fence=1, tokens={})
 CALL = StartCall(call="c", provider="local", model="m", max_input_tokens=1, max_output_tokens=1)
@@ -214,6 +219,34 @@ def test_a_reply_that_nobody_takes_any_more_ends_nothing(opened: Open) -> None:
         counter.writer.start()
         counter.writer.drain()
     assert counter.writer.last_seq == 3
+
+
+def test_what_was_sent_before_a_large_append_is_written_before_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = opened()
+
+    def prepared_at_once(job: Job) -> None:
+        assert type(job.request) is Unread
+        left = counter.api._dispatched(job.request.incoming)
+        assert left is not None
+        counter.api._change(left)
+
+    monkeypatch.setattr(counter.api._preparing, "takes", lambda body: len(body) > FROM_BYTES)
+    monkeypatch.setattr(counter.api._preparing, "follow", prepared_at_once)
+    bills: list[Any] = [cost(f"call-{n}") for n in range(80)]
+    small, large = encode(Append(events=planned())), encode(Append(events=bills))  # type: ignore[arg-type]
+    frames = [
+        FRAME.pack(MESSAGE, NUMBER.size + len(body)) + NUMBER.pack(LAST | number) + body
+        for number, body in enumerate((small, large), 1)
+    ]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(counter.socket))
+        connection.sendall(HELLO_OF_A_REQUESTER + b"".join(frames))
+        while counter.writer.last_seq < 83:
+            assert connection.recv(1 << 16)
+    kinds = [type(each.event) for each in read(counter.db)]
+    assert kinds == [*map(type, planned()), *map(type, bills)]
 
 
 class TestBeforeACall:

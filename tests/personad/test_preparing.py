@@ -162,6 +162,54 @@ def test_one_that_broke_is_not_begun_again_at_once(way: Way) -> None:
     assert not way.preparing._is_wanted
 
 
+def test_one_that_broke_ends_while_more_is_waiting(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = way.preparing._end
+    is_more: list[bool] = []
+
+    def ended_with() -> None:
+        is_more.append(bool(way.preparing._waiting))
+        end()
+
+    monkeypatch.setattr(way.preparing, "_end", ended_with)
+    bodies = [bills() for _ in range(30)]
+    pid = way.begin()
+    os.kill(pid, signal.SIGSTOP)
+    with way.preparing._changed:
+        for body in bodies:
+            way.send(body)
+        os.kill(pid, signal.SIGKILL)
+    assert way.wait(30) == ["Append"] * 30
+    assert is_more == [True]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_one_that_was_wanted_twice_is_begun_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = way.preparing._begun
+    body = bills()
+
+    def wanted_meanwhile() -> Any:
+        for _ in range(2 * MANY):
+            way.preparing.takes(body)
+        return begun()
+
+    monkeypatch.setattr(way.preparing, "_begun", wanted_meanwhile)
+    os.kill(way.begin(), signal.SIGKILL)
+    way.send(body)
+    way.wait(1)
+    gone(way)
+    assert not way.preparing._is_wanted
+
+
+def test_one_that_stands_still_keeps_nobody_from_closing(house: Path) -> None:
+    way = Way(house)
+    pid = way.begin()
+    os.kill(pid, signal.SIGSTOP)
+    way.preparing.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 0.5)
     pid = way.begin()

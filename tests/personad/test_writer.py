@@ -264,3 +264,23 @@ def test_calls_are_brought_into_their_table_once_all_who_told_of_them_have_their
     assert waiting == [0]
     assert desk.db.execute("SELECT count(*) FROM call").get == 10
     assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
+
+
+def test_nothing_is_done_at_once_before_what_his_thread_has_taken(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = desk.writer._take
+    done: list[bool] = []
+
+    def taken_and_overtaken() -> list[Job]:
+        group = taken()
+        if group:
+            overtaking = Job(Append(events=[started("b")]), 100, lambda _: None)
+            done.append(desk.writer.do_at_once([overtaking]))
+        return group
+
+    monkeypatch.setattr(desk.writer, "_take", taken_and_overtaken)
+    desk.put(1, Append(events=[started("a")]))
+    desk.writer.start()
+    desk.writer.drain()
+    assert done == [False]

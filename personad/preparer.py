@@ -10,7 +10,7 @@ import signal
 import socket
 import struct
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,12 @@ def _main(database: Path) -> None:
     settle()
     price_data.look_at(database.with_name(fetched_prices.FILE))
     encode = msgspec.msgpack.Encoder().encode
-    with socket.socket(fileno=0) as connection, closing(open_for_reading(str(database))) as db:
+    with (
+        socket.socket(fileno=0) as connection,
+        closing(open_for_reading(str(database))) as db,
+        # The daemon was killed: then there is nobody to tell.
+        suppress(ConnectionError),
+    ):
         preparer = Preparer(db)
         send(connection, READY)
         while (message := receive(connection)) is not None:

@@ -90,6 +90,8 @@ class Preparing:
         self._is_wanted = False
         self._closing = False
         self._process: _Process | None = None
+        self._newest: _Process | None = None
+        """The same, or one that is being begun."""
         self._broke_at: float | None = None
         self._sent: queue.SimpleQueue[tuple[Job, _Process | None] | None] = queue.SimpleQueue()
         self._threads = [
@@ -106,6 +108,13 @@ class Preparing:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(END_WITHIN_S)
+        # One that stands still, or doesn't come up, is not waited for: the rest needs none.
+        with self._changed:
+            newest = self._newest
+        if newest is not None and any(thread.is_alive() for thread in self._threads):
+            newest.kill()
         for thread in self._threads:
             thread.join()
 
@@ -168,7 +177,7 @@ class Preparing:
                 is_idle = not (self._waiting or self._in_hand)
                 if is_idle and self._closing:
                     return None
-                if self._is_wanted and self._process is None:
+                if self._is_wanted and self._process is None and not self._closing:
                     return _Step.BEGIN
                 if not self._changed.wait(IDLE_S) and is_idle and self._process is not None:
                     return _Step.END
@@ -182,7 +191,11 @@ class Preparing:
 
     def _begun(self) -> "_Process | None":
         try:
-            return _Process(self._command)
+            process = _Process(self._command)
+            with self._changed:
+                self._newest = process
+            process.come_up()
+            return process
         except OSError as error:
             logger.warning("no process can be begun that prepares appends: %s", error)
             self._broke_at = time.monotonic()
@@ -198,7 +211,7 @@ class Preparing:
 
     def _now_is(self, process: "_Process | None") -> None:
         with self._changed:
-            self._process = process
+            self._process = self._newest = process
             # Whoever wanted one while it was begun has it, or is told that there is none.
             self._is_wanted = False
             self._changed.notify_all()
@@ -231,7 +244,7 @@ class _Process:
     """One that prepares."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Raises OSError where it can't be begun, or doesn't come up in time."""
+        """Raises OSError where it can't be begun."""
         self.is_sound = True
         self._socket, theirs = socket.socketpair()
         for each in (self._socket, theirs):
@@ -245,6 +258,9 @@ class _Process:
         except BaseException:
             self._socket.close()
             raise
+
+    def come_up(self) -> None:
+        """Waits until it does. Raises OSError where it doesn't, in time."""
         if self.receive() != READY:
             self.close()
             raise OSError("it did not come up")
@@ -274,6 +290,10 @@ class _Process:
         if self.is_sound:
             logger.warning("the daemon prepares appends by itself for now: %s", why)
         self.is_sound = False
+        self._process.kill()
+
+    def kill(self) -> None:
+        """From any thread, which need not wait for any other."""
         self._process.kill()
 
     def close(self) -> None:

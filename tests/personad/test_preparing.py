@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -15,6 +17,7 @@ from personad import preparing
 from personad.contract.codec import codec, encode
 from personad.contract.events import Append
 from personad.jobs import Job, Unread
+from personad.preparer import READY, receive, send
 from personad.preparing import FROM_BYTES, MANY, Preparing
 from personad.replier import Incoming
 from personad.store import open_for_writing
@@ -202,12 +205,35 @@ def test_one_that_was_wanted_twice_is_begun_once(way: Way, monkeypatch: pytest.M
     assert not way.preparing._is_wanted
 
 
-def test_one_that_stands_still_keeps_nobody_from_closing(house: Path) -> None:
+def test_one_that_stands_still_keeps_nobody_from_closing(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
     way = Way(house)
     pid = way.begin()
     os.kill(pid, signal.SIGSTOP)
-    way.preparing.close()
+    way.send(bills())
+    closing = threading.Thread(target=way.preparing.close)
+    closing.start()
+    closing.join(WITHIN_S)
+    assert not closing.is_alive()
+    assert [kind for _, kind in way.arrived] == ["Append"]
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_one_that_does_not_come_up_keeps_nobody_from_closing(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
+    way = Way(house)
+    monkeypatch.setattr(way.preparing, "_command", ["/bin/sleep", str(10 * WITHIN_S)])
+    body = bills()
+    for _ in range(MANY):
+        way.preparing.takes(body)
+    closing = threading.Thread(target=way.preparing.close)
+    closing.start()
+    closing.join(WITHIN_S)
+    assert not closing.is_alive()
 
 
 def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +252,25 @@ def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) 
     way.send(bills())
     way.wait(1)
     gone(way)
+
+
+def test_it_says_nothing_where_the_daemon_is_gone(house: Path) -> None:
+    way = Way(house)
+    way.preparing.close()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = way.preparing._command
+        process = subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE)
+    with process, ours:
+        assert receive(ours) == READY
+        # What it says to this nobody reads, so that it finds the connection broken.
+        for _ in range(2):
+            send(ours, bills())
+        assert ours.recv(1)
+        ours.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_one_that_cant_be_begun_is_told_of(

@@ -12,19 +12,23 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import apsw
 
+from personad import names
 from personad.contract.base import Reply
+from personad.contract.codec import encode
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended
 from personad.jobs import Job, Trial
 from personad.log import read
+from personad.preparer import Preparer
 from personad.store import open_for_writing
+from personad.transaction import Ready
 from personad.trouble import Health
 from personad.writer import Writer
 from tests.faulty_disk import Fault, checkpoint, faulty
@@ -46,13 +50,43 @@ class Outcome:
     """Empty is what was promised."""
 
 
+class Kitchen:
+    """Prepares appends, as another process would; what it knows of words is copied from the ledger,
+    as nothing beside the writer may meet the faults that are meant for him."""
+
+    def __init__(self) -> None:
+        self._words = apsw.Connection(":memory:")
+        self._words.execute(names.SCHEMA)
+        self._preparer = Preparer(self._words)
+        self._made: dict[UUID, Ready] = {}
+        """By the first event of each."""
+
+    def ready(self, request: Append) -> Append | Ready:
+        """The append as it was prepared first, however often it is sent."""
+        key = request.events[0].id
+        if key not in self._made:
+            made = self._preparer.prepare(encode(request))
+            if made is None:
+                return request
+            self._made[key] = Ready(made, lambda: request)
+        return self._made[key]
+
+    def learn(self, db: apsw.Connection) -> None:
+        with suppress(apsw.Error):
+            rows = [*db.execute("SELECT key, text FROM word")]
+            self._words.executemany("INSERT OR REPLACE INTO word VALUES (?, ?)", rows)
+
+
 class Producer:
     """Sends costs through a writer, and sends again what was not acknowledged."""
 
-    def __init__(self, writer: Writer, outcome: Outcome, rng: random.Random) -> None:
+    def __init__(
+        self, writer: Writer, outcome: Outcome, rng: random.Random, kitchen: Kitchen | None
+    ) -> None:
         self._writer = writer
         self._outcome = outcome
         self._rng = rng
+        self._kitchen = kitchen
         self._open: list[Append] = [Append(events=planned())]  # type: ignore[arg-type]
         self._number = 0
 
@@ -79,8 +113,12 @@ class Producer:
             replies.append(reply)
             done.release()
 
+        kitchen = self._kitchen
+        if kitchen is not None:
+            self._writer.between(kitchen.learn)
         for request in self._open:
-            self._writer.submit(Job(request, 100, answer))
+            sent = request if kitchen is None else kitchen.ready(request)
+            self._writer.submit(Job(sent, 100, answer))
         for _ in self._open:
             if not done.acquire(timeout=WITHIN_S):
                 raise AssertionError("the writer doesn't answer")
@@ -116,7 +154,13 @@ def random_script(rng: random.Random) -> list[Fault]:
     return script
 
 
-def run(folder: Path, rng: random.Random, scripts: list[list[Fault]] | None = None) -> Outcome:
+def run(
+    folder: Path,
+    rng: random.Random,
+    scripts: list[list[Fault]] | None = None,
+    *,
+    are_prepared: bool = False,
+) -> Outcome:
     """Writes a ledger in `folder`, under these scripts one after the other, or random ones."""
     outcome = Outcome()
     cut: set[UUID] = set()
@@ -125,7 +169,7 @@ def run(folder: Path, rng: random.Random, scripts: list[list[Fault]] | None = No
         db.pragma("wal_autocheckpoint", 0)
         writer = Writer(db, zone=UTC, publish=lambda *_: lambda: None, health=Health())
         writer.start()
-        producer = Producer(writer, outcome, rng)
+        producer = Producer(writer, outcome, rng, Kitchen() if are_prepared else None)
         producer.go_on()
         planned_rounds = ROUNDS if scripts is None else len(scripts)
         cut_at = rng.randrange(planned_rounds)

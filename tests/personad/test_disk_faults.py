@@ -1,10 +1,13 @@
 """A disk that fails under the real writer: what was acknowledged is there, once, afterwards."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from personad.transaction import Ready, Transaction
 from tests.chaos.disk_faults import run
 from tests.faulty_disk import Fault
 
@@ -46,6 +49,26 @@ def test_random_scripts_lose_nothing_and_double_nothing(house: Path, seed: int) 
     assert outcome.wrong == []
     assert len(outcome.faults) > 5
     assert len(outcome.acknowledged) > 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_scripts_lose_nothing_of_what_was_prepared(
+    house: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    add = Transaction.add_prepared
+
+    def added(txn: Transaction, some: Sequence[Ready]) -> Any:
+        answers = add(txn, some)
+        taken.extend([] if answers is None else map(id, some))
+        return answers
+
+    monkeypatch.setattr(Transaction, "add_prepared", added)
+    outcome = run(house, random.Random(seed), are_prepared=True)
+    assert outcome.wrong == []
+    assert len(outcome.faults) > 5
+    # Some of them more than once: what was taken back is done again as it was.
+    assert 30 < len(set(taken)) < len(taken)
 
 
 def test_a_disk_that_lies_about_syncing_is_found_out(house: Path) -> None:

@@ -100,6 +100,10 @@ class Api:
         for thread in self._threads:
             thread.start()
 
+    def hand_over(self) -> None:
+        """Gives the writer what has come and isn't his yet; for when he is about to end."""
+        self._preparing.hand_over()
+
     def close(self) -> None:
         """Takes no more requests; returns once every question in hand is answered."""
         with self._lock:

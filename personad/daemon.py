@@ -298,6 +298,7 @@ def _open_sound(paths: Paths, settings: Settings, autostarted: bool, closing: Ex
     closing.callback(rebuilds.close)
     closing.callback(intake.close)
     closing.callback(writer.drain)
+    closing.callback(api.hand_over)
     closing.callback(keeper.close)
     if settings.cost.alerts.webhook_url is not None:
         _send_alerts(daemon, settings, closing)

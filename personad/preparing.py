@@ -88,7 +88,7 @@ class Preparing:
         self._lately: deque[float] = deque(maxlen=MANY)
         """When large ones came."""
         self._is_wanted = False
-        self._closing = False
+        self._is_ending = self._closing = False
         self._process: _Process | None = None
         self._newest: _Process | None = None
         """The same, or one that is being begun."""
@@ -103,10 +103,20 @@ class Preparing:
         for thread in self._threads:
             thread.start()
 
+    def hand_over(self) -> None:
+        """Has all that is on the way handed over, and takes nothing more by itself: for when nobody
+        will take it soon. What stands still is not waited for."""
+        with self._changed:
+            self._is_ending = True
+            if not self._changed.wait_for(self._is_empty, END_WITHIN_S):
+                if self._newest is not None:
+                    self._newest.kill()
+                self._changed.wait_for(self._is_empty, END_WITHIN_S)
+
     def close(self) -> None:
         """Returns once all of it has been handed over; for when no more comes."""
         with self._changed:
-            self._closing = True
+            self._closing = self._is_ending = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(END_WITHIN_S)
@@ -120,7 +130,9 @@ class Preparing:
 
     def takes(self, body: bytes) -> bool:
         """Whether this request had better go this way."""
-        if len(body) < FROM_BYTES or not any(each in body[:_HEAD_BYTES] for each in _APPEND):
+        if self._is_ending or len(body) < FROM_BYTES:
+            return False
+        if not any(each in body[:_HEAD_BYTES] for each in _APPEND):
             return False
         if self._process is not None:
             return True
@@ -174,13 +186,16 @@ class Preparing:
                     self._in_hand += 1
                     self._changed.notify_all()
                     return job
-                is_idle = not (self._waiting or self._in_hand)
+                is_idle = self._is_empty()
                 if is_idle and self._closing:
                     return None
-                if self._is_wanted and self._process is None and not self._closing:
+                if self._is_wanted and self._process is None and not self._is_ending:
                     return _Step.BEGIN
                 if not self._changed.wait(IDLE_S) and is_idle and self._process is not None:
                     return _Step.END
+
+    def _is_empty(self) -> bool:
+        return not (self._waiting or self._in_hand)
 
     def _sent_to(self, job: Job) -> "_Process | None":
         """The process that was sent it, if it was."""

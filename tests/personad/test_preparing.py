@@ -205,6 +205,31 @@ def test_one_that_was_wanted_twice_is_begun_once(way: Way, monkeypatch: pytest.M
     assert not way.preparing._is_wanted
 
 
+def test_what_is_on_the_way_is_handed_over_before_the_writer_ends(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "END_WITHIN_S", WITHIN_S)
+    way.begin()
+    for _ in range(9):
+        way.send(bills())
+    way.preparing.hand_over()
+    assert [kind for _, kind in way.arrived] == ["Ready"] * 9
+    assert not way.preparing.takes(bills())
+    way.follow()
+    assert way.wait(10)[-1] == "Append"
+
+
+def test_what_stands_still_is_handed_over_unprepared(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
+    os.kill(way.begin(), signal.SIGSTOP)
+    for _ in range(9):
+        way.send(bills())
+    way.preparing.hand_over()
+    assert way.wait(9) == ["Append"] * 9
+
+
 def test_one_that_stands_still_keeps_nobody_from_closing(
     house: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -275,3 +275,20 @@ class TestBeforeACall:
         )
         counter.intake.close()
         assert not counter.intake.first(broken)
+
+    def test_after_the_spools_it_follows_what_its_client_sent_before(
+        self, opened: Open, house: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (house / "spool").mkdir()
+        (house / "spool" / "other").touch()
+        counter = opened()
+        followed: list[Any] = []
+
+        def follow(job: Job) -> None:
+            followed.append(job.request)
+            counter.api._change(job)
+
+        monkeypatch.setattr(counter.api._preparing, "has", lambda _: True)
+        monkeypatch.setattr(counter.api._preparing, "follow", follow)
+        counter.ask(CALL)
+        assert followed == [CALL]

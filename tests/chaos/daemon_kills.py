@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -39,6 +39,11 @@ from personad.log import last_seq, read
 from personad.store import open_for_writing
 from tests.ledgers import damage_of
 
+BILLS = 120
+"""In one append."""
+HELPERS_KILLED = 0.3
+"""Of the processes that prepare, a moment before their daemon."""
+ENDS_WITHIN_S = 5.0
 PRODUCERS = 4
 AT = moment_of(1_790_000_000_000_000)
 
@@ -54,10 +59,14 @@ class Outcome:
     gaps: int = 0
     damage: str | None = None
     """What `verify` finds wrong."""
+    helped: int = 0
+    """Kills of a daemon that had another process at work."""
+    left: int = 0
+    """Such processes that did not end with it."""
 
     @property
     def is_good(self) -> bool:
-        faults = self.lost or self.duplicates or self.gaps or self.damage
+        faults = self.lost or self.duplicates or self.gaps or self.damage or self.left
         return not faults and self.acknowledged > 0
 
 
@@ -68,6 +77,8 @@ class Producer(threading.Thread):
         super().__init__(name=f"producer {number}")
         self._rest_s = rest_s
         self.batch = f"batch-{number}"
+        self._has_bills = number % 2 == 0
+        """So much at once that the daemon has another process prepare it."""
         self.acknowledged: set[UUID] = set()
         self.done = threading.Event()
         self._paths = paths
@@ -78,6 +89,8 @@ class Producer(threading.Thread):
         while not self.done.is_set():
             index += 1
             self._send(self._story(index))
+            if self._has_bills:
+                self._send(self._bills(index))
             if self._rest_s:
                 self.done.wait(self._rest_s)
 
@@ -109,6 +122,24 @@ class Producer(threading.Thread):
             output="/o",
             prompt_digest="p",
         )
+
+    def _bills(self, index: int) -> list[Event]:
+        return [
+            CostRecorded(
+                id=uuid4(),
+                at=AT,
+                call=f"{self.batch}-{index}-{number}",
+                provider="local",
+                model="local",
+                operation="generation",
+                outcome="ok",
+                input_tokens=number,
+                cost_nanousd=index,
+                batch=self.batch,
+                persona=f"p{number}",
+            )
+            for number in range(BILLS)
+        ]
 
     def _story(self, index: int) -> list[Event]:
         of = {"at": AT, "batch": self.batch, "persona": f"p{index}"}
@@ -146,14 +177,26 @@ def storm(data_dir: Path, kills: int, rng: random.Random) -> Outcome:
     """Kills the daemon of a ledger in `data_dir` so often, and counts the damage."""
     paths = resolve_paths(DEFAULTS, ledger=str(data_dir), environ=os.environ)
     producers = [Producer(paths, number) for number in range(PRODUCERS)]
+    helped = left = 0
     start(data_dir)
     for each in producers:
         each.start()
     try:
-        for _ in range(kills):
-            time.sleep(rng.uniform(0.01, 0.25))
-            os.kill(launch.ask(paths, Hello(), timeout_s=10).pid, signal.SIGKILL)
+        for number in range(kills):
+            # Now and then so late that another process prepares what comes.
+            time.sleep(rng.uniform(0.5, 1.0) if number % 4 == 3 else rng.uniform(0.01, 0.25))
+            pid = launch.ask(paths, Hello(), timeout_s=10).pid
+            beside = begun_by(pid)
+            helped += bool(beside)
+            if beside and rng.random() < HELPERS_KILLED:
+                os.kill(beside[0], rng.choice((signal.SIGKILL, signal.SIGSTOP)))
+                time.sleep(rng.uniform(0.0, 0.1))
+            os.kill(pid, signal.SIGKILL)
             start(data_dir)
+            for each in beside:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGCONT)
+            left += sum(not ended(each) for each in beside)
     finally:
         for each in producers:
             each.done.set()
@@ -161,8 +204,29 @@ def storm(data_dir: Path, kills: int, rng: random.Random) -> Outcome:
             each.join()
     launch.stop(paths, 30)
     found = examine(paths, set().union(*(each.acknowledged for each in producers)))
-    found.kills = kills
+    found.kills, found.helped, found.left = kills, helped, left
     return found
+
+
+def begun_by(pid: int) -> list[int]:
+    """The processes that a daemon has begun."""
+    found: list[int] = []
+    with suppress(FileNotFoundError):
+        for task in (Path("/proc") / str(pid) / "task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def ended(pid: int) -> bool:
+    """Whether the process ends by itself."""
+    until = time.monotonic() + ENDS_WITHIN_S
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            if "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+                time.sleep(0.01)
+                continue
+        return True
+    return False
 
 
 def start(data_dir: Path) -> None:

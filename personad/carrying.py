@@ -21,11 +21,21 @@ class Carrying:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
+        self._beside: apsw.Connection | None = None
+        """The other thread's. It stays open: closed beside another, it would keep its file open."""
         self._pages = 0
         """In the write-ahead log."""
         self._thread: threading.Thread | None = None
         self._could_carry = True
         db.set_wal_hook(self._committed)
+
+    def start(self) -> None:
+        """From now on another thread helps; without, the writer carries all by himself."""
+        try:
+            flags = apsw.SQLITE_OPEN_READWRITE
+            self._beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
+        except apsw.Error as error:
+            self._failed(error)
 
     def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
         self._pages = pages
@@ -36,10 +46,12 @@ class Carrying:
         write-ahead log."""
         if self._pages < PAGES:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._beside, name="carrier")
+        if self._thread is None and self._beside is not None:
+            self._thread = threading.Thread(
+                target=self._carry, args=(self._beside,), name="carrier"
+            )
             self._thread.start()
-        elif not self._thread.is_alive():
+        elif self._thread is None or not self._thread.is_alive():
             self._thread = None
             self._pages = 0
             self._carry(self._db)
@@ -48,17 +60,8 @@ class Carrying:
         """Returns once the other thread has ended."""
         if self._thread is not None:
             self._thread.join()
-
-    def _beside(self) -> None:
-        try:
-            db = apsw.Connection(self._db.filename, flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.Error as error:
-            self._failed(error)
-            return
-        try:
-            self._carry(db)
-        finally:
-            db.close()
+        if self._beside is not None:
+            self._beside.close()
 
     def _carry(self, db: apsw.Connection) -> None:
         try:

@@ -88,6 +88,7 @@ class Writer:
         self._carrying = Carrying(db)
 
     def start(self) -> None:
+        self._carrying.start()
         self._thread.start()
 
     @property

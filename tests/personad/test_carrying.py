@@ -14,6 +14,14 @@ from personad.store import open_for_writing
 
 
 @pytest.fixture
+def here(db: apsw.Connection) -> Iterator[Carrying]:
+    made = Carrying(db)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def db(house: Path) -> Iterator[apsw.Connection]:
     opened = open_for_writing(str(house / "l.db"))
     opened.execute("CREATE TABLE filled (data BLOB)")
@@ -32,38 +40,43 @@ def pages_seen(db: apsw.Connection, here: Carrying) -> list[int]:
         commit(db)
         seen.append(here._pages)
         here.carry()
-        here.close()
+        if here._thread is not None:
+            here._thread.join()
     return seen
 
 
+@pytest.mark.parametrize("is_helped", [True, False])
 def test_the_log_begins_anew_again_and_again(
-    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch, *, is_helped: bool
 ) -> None:
     monkeypatch.setattr(carrying, "PAGES", 40)
-    pages = pages_seen(db, Carrying(db))
+    here = Carrying(db)
+    if is_helped:
+        here.start()
+    pages = pages_seen(db, here)
+    here.close()
     assert max(pages) < 80
     assert sum(after < before for before, after in pairwise(pages)) > 3
 
 
-def test_nothing_is_carried_while_there_is_little(db: apsw.Connection) -> None:
-    here = Carrying(db)
+def test_nothing_is_carried_while_there_is_little(db: apsw.Connection, here: Carrying) -> None:
     commit(db)
     here.carry()
     assert here._thread is None
 
 
 def test_commits_go_on_while_the_other_thread_carries(
-    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+    db: apsw.Connection, here: Carrying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(carrying, "PAGES", 1)
-    here = Carrying(db)
     commit(db)
     # Whoever reads an old state keeps the log from beginning anew, and nobody from committing.
     with apsw.Connection(db.filename, flags=apsw.SQLITE_OPEN_READONLY) as reader:
         before = reader.execute("SELECT count(*) FROM filled").get
         here.carry()
         commit(db)
-        here.close()
+        assert here._thread is not None
+        here._thread.join()
         here.carry()
         assert reader.execute("SELECT count(*) FROM filled").get == before
     reader.close()
@@ -75,18 +88,36 @@ def test_commits_go_on_while_the_other_thread_carries(
 def test_a_failure_is_told_and_the_writer_carries_by_himself(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(carrying, "PAGES", 1)
+    monkeypatch.setattr(carrying, "PAGES", 40)
 
     def fails(*_: object, **__: object) -> None:
         raise apsw.FullError("on purpose")
 
     here = Carrying(db)
-    monkeypatch.setattr(carrying.apsw, "Connection", fails)
     with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            commit(db)
-            here.carry()
-            here.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(carrying.apsw, "Connection", fails)
+            here.start()
+        pages = pages_seen(db, here)
     assert [record.getMessage() for record in caplog.records] == [
         "the write-ahead log can't be carried over: on purpose"
     ]
+    assert max(pages) < 80
+
+
+def test_the_other_connection_is_on_the_same_disk(house: Path) -> None:
+    class Noted(apsw.VFS):
+        def __init__(self) -> None:
+            super().__init__("noted", "")
+
+    noted = Noted()
+    path = str(house / "l.db")
+    open_for_writing(path).close()
+    db = apsw.Connection(path, vfs="noted")
+    here = Carrying(db)
+    here.start()
+    assert here._beside is not None
+    assert here._beside.open_vfs == "noted"
+    here.close()
+    db.close()
+    noted.unregister()

@@ -25,6 +25,9 @@ class Carrying:
         """The other thread's. It stays open: closed beside another, it would keep its file open."""
         self._pages = 0
         """In the write-ahead log."""
+        self._due_at = PAGES
+        """With so many it is to be carried; more where whoever reads an old state has kept it from
+        beginning anew."""
         self._thread: threading.Thread | None = None
         self._could_carry = True
         db.set_wal_hook(self._committed)
@@ -38,13 +41,15 @@ class Carrying:
             self._failed(error)
 
     def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
+        if pages < self._pages:
+            self._due_at = PAGES
         self._pages = pages
         return apsw.SQLITE_OK
 
     def carry(self) -> None:
         """What there is to do between two groups. Where it fails, all of it is still in the
         write-ahead log."""
-        if self._pages < PAGES:
+        if self._pages < self._due_at:
             return
         if self._thread is None and self._beside is not None:
             self._thread = threading.Thread(
@@ -53,7 +58,7 @@ class Carrying:
             self._thread.start()
         elif self._thread is None or not self._thread.is_alive():
             self._thread = None
-            self._pages = 0
+            self._due_at = self._pages + PAGES
             self._carry(self._db)
 
     def close(self) -> None:

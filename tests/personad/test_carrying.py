@@ -66,9 +66,11 @@ def test_nothing_is_carried_while_there_is_little(db: apsw.Connection, here: Car
 
 
 def test_commits_go_on_while_the_other_thread_carries(
-    db: apsw.Connection, here: Carrying, monkeypatch: pytest.MonkeyPatch
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(carrying, "PAGES", 1)
+    here = Carrying(db)
+    here.start()
     commit(db)
     # Whoever reads an old state keeps the log from beginning anew, and nobody from committing.
     with apsw.Connection(db.filename, flags=apsw.SQLITE_OPEN_READONLY) as reader:
@@ -80,9 +82,28 @@ def test_commits_go_on_while_the_other_thread_carries(
         here.carry()
         assert reader.execute("SELECT count(*) FROM filled").get == before
     reader.close()
+    here.close()
     commit(db)
     assert db.execute("SELECT count(*) FROM filled").get == 3
     assert db.pragma("integrity_check") == "ok"
+
+
+def test_where_an_old_state_is_read_it_is_not_tried_with_every_commit(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "PAGES", 40)
+    here = Carrying(db)
+    tried: list[int] = []
+    carry = here._carry
+    monkeypatch.setattr(here, "_carry", lambda each: (tried.append(here._pages), carry(each)))
+    commit(db)
+    reader = apsw.Connection(db.filename, flags=apsw.SQLITE_OPEN_READONLY)
+    with reader:
+        assert reader.execute("SELECT count(*) FROM filled").get == 1
+        pages_seen(db, here)
+    reader.close()
+    assert 1 < len(tried) <= tried[-1] // 40
+    assert min(pages_seen(db, here)) < 40
 
 
 def test_a_failure_is_told_and_the_writer_carries_by_himself(

@@ -19,10 +19,12 @@ from persona.client import Ledger
 from persona.signals import ended_in_order
 from personad.contract.environment import daemon_environment
 from personad.contract.paths import Paths, resolve_paths
+from personad.contract.requester import Gone, Requester, Silent
 from personad.contract.settings import load
 
 READY_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.01
+_KNOCK_S = 1.0
 _OURS = ("PERSONA_", "PERSONAD_")
 
 
@@ -120,11 +122,20 @@ def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", socket: Path, log: str) -> None:
     until = time.monotonic() + READY_WITHIN_S
-    while not socket.exists():
+    while not _is_heard(socket):
         if process.poll() is not None or time.monotonic() > until:
             said = Path(log).read_text(encoding="utf-8", errors="replace").strip()
             raise PrivateFailed(f"the benchmark's own daemon does not start: {said or 'no word'}")
         time.sleep(_LOOK_EVERY_S)
+
+
+def _is_heard(socket: Path) -> bool:
+    """Whether somebody answers there: the file is there a moment before that."""
+    try:
+        Requester(socket, _KNOCK_S).close()
+    except (Gone, Silent):
+        return False
+    return True
 
 
 @contextmanager

@@ -298,10 +298,18 @@ def test_it_says_nothing_where_the_daemon_is_gone(house: Path) -> None:
     assert process.returncode == 0
 
 
-def test_one_that_cant_be_begun_is_told_of(
-    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [("/nowhere/python", "no process can be begun"), ("/bin/true", "it did not come up")],
+)
+def test_one_that_is_not_there_is_told_of(
+    way: Way,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    program: str,
+    said: str,
 ) -> None:
-    monkeypatch.setattr(way.preparing, "_command", ["/nowhere/python"])
+    monkeypatch.setattr(way.preparing, "_command", [program])
     body = bills()
     with caplog.at_level(logging.WARNING):
         for _ in range(MANY):
@@ -309,19 +317,7 @@ def test_one_that_cant_be_begun_is_told_of(
         way.follow()
         way.wait(1)
         ended(way, lambda: way.preparing._broke_at is not None)
-    assert "no process can be begun" in caplog.text
-
-
-def test_one_that_does_not_come_up_is_given_up(
-    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(way.preparing, "_command", ["/bin/true"])
-    body = bills()
-    with caplog.at_level(logging.WARNING):
-        for _ in range(MANY):
-            way.preparing.takes(body)
-        ended(way, lambda: way.preparing._broke_at is not None)
-    assert "it did not come up" in caplog.text
+    assert said in caplog.text
 
 
 def test_too_much_waits_before_it_is_taken(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import apsw
 
 PAGES = 4_000
 """So many are carried at once."""
+_READ_SOMETHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,10 @@ class Carrying:
         """From now on another thread helps; without, the writer carries all by himself."""
         try:
             flags = apsw.SQLITE_OPEN_READWRITE
-            self._beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
+            beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
+            # One that has read nothing yet doesn't know that there is a log, and carries nothing.
+            beside.execute(_READ_SOMETHING).fetchall()
+            self._beside = beside
         except apsw.Error as error:
             self._failed(error)
 

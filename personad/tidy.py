@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
+from personad import log
 from personad.civil import quarter_of
 from personad.kinds import microseconds
 from personad.projections import BUCKETS, call_places, sketches
@@ -30,8 +31,8 @@ SKETCH_ROWS = 200
 BLOCKS_A_ROUND = 800
 """So many before others have their turn: a ledger that an older release made has them all to be
 looked through."""
-BLOCKS_UNDER_LOAD = 40
-"""By model, where so many more have become full since the last round: a fiftieth of the time."""
+BLOCKS_UNDER_LOAD = 24
+"""By model, where at least so many have become full since the last round: some 4 % of a second."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
 PARTS: dict[Tier, int] = {"hour": 6, "day": 1}
 """In which the sketches of a day are merged; a day's hours are those of UTC."""
@@ -55,6 +56,8 @@ class Tidier:
         """Whether what adds large days up has been imported."""
         self.is_behind = False
         """Whether there is something left that needs no event to become due."""
+        self._full: int | None = None
+        """How many blocks of the log were full at the last round."""
 
     def tidy(self, now: datetime) -> int:
         """Does what there is to do; how many days were added up.
@@ -71,10 +74,12 @@ class Tidier:
 
     def _place(self) -> bool:
         """Whether there is more to do."""
+        full = self._between(_full_blocks)
+        more, self._full = full - (full if self._full is None else self._full), full
         if not self._between(_are_due):
             return False
         done = self._blocks(_note_calls, BLOCKS_A_ROUND)
-        most = BLOCKS_UNDER_LOAD if done >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
+        most = BLOCKS_UNDER_LOAD if more >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
         by_model = self._blocks(_note_models, most)
         return done >= BLOCKS_A_ROUND or by_model >= most
 
@@ -147,6 +152,10 @@ def _work_in(book: Book) -> int:
 def _work_calls_in(book: Book) -> None:
     with book.db:
         book.counted.work_in()
+
+
+def _full_blocks(book: Book) -> int:
+    return log.last_seq(book.db) >> call_places.SHIFT
 
 
 def _are_due(book: Book) -> bool:

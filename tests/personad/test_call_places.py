@@ -308,6 +308,32 @@ def test_tidying_notes_full_blocks_a_part_at_a_time(
     assert call_places.place(core.db, 1) == call_places.place_models(core.db, 1) == 0
 
 
+def test_while_much_comes_in_few_blocks_are_noted_by_model(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidier = Tidier(lambda work: work(core.book))
+    tidier.tidy(core.now)
+    core.append(*EVENTS)
+    # As they are when they were seen going by.
+    while call_places.place(core.db, tidy.BLOCKS):
+        pass
+    noted: list[int] = []
+    place_models = call_places.place_models
+    monkeypatch.setattr(
+        call_places,
+        "place_models",
+        lambda db, most: noted.append(place_models(db, most)) or noted[-1],
+    )
+    full = log.last_seq(core.db) >> call_places.SHIFT
+    assert full > 2 * tidy.BLOCKS_UNDER_LOAD
+    tidier.tidy(core.now)
+    assert sum(noted) == tidy.BLOCKS_UNDER_LOAD
+    assert tidier.is_behind
+    tidier.tidy(core.now)
+    assert sum(noted) == full
+    assert not tidier.is_behind
+
+
 def test_a_call_before_1970_is_in_the_quarter_hour_in_which_it_was(core: Core) -> None:
     core.append(cost("old", 5, at=NOON.replace(year=1969, minute=7)))
     core.append(*(cost(f"c{n}", n) for n in range(20)))

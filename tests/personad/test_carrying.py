@@ -65,6 +65,24 @@ def test_nothing_is_carried_while_there_is_little(db: apsw.Connection, here: Car
     assert here._thread is None
 
 
+def test_the_other_thread_carries_what_was_committed(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "PAGES", 40)
+    here = Carrying(db)
+    here.start()
+    database = Path(db.filename)
+    before = database.stat().st_size
+    while here._pages < 40:
+        commit(db)
+        assert database.stat().st_size == before
+    here.carry()
+    assert here._thread is not None
+    here._thread.join()
+    assert database.stat().st_size > before + 40 * db.pragma("page_size") // 2
+    here.close()
+
+
 def test_commits_go_on_while_the_other_thread_carries(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,14 +27,13 @@ from personad.projections import (
     call_places,
     costs,
     quality,
-    sketches,
 )
 from personad.projections.book import Book
 from personad.projections.buckets import Packed, Tier, quarters_of
 from personad.refold import beside, horizon_us, is_kept
 from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
-from personad.tidy import SKETCH_ROWS, TIERS, days_of
+from personad.tidy import TIERS, days_of, work_sketches_in
 
 SLICE_S = 0.008
 FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 500, 100, 20_000
@@ -140,7 +139,7 @@ def _adopt(
         clear(with_book)
         with_book(lambda book: _create(book.db, [*made, *summed, *emptied]))
         # What is kept of the sketches must not lack what waits to be worked in.
-        while with_book(lambda book: _work_in(book.db)) == SKETCH_ROWS:
+        while with_book(work_sketches_in):
             pass
         rows = sum(_fill(with_book, table) for table in tables)
         late, dropped, zone = with_book(lambda book: _late(book, made, projections))
@@ -190,12 +189,6 @@ def _summed(tables: Collection[str]) -> list[str]:
     if "sketch_quarter" in tables:
         found += [f"{name}_{tier}" for name in ("sketch", "sketch_all") for tier in TIERS]
     return found
-
-
-def _work_in(db: apsw.Connection) -> int:
-    with db:
-        done = sketches.work_in(db, SKETCH_ROWS)
-    return done  # noqa: RET504 - apsw says its `with` may swallow errors
 
 
 def _late(

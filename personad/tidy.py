@@ -26,8 +26,6 @@ T = TypeVar("T")
 Between = Callable[[Callable[[Book], T]], T]
 """Has the writer do something between two groups: `Writer.with_book`."""
 
-SKETCH_ROWS = 200
-"""So many noted rows are worked in at once."""
 BLOCKS_A_ROUND = 800
 """So many before others have their turn: a ledger that an older release made has them all to be
 looked through."""
@@ -65,7 +63,7 @@ class Tidier:
         A day to which something happened since the last time is left for the next one, and so is
         today: it would be stale again at once.
         """
-        while self._between(_work_in) == SKETCH_ROWS:
+        while self._between(work_sketches_in):
             pass
         self._between(_work_calls_in)
         self.is_behind = self._place()
@@ -114,7 +112,7 @@ def all_at_once(book: Book) -> None:
     """Everything, also today: for a ledger that nobody else is using."""
     with book.db:
         book.counted.work_in()
-        while sketches.work_in(book.db, SKETCH_ROWS):
+        while sketches.work_slice_in(book.db):
             pass
         while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):
             pass
@@ -141,12 +139,13 @@ def add_up(
         sketches.refold(db, tier, day, *quarters_of(tier, day, zone), together)
 
 
-def _work_in(book: Book) -> int:
+def work_sketches_in(book: Book) -> bool:
+    """Some of what is noted; whether there is more."""
     if not sketches.has_fresh(book.db):
-        return 0
+        return False
     with book.db:
-        done = sketches.work_in(book.db, SKETCH_ROWS)
-    return done  # noqa: RET504 - apsw says its `with` may swallow errors
+        has_more = sketches.work_slice_in(book.db)
+    return has_more  # noqa: RET504 - apsw says its `with` may swallow errors
 
 
 def _work_calls_in(book: Book) -> None:
@@ -200,7 +199,7 @@ def _merge(book: Book, tier: Tier, day: int, part: int) -> None:
     length = (end - first) // PARTS[tier]
     with book.db:
         # A sketch must not be worked on any more once the day's is made from it.
-        while sketches.work_in(book.db, SKETCH_ROWS):
+        while sketches.work_slice_in(book.db):
             pass
         sketches.refold(book.db, tier, day, first + part * length, first + (part + 1) * length)
 

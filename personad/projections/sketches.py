@@ -68,6 +68,9 @@ SCALES: dict[str, Scale] = {"latency": LATENCIES, "score": SCORES}
 """By the kind of a series."""
 
 _NOTE = "INSERT INTO sketch_fresh (bucket, series, added, removed) VALUES (?, ?, ?, ?)"
+_NOTED = """
+SELECT bucket, series, length(added) + length(removed) FROM sketch_fresh ORDER BY id LIMIT ?
+"""
 _FRESH = """
 SELECT id, bucket, series, kind, added, removed
 FROM sketch_fresh JOIN series ON series.key = series ORDER BY id LIMIT ?
@@ -94,6 +97,10 @@ _LARGE = """
 SELECT 1 FROM sketch_quarter WHERE bucket >= ? AND bucket < ?
 GROUP BY series HAVING sum(length(data)) >= ? LIMIT 1
 """
+
+SLICE_ROWS, SLICE_SKETCHES, SLICE_VALUES = 1_500, 40, 30_000
+"""Of what is worked in at once, with others waiting; each takes about as long, some 8 ms."""
+_VALUE_BYTES = 8
 
 Key = tuple[int, int]
 """Quarter-hour and series."""
@@ -135,6 +142,27 @@ def values_of(stored: bytes) -> "array[int]":
 
 def has_fresh(db: apsw.Connection) -> bool:
     return db.execute(_HAS_FRESH).fetchone() is not None
+
+
+def work_slice_in(db: apsw.Connection) -> bool:
+    """Brings noted rows into their sketches, as many as take but a moment; whether there are more.
+
+    It is the sketches that take long, each as long as hundreds of values, so the more rows the
+    better; but many rows may be of as many sketches.
+    """
+    keys: set[Key] = set()
+    rows = size = 0
+    for bucket, series, row_bytes in db.execute(_NOTED, (SLICE_ROWS,)):
+        keys.add((bucket, series))
+        size += row_bytes
+        if rows and (len(keys) > SLICE_SKETCHES or size > SLICE_VALUES * _VALUE_BYTES):
+            break
+        rows += 1
+    else:
+        work_in(db, SLICE_ROWS)
+        return rows == SLICE_ROWS
+    work_in(db, rows)
+    return True
 
 
 def work_in(db: apsw.Connection, most: int, make: "Make | None" = None) -> int:

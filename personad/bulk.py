@@ -7,6 +7,8 @@ from functools import cache
 import apsw
 
 Value = int | str | bytes | None
+SUM_MAX = 2**63 - 1
+"""The most that a column holds."""
 TOGETHER = (32, 8, 1)
 """Rows of one statement; more than the first make it no quicker."""
 

@@ -117,7 +117,9 @@ def _keep_old(db: apsw.Connection, tables: Collection[str], late: CatchUp) -> No
         among = "batch IN (SELECT value FROM json_each(?))"
         keyed = f"batch IN (SELECT key FROM batch_key WHERE {among})"  # noqa: S608 - constants
         told = msgspec.json.encode(names).decode()
-        for table, where in (("batch", among), ("persona", among), ("persona_cost", keyed)):
+        by_name = dict.fromkeys(("batch", "persona"), among)
+        by_number = dict.fromkeys(("persona_cost", "persona_cost_fresh"), keyed)
+        for table, where in (by_name | by_number).items():
             if table in tables:
                 _take_back(db, table, where, told)
     quarters = [each for each in late.book.quarters if each * QUARTER_US < horizon]

@@ -24,7 +24,7 @@ from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
 from personad.kinds import CODE_OF, part_of
-from personad.projections import alerts, call_places, charts, counted, sketches
+from personad.projections import alerts, call_places, charts, counted, persona_costs, sketches
 from personad.projections.book import Book
 from personad.projections.cost_sums import COST
 from personad.projections.personas import PERSONA
@@ -148,6 +148,11 @@ def _to_format_14(db: apsw.Connection) -> None:
     db.execute(log.KEPT_INDEX)
 
 
+def _to_format_15(db: apsw.Connection) -> None:
+    """What personas cost lately lies beside the rest."""
+    db.execute(persona_costs.FRESH_SCHEMA)
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -162,6 +167,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_12,
     _to_format_13,
     _to_format_14,
+    _to_format_15,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

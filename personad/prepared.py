@@ -15,15 +15,15 @@ import apsw
 import msgspec
 from msgspec import Struct
 
+from personad.bulk import SUM_MAX
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of, microseconds
 from personad.log import INTO, NEW_ONLY, Entry
 from personad.names import Names, Proposed
 from personad.price_data import UnitPrices
-from personad.projections import batches, cost_sums
+from personad.projections import batches, cost_sums, persona_costs
 from personad.projections.book import Book
-from personad.projections.buckets import SUM_MAX
 from personad.projections.costs import are_possible
 
 _CODE = CODE_OF[CostRecorded]
@@ -85,6 +85,7 @@ class Prepared(Struct, array_like=True, gc=False):
     calls: list[str]
     calls_json: str
     groups: list[cost_sums.Group]
+    of_batches: list[cost_sums.OfBatch]
 
 
 def prepared(
@@ -117,7 +118,7 @@ def prepared(
     if min(ats) < EARLIEST_US:
         return None
     entries: list[Entry] = [*zip(range(len(events)), ats, events, costs, strict=True)]
-    groups = cost_sums.groups_of(entries)
+    groups, of_batches = cost_sums.groups_of(entries)
     if max([max(each.sums) for each in groups]) > SUM_MAX:
         return None  # No message could hold it.
     stored = [-1 if cost is None else cost for cost in costs]
@@ -142,6 +143,7 @@ def prepared(
         calls=calls,
         calls_json=msgspec.json.encode(calls).decode(),
         groups=groups,
+        of_batches=of_batches,
     )
 
 
@@ -263,15 +265,20 @@ def fold(book: Book, some: Sequence[Prepared], *, after: int, since: int) -> Non
     All are new, so that all fit."""
     book.begin(since)
     newest: dict[str, int] = {}
-    personas: defaultdict[str, set[str]] = defaultdict(set)
+    told: defaultdict[str, list[bytes]] = defaultdict(list)
     seq = after + 1
     for each in some:
         book.counted.add_in_order(each.calls, each.calls_json, seq)
         for batch in each.batches:
             newest[batch.name] = seq + batch.last
-        for group in each.groups:
-            if (name := group.kind[6]) is not None:
-                personas[name].update(group.personas)
+        for of_batch in each.of_batches:
+            told[of_batch.batch].append(of_batch.told)
         seq += each.count
-    cost_sums.add_groups(book, chain.from_iterable([each.groups for each in some]), seq - 1)
-    batches.notice_newest(book, newest, personas)
+    groups = chain.from_iterable([each.groups for each in some])
+    of_batches = chain.from_iterable([each.of_batches for each in some])
+    cost_sums.add_groups(book, groups, of_batches, seq - 1)
+    batches.notice_newest(
+        book,
+        newest,
+        lambda batch: {row[0] for told_of in told[batch] for row in persona_costs.rows_in(told_of)},
+    )

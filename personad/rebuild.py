@@ -132,7 +132,11 @@ def _adopt(
 ) -> Adopted:
     tables = tables_of(projections)
     summed = _summed(tables)
-    fresh = {"sketch_quarter": "sketch_fresh", "call": "call_fresh"}
+    fresh = {
+        "sketch_quarter": "sketch_fresh",
+        "call": "call_fresh",
+        "persona_cost": "persona_cost_fresh",
+    }
     made = [*tables, *(fresh[each] for each in tables if each in fresh)]
     with_book(lambda book: _attach(book.db, path))
     try:

@@ -148,6 +148,7 @@ class Refold:
         zone = self.book.zone
         with self.db:
             self.book.counted.work_in()
+            self.book.persona_costs.work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
             for tier in TIERS:
@@ -169,6 +170,7 @@ class Refold:
             from personad import sketch_groups
 
             self.book.counted.work_in()
+            self.book.persona_costs.work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS, sketch_groups.made_of):
                 pass
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())

@@ -66,15 +66,16 @@ class Tidier:
         while self._between(work_sketches_in):
             pass
         self._between(_work_calls_in)
+        self._between(_work_personas_in)
         self.is_behind = self._place()
         due = self._between(lambda book: _due(book, now))
         return sum(self._day(tier, day) for tier, day in due)
 
     def _place(self) -> bool:
         """Whether there is more to do."""
-        full = self._between(_full_blocks)
+        full, are_due = self._between(_full_blocks)
         more, self._full = full - (full if self._full is None else self._full), full
-        if not self._between(_are_due):
+        if not are_due:
             return False
         done = self._blocks(_note_calls, BLOCKS_A_ROUND)
         most = BLOCKS_UNDER_LOAD if more >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
@@ -103,15 +104,19 @@ class Tidier:
 
 def in_passing(book: Book) -> None:
     """What can't wait for a quiet moment while much comes in: it is done when those who brought it
-    have their answers. Calls are brought into their table by name once they are many."""
+    have their answers. Calls are brought into their table by name once they are many, and what
+    personas cost likewise."""
     if book.counted.are_many:
         _work_calls_in(book)
+    elif book.persona_costs.are_many:
+        _work_personas_in(book)
 
 
 def all_at_once(book: Book) -> None:
     """Everything, also today: for a ledger that nobody else is using."""
     with book.db:
         book.counted.work_in()
+        book.persona_costs.work_in()
         while sketches.work_slice_in(book.db):
             pass
         while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):
@@ -153,12 +158,14 @@ def _work_calls_in(book: Book) -> None:
         book.counted.work_in()
 
 
-def _full_blocks(book: Book) -> int:
-    return log.last_seq(book.db) >> call_places.SHIFT
+def _work_personas_in(book: Book) -> None:
+    with book.db:
+        book.persona_costs.work_in()
 
 
-def _are_due(book: Book) -> bool:
-    return call_places.are_due(book.db)
+def _full_blocks(book: Book) -> tuple[int, bool]:
+    """How many there are, and whether some are to be noted."""
+    return log.last_seq(book.db) >> call_places.SHIFT, call_places.are_due(book.db)
 
 
 def _note_calls(book: Book) -> int:

@@ -14,7 +14,7 @@ from personad import log, verify_places
 from personad.halves import FROM_EVENTS, to_the_end
 from personad.kinds import KINDS, RAW_KINDS
 from personad.mark import Mark, read_mark
-from personad.projections import BUCKETS, PROJECTIONS, call_places, counted, sketches
+from personad.projections import BUCKETS, PROJECTIONS, call_places, counted, persona_costs, sketches
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
 from personad.quarantine import pruned_before
@@ -185,6 +185,9 @@ def _rows(
         for row in sorted(db.execute(f"PRAGMA table_info({table})"), key=lambda row: row[5])
         if row[5]
     )
+    if table == "persona_cost":
+        yield from persona_costs.rows(db, where, (horizon,) if where else ())
+        return
     source = counted.ALL if table == "call" else table
     sql = f"SELECT {columns} FROM {source} {where} ORDER BY {key}"  # noqa: S608 - names of ours
     yield from db.execute(sql, (horizon,) if where else ())

@@ -16,7 +16,7 @@ from personad.contract.base import Event
 from personad.contract.events import Append
 from personad.leases import Leases
 from personad.log import last_seq
-from personad.projections import counted
+from personad.projections import counted, persona_costs
 from personad.projections.book import Book
 from personad.store import ledger_zone, open_for_reading, open_for_writing
 from personad.transaction import transaction
@@ -66,6 +66,8 @@ def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ..
         }
         if "call_fresh" in tables:
             found["call"] = sorted(db.execute(f"SELECT * FROM {counted.ALL}"), key=repr)  # noqa: S608
+        if "persona_cost_fresh" in tables:
+            found["persona_cost"] = sorted(persona_costs.rows(db, "", ()), key=repr)
     found["meta"] = [row for row in found["meta"] if row[0] not in but]
     return found
 

@@ -1,6 +1,5 @@
 """What the calls of a batch add up to."""
 
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import apsw
@@ -38,11 +37,6 @@ SELECT {exact_sum("iif(state = 'open', reserved_nanousd, 0)")},
        {exact_sum("iif(state = 'unresolved', reserved_nanousd, 0)")}
 FROM open_call WHERE batch = ?
 """  # noqa: S608 - expressions of ours
-_OF_PERSONAS = """
-SELECT persona, cost_nanousd FROM persona_cost
-WHERE batch = (SELECT key FROM batch_key WHERE batch = ?)
-"""
-_OF_PERSONA = f"{_OF_PERSONAS} AND persona = ?"
 
 
 class OfBatch(NamedTuple):
@@ -64,13 +58,3 @@ def of_batch(db: apsw.Connection, batch: str) -> OfBatch:
     reserved, unresolved = db.execute(_HELD, (batch,)).fetchone() or (0, 0)
     sums = OfBatch(*found) if found and found[3] else OfBatch()
     return sums._replace(reserved_nanousd=reserved, unresolved_nanousd=unresolved)
-
-
-def of_personas(db: apsw.Connection, batch: str) -> dict[str, int]:
-    """Spent on each persona of a batch, in nano-dollars."""
-    return dict(db.execute(_OF_PERSONAS, (batch,)))
-
-
-def of_some(db: apsw.Connection, batch: str, personas: Iterable[str]) -> Mapping[str, int]:
-    """Spent on some personas of a batch, in nano-dollars."""
-    return dict(row for each in personas for row in db.execute(_OF_PERSONA, (batch, each)))

@@ -13,7 +13,7 @@ from personad.contract import batch as b
 from personad.contract.base import ErrorInfo
 from personad.contract.errors import LedgerError
 from personad.kinds import microseconds, moment_of
-from personad.projections import batch_costs, states
+from personad.projections import batch_costs, persona_costs, states
 from personad.projections.batch_rows import BatchRow, PersonaRow, Rows, load, personas_of
 from personad.projections.batches import elapsed_us
 
@@ -138,7 +138,7 @@ def show(db: apsw.Connection, batch: str, now: datetime) -> b.BatchState:
     if row is None:
         raise LedgerError("not-found", f"there is no batch {batch!r}")
     told = _told(db, row, now)
-    return _state(db, row, now, told, personas_of(db, batch), batch_costs.of_personas(db, batch))
+    return _state(db, row, now, told, personas_of(db, batch), persona_costs.of_personas(db, batch))
 
 
 class Told(NamedTuple):
@@ -167,7 +167,7 @@ def change(
         changed = changed | {persona for persona, *_ in db.execute(_IN_FLIGHT, (row.batch,))}
     found = (rows.persona(row.batch, persona) for persona in changed)
     personas = sorted((each for each in found if each is not None), key=lambda each: each.index)
-    spent_on = batch_costs.of_some(db, row.batch, changed)
+    spent_on = persona_costs.of_some(db, row.batch, changed)
     return _state(db, row, now, told, personas, spent_on), told
 
 

@@ -59,19 +59,19 @@ def notice(book: Book, entries: Sequence[Entry]) -> None:
         if batch is not None:
             newest[batch] = seq
             personas[batch].add(event.persona)  # type: ignore[union-attr]
-    notice_newest(book, newest, personas)
+    notice_newest(book, newest, personas.__getitem__)
 
 
 def notice_newest(
-    book: Book, newest: Mapping[str, int], personas: Mapping[str, Iterable[str | None]]
+    book: Book, newest: Mapping[str, int], personas: Callable[[str], Iterable[str | None]]
 ) -> None:
-    """The same by the newest of each batch's events, and the personas that they are about."""
+    """The same by the newest of each batch's events; `personas` are those that they are about."""
     rows = book.rows
     for name, seq in newest.items():
         row = rows.batch(name)
         if row is not None and row.seq < seq:
             rows.touch(row, seq)
-            rows.notice(name, personas[name])
+            rows.notice(name, personas(name))
     rows.save()
 
 

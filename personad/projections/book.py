@@ -20,6 +20,7 @@ from personad.projections.batch_rows import Rows
 from personad.projections.call_passing import Passing
 from personad.projections.counted import Counted
 from personad.projections.open_calls import OpenCalls
+from personad.projections.persona_costs import PersonaCosts
 from personad.projections.spent import Spent
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Book:
         self._stale: dict[str, set[int]] | None = None
         self._open_calls: OpenCalls | None = None
         self._counted: Counted | None = None
+        self._persona_costs: PersonaCosts | None = None
         self._days: dict[int, int] = {}
         self.spent = Spent()
         self.charts: dict[int, State] = {}
@@ -100,6 +102,13 @@ class Book:
         if self._counted is None:
             self._counted = Counted(self.db)
         return self._counted
+
+    @property
+    def persona_costs(self) -> PersonaCosts:
+        """What the calls for each persona cost."""
+        if self._persona_costs is None:
+            self._persona_costs = PersonaCosts(self.db)
+        return self._persona_costs
 
     @property
     def stale(self) -> dict[str, set[int]]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import apsw
 
+from personad.bulk import SUM_MAX
 from personad.contract import cost as c
 from personad.contract.asking import Interval
 from personad.projections import summing
 from personad.projections.asked import Asked, batches_of, resolve
-from personad.projections.buckets import SUM_MAX
 from personad.projections.cost_questions import (
     KNOWN_COST,
     PERSONAS,

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import apsw
 
 from personad import bulk, civil
+from personad.bulk import SUM_MAX
 from personad.packed import packed
 from personad.projections.book import QUARTERS_A_DAY, Book, day_named, day_number
 
@@ -23,7 +24,6 @@ Tier = Literal["quarter", "hour", "day"]
 QUARTERS_AN_HOUR = 4
 _DAYS_KEPT = 2_000
 """In memory: every question asks for where its days begin, several times over."""
-SUM_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True)

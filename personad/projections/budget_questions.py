@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from personad import civil
+from personad.bulk import SUM_MAX
 from personad.contract.budget import (
     Action,
     Budget,
@@ -17,7 +18,6 @@ from personad.contract.budget import (
 )
 from personad.kinds import microseconds, moment_of
 from personad.projections.book import stale_days
-from personad.projections.buckets import SUM_MAX
 from personad.projections.budget_sums import PERIODS, Accounts, Committed
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Spent

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 import apsw
 
 from personad import civil
+from personad.bulk import SUM_MAX
 from personad.projections.batch_costs import exact_sum
 from personad.projections.book import Book
-from personad.projections.buckets import SUM_MAX, cover
+from personad.projections.buckets import cover
 from personad.projections.cost_sums import COST
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Period, Spent, keep

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import apsw
 
+from personad.bulk import SUM_MAX
 from personad.contract import cost as c
 from personad.contract.asking import Range
 from personad.contract.budget import BudgetStatus
 from personad.projections import budget_questions, summing
 from personad.projections.asked import Asked, resolve
-from personad.projections.buckets import SUM_MAX
 from personad.projections.cost_sums import COST
 from personad.projections.personas import PERSONA
 from personad.projections.summing import Columns, Only, Without

@@ -7,13 +7,12 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from personad import bulk
 from personad.contract.cost import CostRecorded
 from personad.kinds import Text
 from personad.log import Entry
-from personad.projections import sketches
+from personad.projections import persona_costs, sketches
 from personad.projections.book import Book
-from personad.projections.buckets import SUM_MAX, Family
+from personad.projections.buckets import Family
 
 SUMS = (
     "calls",
@@ -28,14 +27,8 @@ SUMS = (
 )
 COST = Family("cost", "dim", SUMS)
 SCHEMA = f"""
-CREATE TABLE persona_cost (
-  batch INTEGER NOT NULL,
-  persona TEXT NOT NULL,
-  calls INTEGER NOT NULL,
-  cost_nanousd INTEGER NOT NULL,
-  PRIMARY KEY (batch, persona)
-) STRICT, WITHOUT ROWID;
-
+{persona_costs.SCHEMA}
+{persona_costs.FRESH_SCHEMA}
 {COST.schema}
 CREATE INDEX cost_of_experiment ON cost_experiment_quarter (experiment);
 """
@@ -43,14 +36,6 @@ TABLES: tuple[str, ...] = (
     "persona_cost",
     *(f"{each.name}_quarter" for each in COST.buckets if "quarter" in each.tiers),
 )
-
-_PERSONA = "persona_cost (batch, persona, calls, cost_nanousd)"
-_ADD_TO_PERSONA = f"""
-ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
-  cost_nanousd = max(0, min(cost_nanousd + excluded.cost_nanousd, {SUM_MAX}))
-"""
-_ADD_ONE = bulk.statement(_PERSONA, 4, _ADD_TO_PERSONA, 1)
-_SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
 
 
 def total_tokens(event: CostRecorded) -> int:
@@ -80,8 +65,16 @@ class Group(Struct, array_like=True, gc=False):
     """Of those with an answer that say it, as the next."""
     firsts_ms: list[int]
     """Until the first token."""
-    personas: dict[str, list[int]]
-    """Calls and nano-dollars of each; of calls in a batch that had an answer."""
+
+
+class OfBatch(Struct, array_like=True, gc=False):
+    """What calls in one batch say of its personas."""
+
+    batch: str
+    told: bytes
+    """As `persona_costs` puts it down."""
+    personas: int
+    """How many it tells of."""
 
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
@@ -93,6 +86,7 @@ def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     for entries, sign in ((added, 1), (removed, -1)):
         for kind, calls in _grouped(entries).items():
             sums.add(_group(kind, calls), sign)
+            sums.add_personas(kind, calls, sign)
     sums.save(is_taking_back=bool(removed))
 
 
@@ -104,22 +98,39 @@ def add_numbered(
     sums = _Sums(book, added[-1][0])
     for (quarter, *words), calls in _grouped(added).items():
         texts = [None if word is None else text(word) for word in words]  # type: ignore[arg-type]
-        sums.add(_group((quarter, *texts), calls), 1)  # type: ignore[arg-type]
+        kind: Kind = (quarter, *texts)  # type: ignore[assignment]
+        sums.add(_group(kind, calls), 1)
+        sums.add_personas(kind, calls, 1)
     sums.save(is_taking_back=False)
 
 
-def groups_of(added: Sequence[Entry]) -> list[Group]:
+def groups_of(added: Sequence[Entry]) -> tuple[list[Group], list[OfBatch]]:
     """The calls added up as far as that needs no ledger; for `add_groups`, which may be done by
     another process than this."""
-    return [_group(kind, calls) for kind, calls in _grouped(added).items()]
+    groups: list[Group] = []
+    personas: dict[str, persona_costs.Sums] = {}
+    for kind, calls in _grouped(added).items():
+        groups.append(_group(kind, calls))
+        if (batch := kind[6]) is not None and _is_spent(kind):
+            _collect_personas(personas.setdefault(batch, {}), calls, 1)
+    told = [
+        OfBatch(batch, persona_costs.as_told(sums), len(sums)) for batch, sums in personas.items()
+    ]
+    return groups, told
 
 
-def add_groups(book: Book, groups: Iterable[Group], newest: int) -> None:
+def add_groups(
+    book: Book, groups: Iterable[Group], of_batches: Iterable[OfBatch], newest: int
+) -> None:
     """What `add` does for calls, of which `newest` is the greatest seq."""
     sums = _Sums(book, newest)
     for group in groups:
         sums.add(group, 1)
     sums.save(is_taking_back=False)
+    names = book.names
+    book.persona_costs.put_down(
+        (names.batch(each.batch, newest), each.told, each.personas) for each in of_batches
+    )
 
 
 def _add_one(book: Book, entry: Entry) -> None:
@@ -147,7 +158,7 @@ def _add_one(book: Book, entry: Entry) -> None:
     if call.outcome != "unknown":
         book.spent.moved(quarter, experiment, batch, nanousd)
         if batch is not None and call.persona is not None:
-            book.db.execute(_ADD_ONE, (batch, call.persona, 1, nanousd))
+            book.persona_costs.add_one(batch, call.persona, nanousd)
     if call.outcome == "ok":
         for measure, value in (("duration_ms", call.duration_ms), ("ttft_ms", call.ttft_ms)):
             if value is not None:
@@ -173,7 +184,6 @@ def _grouped(entries: Sequence[Entry]) -> dict[Kind, list[Entry]]:
 
 
 def _group(kind: Kind, entries: Sequence[Entry]) -> Group:
-    outcome, batch = kind[4], kind[6]
     # Field by field, which takes half the time of call by call.
     calls: list[CostRecorded] = [entry[2] for entry in entries]  # type: ignore[misc]
     costs = [entry[3] or 0 for entry in entries]
@@ -191,16 +201,28 @@ def _group(kind: Kind, entries: Sequence[Entry]) -> Group:
     ]
     durations: list[int] = []
     firsts: list[int] = []
-    if outcome == "ok":
+    if kind[4] == "ok":
         durations = [each for each in [call.duration_ms for call in calls] if each is not None]
         firsts = [each for each in [call.ttft_ms for call in calls] if each is not None]
-    personas: dict[str, list[int]] = {}
-    if batch is not None and outcome != "unknown":
-        for persona, cost in zip([call.persona for call in calls], costs, strict=True):
-            if persona is not None:
-                known = personas.get(persona)
-                personas[persona] = [1, cost] if known is None else [known[0] + 1, known[1] + cost]
-    return Group(kind, sums, durations, firsts, personas)
+    return Group(kind, sums, durations, firsts)
+
+
+def _is_spent(kind: Kind) -> bool:
+    """Whether calls of this kind had an answer, so that somebody had to pay for them."""
+    return kind[4] != "unknown"
+
+
+def _collect_personas(sums: persona_costs.Sums, entries: Sequence[Entry], sign: int) -> None:
+    """Adds calls of one batch, or takes them out."""
+    for entry in entries:
+        persona: str | None = entry[2].persona  # type: ignore[union-attr]
+        if persona is not None:
+            known = sums.get(persona)
+            if known is None:
+                sums[persona] = [sign, sign * (entry[3] or 0)]
+            else:
+                known[0] += sign
+                known[1] += sign * (entry[3] or 0)
 
 
 class _Sums:
@@ -211,17 +233,14 @@ class _Sums:
         self._newest = newest
         """The seq of the newest event."""
         self._groups: dict[tuple[int, int, int | None, int | None], list[int]] = {}
-        self._personas: dict[int, dict[str, list[int]]] = {}
-        """Calls and cost, by batch and persona."""
+        self._personas: dict[int, persona_costs.Sums] = {}
+        """By batch."""
         self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
 
     def add(self, group: Group, sign: int) -> None:
         names = self._book.names
         quarter, provider, model, operation, outcome, experiment, batch = group.kind
-        sums, personas = group.sums, group.personas
-        if sign < 0:
-            sums = [-each for each in sums]
-            personas = {persona: [-each for each in told] for persona, told in personas.items()}
+        sums = group.sums if sign > 0 else [-each for each in group.sums]
         batch_key = names.batch(batch, self._newest) if batch is not None else None
         experiment_key = names.experiment(experiment) if experiment is not None else None
         if outcome != "unknown":
@@ -233,32 +252,18 @@ class _Sums:
             if took_ms:
                 series = names.series(("latency", measure, provider, model, ""))
                 latencies.setdefault((quarter, series), []).extend(took_ms)
-        if personas and batch_key is not None:
-            known = self._personas.get(batch_key)
-            if known is None:
-                self._personas[batch_key] = personas
-            else:
-                # A group is left as it is: it may have to be added once more, after a rollback.
-                self._personas[batch_key] = together = {**known}
-                for persona, told in personas.items():
-                    _collect(together, persona, told)
+
+    def add_personas(self, kind: Kind, entries: Sequence[Entry], sign: int) -> None:
+        if (batch := kind[6]) is not None and _is_spent(kind):
+            key = self._book.names.batch(batch, self._newest)
+            _collect_personas(self._personas.setdefault(key, {}), entries, sign)
 
     def save(self, *, is_taking_back: bool) -> None:
-        db = self._book.db
         COST.add(self._book, self._groups)
-        values: list[bulk.Value] = []
-        for batch, personas in sorted(self._personas.items()):
-            for persona in sorted(personas):
-                calls, cost = personas[persona]
-                if not -SUM_MAX <= cost <= SUM_MAX:
-                    cost = max(-SUM_MAX, min(cost, SUM_MAX))
-                values += batch, persona, calls, cost
-        bulk.insert(db, _PERSONA, 4, _ADD_TO_PERSONA, values)
         if is_taking_back:
-            some = [
-                (batch, each) for batch, personas in self._personas.items() for each in personas
-            ]
-            db.executemany(_SWEEP, some)
+            self._book.persona_costs.take_back(self._personas)
+        elif self._personas:
+            self._book.persona_costs.add(self._personas)
         sketches.note(self._book, self._latencies[1], self._latencies[-1])
 
 

@@ -6,6 +6,7 @@ from heapq import merge
 
 import apsw
 
+from personad.bulk import SUM_MAX
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.errors import LedgerError
@@ -13,7 +14,6 @@ from personad.kinds import CODE_OF, fields_of
 from personad.names import texts_of
 from personad.pricing import Receipt, parts_of, per_million
 from personad.projections import batch_questions
-from personad.projections.buckets import SUM_MAX
 from personad.projections.call_questions import COLUMNS, FROM, Found, counting, fields, of_calls
 
 _RECORDED, _STARTED = CODE_OF[c.CostRecorded], CODE_OF[c.CallStarted]

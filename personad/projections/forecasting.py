@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from personad import civil, log
+from personad.bulk import SUM_MAX
 from personad.contract import cost as c
 from personad.contract import forecast as f
 from personad.contract.asking import Filter, Range
@@ -16,7 +17,6 @@ from personad.contract.errors import LedgerError
 from personad.contract.events import AnyEvent
 from personad.kinds import microseconds
 from personad.projections import batch_questions, cost_questions, forecasts
-from personad.projections.buckets import SUM_MAX
 
 if TYPE_CHECKING:
     from personad.analytics.forecast import Past, Total

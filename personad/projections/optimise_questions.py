@@ -8,6 +8,7 @@ import apsw
 from msgspec.structs import replace
 
 from personad.analytics.optimising import Saving, chosen
+from personad.bulk import SUM_MAX
 from personad.contract import optimise as o
 from personad.contract.asking import Filter
 from personad.contract.calls import CostCall
@@ -21,7 +22,6 @@ from personad.projections import (
     optimise_ways,
 )
 from personad.projections.asked import resolve
-from personad.projections.buckets import SUM_MAX
 from personad.projections.optimise_facts import SAMPLE_EVENTS, Facts, gathered, newest
 from personad.projections.optimise_ways import Candidate
 from personad.projections.prices import own_prices

@@ -9,6 +9,7 @@ from uuid import UUID
 import apsw
 
 from personad import civil
+from personad.bulk import SUM_MAX
 from personad.contract import calls as k
 from personad.contract import cost as c
 from personad.contract.base import derived_id
@@ -16,7 +17,6 @@ from personad.price_data import UnitPrices
 from personad.pricing import PriceBook
 from personad.projections import call_begins, call_questions
 from personad.projections.asked import resolve
-from personad.projections.buckets import SUM_MAX
 from personad.projections.prices import own_prices
 
 CALLS_TOLD = 10_000

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 
 import apsw
 
+from personad.bulk import SUM_MAX
 from personad.projections.asked import Asked, Slice
 from personad.projections.batch_costs import exact_sum
-from personad.projections.buckets import QUARTERS_AN_HOUR, SUM_MAX, Buckets, Family, Tier, cover
+from personad.projections.buckets import QUARTERS_AN_HOUR, Buckets, Family, Tier, cover
 
 By = Literal["bucket", "key", "experiment", "batch"]
 Sums = dict[int, list[int]]

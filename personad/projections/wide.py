@@ -13,9 +13,9 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from personad.bulk import SUM_MAX
 from personad.packed import unpacked
 from personad.projections.asked import Asked
-from personad.projections.buckets import SUM_MAX
 from personad.projections.summing import By, Columns, Only, Run, buckets_of, rows, runs, whole
 
 Longs = NDArray[np.int64]

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import cache
@@ -29,7 +29,7 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.leases import Leases
 from personad.locks import lock
 from personad.log import last_seq
-from personad.projections import PROJECTIONS, counted
+from personad.projections import PROJECTIONS, counted, persona_costs
 from personad.projections.batch_questions import Told, change, show
 from personad.projections.batch_rows import BatchRow
 from personad.projections.book import Book
@@ -125,13 +125,16 @@ class Core:
         names["batch"] = {
             key: (name,) for key, name, _ in self.db.execute("SELECT * FROM batch_key")
         }
+        rows: Iterable[tuple[Any, ...]] = self.db.execute(f"SELECT * FROM {source}")  # noqa: S608
+        if table == "persona_cost":
+            rows = persona_costs.rows(self.db, "", ())
         return sorted(
             (
                 tuple(
                     names.get(column, {}).get(value, value)
                     for column, value in zip(columns, row, strict=True)
                 )
-                for row in self.db.execute(f"SELECT * FROM {source}")  # noqa: S608
+                for row in rows
             ),
             key=repr,
         )

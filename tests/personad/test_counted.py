@@ -214,6 +214,7 @@ def test_a_file_of_format_11_gets_the_table_and_keeps_its_calls(core: Core) -> N
     core.book.counted.work_in()
     before = answers(core)
     core.db.execute("DROP TABLE call_fresh; ALTER TABLE batch DROP COLUMN digest")
+    core.db.execute("DROP TABLE persona_cost_fresh")
     core.db.pragma("user_version", 11)
     core.db.close()
     open_for_writing(str(core.path)).close()

@@ -21,6 +21,7 @@ from personad.migrations import FORMAT, MIGRATIONS, format_of
 from personad.projections import BUCKETS, call_places
 from personad.projections.book import Book
 from personad.projections.buckets import Buckets, Packed
+from personad.projections.persona_costs import PersonaCosts
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
 from personad.tidy import all_at_once
@@ -69,8 +70,15 @@ def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
         assert format_of(db) == FORMAT
 
 
+def without_personas_cost(db: apsw.Connection) -> None:
+    """As in format 14: all of it is in the one table that there was."""
+    PersonaCosts(db).work_in()
+    db.execute("DROP TABLE persona_cost_fresh")
+
+
 def as_in_format_10(db: apsw.Connection) -> dict[str, list[Any]]:
     """Takes back what came later; the days by experiment that there were, by table."""
+    without_personas_cost(db)
     db.execute("DROP TABLE call_fresh; ALTER TABLE batch DROP COLUMN digest")
     packed: dict[str, list[Any]] = {}
     for days in (each for each in BUCKETS if isinstance(each, Packed)):
@@ -151,6 +159,7 @@ def test_what_batches_of_an_older_release_are_made_from_is_told_beside_them(core
     before = core.db.execute(digests).fetchall()
     assert before
     assert all(digest for _, digest in before)
+    without_personas_cost(core.db)
     core.db.execute("ALTER TABLE batch DROP COLUMN digest")
     core.db.pragma("user_version", 12)
     core.db.close()
@@ -164,6 +173,7 @@ def test_the_index_of_what_is_kept_for_ever_is_made_anew_of_the_same_events(core
     kinds = ["batch.started", "batch.finished"]
     before = list(read(core.db, kinds=kinds))
     assert before
+    without_personas_cost(core.db)
     core.db.execute("DROP INDEX event_kept")
     core.db.execute("CREATE INDEX event_kept ON event (kind, batch) WHERE kind NOT IN (10, 11, 22)")
     core.db.pragma("user_version", 13)

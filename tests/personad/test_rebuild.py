@@ -116,14 +116,14 @@ def test_a_day_that_is_being_added_up_meanwhile_is_not_taken_for_fresh(core: Cor
         nonlocal steps
         steps += 1
         # It has just added up the costs of the day, out of the spoilt quarter-hours.
-        if steps == 6:
+        if steps == 7:
             rebuilt(core)
         return work(core.book)
 
     tidier = Tidier(between)
     core.book.touched.clear()
     tidier.tidy(core.now)
-    assert steps > 6
+    assert steps > 7
     assert damage_of(core.path) is None
     tidier.tidy(core.now)
     tidier.tidy(core.now)

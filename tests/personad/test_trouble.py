@@ -371,7 +371,7 @@ class TestDamage:
     def test_what_can_be_read_of_it_is_answered(self, stopped: Running) -> None:
         fill(stopped.paths.database, 3_000)
         size = stopped.paths.database.stat().st_size
-        spoil(stopped.paths.database, size // 2, 20 * 4_096)
+        spoil(stopped.paths.database, size * 3 // 4, 20 * 4_096)
         stopped.start()
         assert len(stopped.ask(Read(limit=10)).events) == 10
 

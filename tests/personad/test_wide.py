@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personad import tidy
+from personad.bulk import SUM_MAX
 from personad.contract import cost as c
 from personad.contract.asking import Filter, Range
 from personad.projections import memory, summing, wide
 from personad.projections.asked import resolve
-from personad.projections.buckets import SUM_MAX
 from personad.projections.cost_sums import COST
 from personad.projections.summing import Columns
 from personad.projections.wide import Wide

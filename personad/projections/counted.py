@@ -56,7 +56,6 @@ _GET = "SELECT seq, corrected FROM call WHERE call = ?"
 _TOLD_ONE = "SELECT call, seq FROM call WHERE call = ?"
 # As one text: to bind each of many names takes as long as to look it up.
 _TOLD = "SELECT call, seq FROM json_each(?) AS wanted CROSS JOIN call ON call = wanted.value"
-_LAST = "SELECT max(call) FROM call"
 _ZERO = r"\u0000"
 """Where SQLite takes a text in JSON to end."""
 _FEW = 8
@@ -81,8 +80,6 @@ class Counted:
         self._fresh: set[str] = {str(call) for (call,) in db.execute(_FRESH)}
         self._unheard: set[str] = set()
         """Calls that were looked for lately and of which nothing is known."""
-        self._last: str | None = None
-        """No name in the table is behind this one; None: that is to be found out."""
 
     @property
     def are_many(self) -> bool:
@@ -95,8 +92,6 @@ class Counted:
             return None
         if call in self._fresh:
             self.work_in()
-        if not self._may_be_there((call,)):
-            return None
         row = self._db.execute(_GET, (call,)).fetchone()
         return None if row is None else (int(row[0]), row[1])
 
@@ -109,7 +104,7 @@ class Counted:
         if not self._fresh.isdisjoint(calls):
             self.work_in()
         unheard = self._unheard
-        asked = self._may_be_there(calls - unheard if unheard else calls)
+        asked = [*(calls - unheard if unheard else calls)]
         found: dict[str, int] = {}
         together = _as_json(asked).decode() if len(asked) >= _FEW else _ZERO
         if _ZERO in together:
@@ -124,23 +119,14 @@ class Counted:
             unheard.difference_update(found)
         return found
 
-    def are_unheard(self, calls: Set[str], in_json: Sequence[str]) -> bool:
+    def are_unheard(self, calls: Set[str], in_json: Iterable[str]) -> bool:
         """Whether nothing was told of any of these calls, which are also given as JSON lists; False
         also where that can't be found out by these."""
-        if not self._fresh.isdisjoint(calls) or any(_ZERO in some for some in in_json):
+        if not self._fresh.isdisjoint(calls):
             return False
-        asked = self._may_be_there(calls)
-        if len(asked) < len(calls) // 2:
-            in_json = (_as_json(asked).decode(),) if asked else ()
-        return not any(self._db.execute(_TOLD, (some,)).fetchone() for some in in_json)
-
-    def _may_be_there(self, calls: Iterable[str]) -> list[str]:
-        """Those that could be in the table. Our clients name calls by when they began, so of what
-        is new hardly any has to be looked for."""
-        if self._last is None:
-            self._last = str(self._db.execute(_LAST).get or "")
-        last = self._last
-        return [call for call in calls if call <= last]
+        return not any(
+            _ZERO in some or self._db.execute(_TOLD, (some,)).fetchone() for some in in_json
+        )
 
     def add_in_order(self, calls: Sequence[str], in_json: str, first_seq: int) -> None:
         """What `add` does for calls that came one after the other, and are given as a JSON list,
@@ -177,7 +163,6 @@ class Counted:
         if call in self._fresh:
             self.work_in()
         self._db.execute(_PUT, (call, seq, corrected))
-        self._last = None
         self._unheard.discard(call)
 
     def work_in(self) -> None:
@@ -186,6 +171,5 @@ class Counted:
             return
         self._db.execute(_WORK_IN)
         self._db.execute(_WORKED_IN)
-        self._last = None
         self._fresh.clear()
         self._unheard.clear()

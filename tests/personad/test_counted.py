@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -95,38 +94,6 @@ def test_any_name_is_found_among_many(names: list[str]) -> None:
     assert table.told(set(names)) == known
     plain = {name for name in names if "\x00" not in name}
     assert table.told(plain) == {name: seq for name, seq in known.items() if name in plain}
-
-
-@given(
-    rounds=st.lists(
-        st.sets(st.text(st.sampled_from("aé\uffff\U0001f600\x00~"), min_size=1), max_size=12),
-        min_size=2,
-        max_size=5,
-    )
-)
-def test_whatever_the_order_of_names_none_that_is_known_is_taken_for_new(
-    rounds: list[set[str]],
-) -> None:
-    db = apsw.Connection(":memory:")
-    db.execute(counted.SCHEMA + counted.FRESH_SCHEMA)
-    table = counted.Counted(db)
-    known: dict[str, int] = {}
-    for number, names in enumerate(rounds):
-        told = {name: known[name] for name in names & known.keys()}
-        as_json = msgspec.json.encode([*names]).decode()
-        has_zero = any("\x00" in name for name in names)
-        assert table.are_unheard(names, [as_json]) == (not told and not has_zero)
-        assert table.told(names) == told
-        assert {name for name in names if table.get(name) is not None} == told.keys()
-        new = {name: len(known) + place for place, name in enumerate(sorted(names - told.keys()))}
-        known |= new
-        if number % 3 == 2:
-            for name, seq in new.items():
-                table.put(name, seq, None)
-        elif new:
-            table.add(new)
-        if number % 2:
-            table.work_in()
 
 
 def test_two_figures_in_one_commit_are_one_call(core: Core) -> None:

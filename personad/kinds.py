@@ -232,8 +232,14 @@ def bodies_of(events: Sequence[AnyEvent], number: Number) -> list[bytes]:
     """The bodies of many, which are mostly of one kind."""
     kinds = set(map(type, events))
     if len(kinds) == 1:
-        return _LAYOUTS[kinds.pop()].bodies(events, number)
+        return bodies_of_one_kind(kinds.pop(), events, number)
     return [_LAYOUTS[type(event)].body(event, number) for event in events]
+
+
+def bodies_of_one_kind(
+    kind: type[Event], events: Sequence[AnyEvent], number: Number
+) -> list[bytes]:
+    return _LAYOUTS[kind].bodies(events, number)
 
 
 def none_of(codes: Iterable[int]) -> str:

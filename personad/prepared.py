@@ -18,9 +18,10 @@ from msgspec import Struct
 from personad.bulk import SUM_MAX
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
-from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of, microseconds
+from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of_one_kind, microseconds
 from personad.log import INTO, NEW_ONLY, Entry
 from personad.names import Names, Proposed
+from personad.plain_calls import Calls
 from personad.price_data import UnitPrices
 from personad.projections import batches, cost_sums, persona_costs
 from personad.projections.book import Book
@@ -89,7 +90,7 @@ class Prepared(Struct, array_like=True, gc=False):
 
 
 def prepared(
-    events: Sequence[CostRecorded],
+    told: Calls,
     words: Proposed,
     priced: Priced,
     prices: Callable[[], PricesAs],
@@ -98,10 +99,11 @@ def prepared(
 
     `prices` says by which ones `priced` goes; it is asked first, where anything is to be priced.
     """
+    events = told.events
     calls = [event.call for event in events]
     if len(set(calls)) < len(calls) or "unknown" in {event.outcome for event in events}:
         return None
-    bodies = bodies_of(events, words.word)
+    bodies = bodies_of_one_kind(CostRecorded, events, words.word)
     costs = [event.cost_nanousd for event in events]
     receipts: dict[str, int] = {}
     by: list[int] = []
@@ -111,8 +113,8 @@ def prepared(
         costs, by = _billed(events, costs, priced, receipts)
     if max(map(len, bodies)) > MAX_EVENT_BYTES or not are_possible(events, costs):
         return None
-    told, of_batch = _batches(events)
-    if max(len(told), len(receipts)) > MOST_PLACES:
+    named, of_batch = _batches(events)
+    if max(len(named), len(receipts)) > MOST_PLACES:
         return None
     ats = [(event.at - EPOCH) // MICROSECOND for event in events]
     if min(ats) < EARLIEST_US:
@@ -131,12 +133,12 @@ def prepared(
         last_at=max(ats),
         times=msgspec.json.encode(ats).decode(),
         costs=array("q", stored).tobytes(),
-        ids=b"".join([event.id.int.to_bytes(16, "big") for event in events]),
+        ids=b"".join(told.ids),
         bodies=b"".join(bodies),
         heads=(_HEAD * len(events) % (*heads,)).encode(),
         of_batch=bytes(of_batch),
         of_receipt=bytes(by),
-        batches=told,
+        batches=named,
         receipts=[*receipts],
         words=words.open,
         prices=as_of,

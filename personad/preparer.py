@@ -17,13 +17,9 @@ from typing import Any
 import apsw
 import msgspec
 
-from personad import fetched_prices, price_data
+from personad import fetched_prices, plain_calls, price_data
 from personad.allocator import settle
-from personad.contract.codec import codec
 from personad.contract.cost import CostRecorded
-from personad.contract.errors import LedgerError
-from personad.contract.events import Append, check_request
-from personad.contract.schema import AnyRequest
 from personad.names import Proposed
 from personad.prepared import Prepared, PricesAs, prepared
 from personad.price_data import UnitPrices
@@ -41,23 +37,18 @@ class Preparer:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        self._decode = codec(AnyRequest, check_request).decode
+        self._read = plain_calls.reader()
         self._words = Proposed(db)
         self._prices: PriceBook | None = None
         self._own: int = 0
 
     def prepare(self, message: bytes) -> Prepared | None:
         """None for what is to be looked at by the one who writes, or to be refused by him."""
-        try:
-            request = self._decode(message)
-        except LedgerError:
-            return None
-        if type(request) is not Append or request.fence is not None or not request.events:
-            return None
-        if set(map(type, request.events)) != {CostRecorded}:
+        calls = self._read(message)
+        if calls is None:
             return None
         self._words.look()
-        made = prepared(request.events, self._words, self._bill, self._priced_as)  # type: ignore[arg-type]
+        made = prepared(calls, self._words, self._bill, self._priced_as)
         if made is None:
             self._words.take_back()
         return made

@@ -1,7 +1,7 @@
 """Every kind of event in one union, and how events are appended and read."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError
@@ -125,10 +125,14 @@ def check_event(event: AnyEvent, where: str = "$") -> None:
     _check((event,), where)
 
 
+def wrong_batches(names: Iterable[str | None]) -> set[str]:
+    """Those that no batch can have."""
+    return {each for each in names if each is not None and not re.search(BATCH_PATTERN, each)}
+
+
 def _check(events: Sequence[AnyEvent], where: str) -> None:
     # Each name once: thousands of events are mostly of a few batches.
-    batches = {event.batch for event in events if type(event) is cost.CostRecorded}
-    wrong = {each for each in batches if each is not None and not re.search(BATCH_PATTERN, each)}
+    wrong = wrong_batches({e.batch for e in events if type(e) is cost.CostRecorded})
     if wrong:
         place = next(n for n, event in enumerate(events) if getattr(event, "batch", None) in wrong)
         raise ValidationError(

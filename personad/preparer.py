@@ -12,7 +12,6 @@ import struct
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
@@ -82,17 +81,20 @@ def _exactly(connection: socket.socket, size: int) -> bytearray | None:
     data = bytearray(size)
     room = memoryview(data)
     while room:
-        count = connection.recv_into(room)
+        # All by one call: after each, this thread may have to wait for others.
+        count = connection.recv_into(room, flags=socket.MSG_WAITALL)
         if not count:
             return None
         room = room[count:]
     return data
 
 
-def send(connection: socket.socket, message: Any) -> None:
+def send(connection: socket.socket, message: bytes) -> None:
     """Raises OSError where nobody receives it, or it isn't taken in time."""
-    connection.sendall(SIZE.pack(len(message)))
-    connection.sendall(message)
+    head = SIZE.pack(len(message))
+    sent = connection.sendmsg((head, message))
+    if sent < len(head) + len(message):
+        connection.sendall((head + message)[sent:])
 
 
 def _main(database: Path) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -45,6 +46,9 @@ WAITING_BYTES = 32 << 20
 
 SEND_BYTES = 1 << 20
 """What each may have sent before the other has taken it, as far as the system lets it be."""
+
+_TIME = struct.Struct("ll")
+"""A timeval, as the system has it."""
 
 _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
 """What an append has near its beginning, in either encoding; where it has it elsewhere, or
@@ -264,7 +268,10 @@ class _Process:
         self._socket, theirs = socket.socketpair()
         for each in (self._socket, theirs):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-        self._socket.settimeout(ANSWER_WITHIN_S)
+        # Not Python's own timeouts: with these each wait would be a call of its own.
+        within = _TIME.pack(int(ANSWER_WITHIN_S), int(ANSWER_WITHIN_S % 1 * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, within)
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -302,6 +309,8 @@ class _Process:
 
     def _break(self, why: object) -> None:
         """It is of no use any more; whoever waits for it in the other thread need not."""
+        if isinstance(why, BlockingIOError):
+            why = "it has not answered for too long"
         if self.is_sound:
             logger.warning("the daemon prepares appends by itself for now: %s", why)
         self.is_sound = False

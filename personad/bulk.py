@@ -9,7 +9,7 @@ import apsw
 Value = int | str | bytes | None
 SUM_MAX = 2**63 - 1
 """The most that a column holds."""
-TOGETHER = (32, 8, 1)
+TOGETHER = (32, 16, 8, 4, 2, 1)
 """Rows of one statement; more than the first make it no quicker."""
 
 

@@ -149,6 +149,18 @@ def prepared(
     )
 
 
+def times_of(told: Prepared) -> list[int]:
+    """In microseconds since 1970."""
+    return msgspec.json.decode(told.times, type=list[int])
+
+
+def costs_of(told: Prepared) -> "array[int]":
+    """In nano-dollars; -1: none."""
+    costs = array("q")
+    costs.frombytes(told.costs)
+    return costs
+
+
 def _billed(
     events: Sequence[CostRecorded],
     costs: Sequence[int | None],

@@ -65,20 +65,22 @@ class Tidier:
         """
         while self._between(work_sketches_in):
             pass
-        self._between(_work_calls_in)
-        self._between(_work_personas_in)
-        self.is_behind = self._place()
+        full, are_due = self._between(_full_blocks)
+        more, self._full = full - (full if self._full is None else self._full), full
+        is_quiet = more < BLOCKS_UNDER_LOAD
+        if is_quiet:
+            # Else it is done in passing, of as many at once as there may be.
+            self._between(_work_calls_in)
+            self._between(_work_personas_in)
+        has_left_some = are_due and self._place(is_quiet=is_quiet)
+        self.is_behind = has_left_some or not is_quiet
         due = self._between(lambda book: _due(book, now))
         return sum(self._day(tier, day) for tier, day in due)
 
-    def _place(self) -> bool:
+    def _place(self, *, is_quiet: bool) -> bool:
         """Whether there is more to do."""
-        full, are_due = self._between(_full_blocks)
-        more, self._full = full - (full if self._full is None else self._full), full
-        if not are_due:
-            return False
         done = self._blocks(_note_calls, BLOCKS_A_ROUND)
-        most = BLOCKS_UNDER_LOAD if more >= BLOCKS_UNDER_LOAD else BLOCKS_A_ROUND
+        most = BLOCKS_A_ROUND if is_quiet else BLOCKS_UNDER_LOAD
         by_model = self._blocks(_note_models, most)
         return done >= BLOCKS_A_ROUND or by_model >= most
 

@@ -3,7 +3,6 @@
 It is the only way to change the ledger, and used by one thread, the writer.
 """
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -13,9 +12,8 @@ from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-
 from personad import log, prepared, price_data, quarantine
+from personad.civil import QUARTER_US
 from personad.contract.budget import PriceSet
 from personad.contract.cost import CostRecorded
 from personad.contract.events import AnyEvent, Append, Appended
@@ -23,7 +21,7 @@ from personad.kinds import body_of, check_size, microseconds
 from personad.log import Entry, Priced
 from personad.projections import call_places, fold
 from personad.projections.book import Book
-from personad.projections.call_passing import BLOCKS
+from personad.projections.call_passing import BLOCKS, Passing
 from personad.projections.prices import newest_own, price_call
 
 AHEAD_MAX = timedelta(days=1)
@@ -231,7 +229,7 @@ class Transaction:
         passing = self.book.passing
         for part in self._parts:
             if isinstance(part, tuple):
-                passing.see_calls(part[0], *_times_and_costs(part[1]))
+                _see(passing, *part)
             else:
                 passing.see(part, self.kinds)
 
@@ -275,15 +273,18 @@ class Transaction:
 
 
 def _entries(first_seq: int, ready: Ready) -> list[Entry]:
-    times, costs = _times_and_costs(ready)
-    seqs = range(first_seq, first_seq + len(times))
+    told = ready.prepared
+    times = prepared.times_of(told)
+    costs = [cost if cost >= 0 else None for cost in prepared.costs_of(told)]
+    seqs = range(first_seq, first_seq + told.count)
     return [*zip(seqs, times, ready.read().events, costs, strict=True)]
 
 
-def _times_and_costs(ready: Ready) -> tuple[Sequence[int], Sequence[int | None]]:
-    times, costs = msgspec.json.decode(ready.prepared.times, type=list[int]), array("q")
-    costs.frombytes(ready.prepared.costs)
-    return times, [cost if cost >= 0 else None for cost in costs]
+def _see(passing: Passing, first_seq: int, ready: Ready) -> None:
+    told = ready.prepared
+    quarters = told.first_at // QUARTER_US, told.last_at // QUARTER_US
+    costs, times = prepared.costs_of(told), partial(prepared.times_of, told)
+    passing.see_calls(first_seq, costs, quarters, times)
 
 
 def _after_each_price(events: Sequence[AnyEvent]) -> list[Sequence[AnyEvent]]:

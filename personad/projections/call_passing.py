@@ -1,8 +1,9 @@
 """Where calls lie, as the writer sees them go by: so that what it has just written needn't be read
 again to be noted (see `call_places`)."""
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from personad import civil
 from personad.contract.base import Event
@@ -58,13 +59,29 @@ class Passing:
         if len(self._unread) >> call_places.SHIFT:
             self._read()
 
-    def see_calls(self, first_seq: int, times: Sequence[int], costs: Sequence[int | None]) -> None:
-        """The same of what calls cost and nothing else, one after the other."""
+    def see_calls(
+        self,
+        first_seq: int,
+        costs: "array[int]",
+        quarters: tuple[int, int],
+        times: Callable[[], Sequence[int]],
+    ) -> None:
+        """The same of what calls cost and nothing else, one after the other; -1: it isn't known.
+        They are of these quarter-hours, from the first to the last; `times` gives theirs.
+        """
         self._read()
-        last = first_seq + len(times) - 1
-        self._follow(first_seq, last, len(times))
-        for block, start, end in _blocks(first_seq, last):
-            self._read_calls(block, times[start:end], costs[start:end])
+        first, last = quarters
+        last_seq = first_seq + len(costs) - 1
+        self._follow(first_seq, last_seq, len(costs))
+        each_time = () if first == last else times()
+        for block, start, end in _blocks(first_seq, last_seq):
+            some = costs[start:end]
+            if first == last:
+                dearest = max(some)
+                self._note(block, first, dearest if dearest >= 0 else None, some.count(-1))
+            else:
+                told = [cost if cost >= 0 else None for cost in some]
+                self._read_calls(block, each_time[start:end], told)
 
     def take(self, first: int, end: int) -> list[Place] | None:
         """What is to be noted of these blocks, once; None where they weren't all seen, or there are
@@ -122,10 +139,15 @@ class Passing:
             self._add(block, quarter, some)
 
     def _add(self, block: int, quarter: int, costs: Sequence[int | None]) -> None:
+        told = [each for each in costs if each is not None]
+        self._note(block, quarter, max(told, default=None), costs.count(None))
+
+    def _note(self, block: int, quarter: int, dearest: int | None, unpriced: int) -> None:
         quarters = self._blocks.setdefault(block, {})
-        dearest, unpriced = quarters.get(quarter, (None, 0))
-        told = [each for each in (dearest, *costs) if each is not None]
-        quarters[quarter] = max(told, default=None), unpriced + costs.count(None)
+        known, before = quarters.get(quarter, (None, 0))
+        if known is not None and (dearest is None or dearest < known):
+            dearest = known
+        quarters[quarter] = dearest, before + unpriced
 
 
 def _blocks(first: int, last: int) -> Iterator[tuple[int, int, int]]:

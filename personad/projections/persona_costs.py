@@ -98,9 +98,9 @@ class PersonaCosts:
 
     def put_down(self, told: Iterable[tuple[int, bytes, int]]) -> None:
         """The same as it will lie there, with the number of personas in each."""
-        for batch, some, count in told:
-            self._db.execute(_PUT_DOWN, (batch, some))
-            self._waiting += count
+        rows = [*told]
+        self._db.executemany(_PUT_DOWN, [row[:2] for row in rows])
+        self._waiting += sum([row[2] for row in rows])
         if self._waiting >= 2 * FRESH_MOST:
             self.work_in()
 

@@ -12,8 +12,12 @@ import gc
 LARGE_BYTES = 1 << 20
 """More than a usual append, so that those needn't be mapped anew each time."""
 
-_M_MMAP_THRESHOLD = -3
-"""Of glibc's malloc.h; setting it also ends its adapting to what was freed."""
+KEPT_BYTES = 4 << 20
+"""So much of what was freed is kept for the next append: each page that comes anew costs as much as
+half an event."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h; setting them also ends its adapting to what was freed."""
 
 
 GC_AFTER = 50_000
@@ -31,4 +35,6 @@ def settle() -> None:
 def give_back_large_blocks() -> bool:
     """Whether the C library has such a switch, and took it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
+    if mallopt is None or mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES) != 1:
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES) == 1)

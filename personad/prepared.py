@@ -92,12 +92,11 @@ class Prepared(Struct, array_like=True, gc=False):
 def prepared(
     told: Calls,
     words: Proposed,
-    priced: Priced,
-    prices: Callable[[], PricesAs],
+    prices: Callable[[], tuple[PricesAs, Priced]],
 ) -> Prepared | None:
     """None where the writer has to look at each event.
 
-    `prices` says by which ones `priced` goes; it is asked first, where anything is to be priced.
+    `prices` is asked once, where anything is to be priced, and by what it gives it is.
     """
     events = told.events
     calls = [event.call for event in events]
@@ -109,7 +108,7 @@ def prepared(
     by: list[int] = []
     as_of = None
     if None in costs:
-        as_of = prices()
+        as_of, priced = prices()
         costs, by = _billed(events, costs, priced, receipts)
     if max(map(len, bodies)) > MAX_EVENT_BYTES or not are_possible(events, costs):
         return None

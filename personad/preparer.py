@@ -18,10 +18,8 @@ import msgspec
 
 from personad import fetched_prices, plain_calls, price_data
 from personad.allocator import settle
-from personad.contract.cost import CostRecorded
 from personad.names import Proposed
-from personad.prepared import Prepared, PricesAs, prepared
-from personad.price_data import UnitPrices
+from personad.prepared import Prepared, Priced, PricesAs, prepared
 from personad.pricing import PriceBook
 from personad.projections.prices import newest_own, own_prices
 from personad.store import open_for_reading
@@ -47,24 +45,23 @@ class Preparer:
         if calls is None:
             return None
         self._words.look()
-        made = prepared(calls, self._words, self._bill, self._priced_as)
+        made = prepared(calls, self._words, self._prices_now)
         if made is None:
             self._words.take_back()
         return made
 
-    def _priced_as(self) -> PricesAs:
-        """Which prices hold now; from here on calls are priced by them."""
-        has_new_list = price_data.look_again()
+    def _prices_now(self) -> tuple[PricesAs, Priced]:
+        known = None if price_data.look_again() else self._prices
         # One transaction, so that the number is of the prices that are read.
         with self._db:
             own = newest_own(self._db)
-            if self._prices is None or has_new_list or own != self._own:
-                self._prices, self._own = PriceBook(own_prices(self._db)), own
-        return own, price_data.fetched_stamp()
-
-    def _bill(self, call: CostRecorded) -> tuple[int, UnitPrices] | None:
-        assert self._prices is not None
-        return self._prices.bill(call)
+            if own != self._own:
+                known = None
+            own_ones = own_prices(self._db) if known is None else ()
+        if known is None:
+            known, self._own = PriceBook(own_ones), own
+            self._prices = known
+        return (own, price_data.fetched_stamp()), known.bill
 
 
 def receive(connection: socket.socket) -> bytearray | None:

@@ -44,7 +44,7 @@ ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
 """
 _ADD_ONE = bulk.statement(_INTO, 4, _ADD, 1)
 _SWEEP = "DELETE FROM persona_cost WHERE batch = ? AND persona = ? AND calls = 0"
-_PUT_DOWN = "INSERT INTO persona_cost_fresh (batch, told) VALUES (?, ?)"
+_INTO_FRESH = "persona_cost_fresh (batch, told)"
 _FRESH = "SELECT batch, told FROM persona_cost_fresh"
 _WORKED_IN = "DELETE FROM persona_cost_fresh"
 _OF_PERSONAS = """
@@ -98,9 +98,11 @@ class PersonaCosts:
 
     def put_down(self, told: Iterable[tuple[int, bytes, int]]) -> None:
         """The same as it will lie there, with the number of personas in each."""
-        rows = [*told]
-        self._db.executemany(_PUT_DOWN, [row[:2] for row in rows])
-        self._waiting += sum([row[2] for row in rows])
+        values: list[bulk.Value] = []
+        for batch, some, count in told:
+            values += batch, some
+            self._waiting += count
+        bulk.insert(self._db, _INTO_FRESH, 2, "", values)
         if self._waiting >= 2 * FRESH_MOST:
             self.work_in()
 

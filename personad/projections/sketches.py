@@ -11,6 +11,7 @@ from sys import byteorder
 
 import apsw
 
+from personad import bulk
 from personad.projections.book import Book
 from personad.projections.buckets import Piece, Tier
 from personad.sketch import (
@@ -67,7 +68,8 @@ CREATE TABLE sketch_fresh (
 SCALES: dict[str, Scale] = {"latency": LATENCIES, "score": SCORES}
 """By the kind of a series."""
 
-_NOTE = "INSERT INTO sketch_fresh (bucket, series, added, removed) VALUES (?, ?, ?, ?)"
+_INTO_FRESH = "sketch_fresh (bucket, series, added, removed)"
+_NOTE_ONE = bulk.statement(_INTO_FRESH, 4, "", 1)
 _NOTED = """
 SELECT bucket, series, length(added) + length(removed) FROM sketch_fresh ORDER BY id LIMIT ?
 """
@@ -116,22 +118,16 @@ def note(
     book: Book, added: Mapping[Key, Sequence[int]], removed: Mapping[Key, Sequence[int]]
 ) -> None:
     """Takes values in, and others back out."""
-    book.db.executemany(
-        _NOTE,
-        [
-            (
-                *key,
-                array("q", added.get(key, ())).tobytes(),
-                array("q", removed.get(key, ())).tobytes(),
-            )
-            for key in {**added, **removed}
-        ],
-    )
+    values: list[bulk.Value] = []
+    for key in {**added, **removed}:
+        values += key
+        values += [array("q", told.get(key, ())).tobytes() for told in (added, removed)]
+    bulk.insert(book.db, _INTO_FRESH, 4, "", values)
 
 
 def note_one(book: Book, quarter: int, series: int, value: int) -> None:
     """Takes one value in."""
-    book.db.execute(_NOTE, (quarter, series, value.to_bytes(8, byteorder, signed=True), b""))
+    book.db.execute(_NOTE_ONE, (quarter, series, value.to_bytes(8, byteorder, signed=True), b""))
 
 
 def values_of(stored: bytes) -> "array[int]":

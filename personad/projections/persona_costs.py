@@ -100,8 +100,9 @@ class PersonaCosts:
         """The same as it will lie there, with the number of personas in each."""
         values: list[bulk.Value] = []
         for batch, some, count in told:
-            values += batch, some
-            self._waiting += count
+            if count:
+                values += batch, some
+                self._waiting += count
         bulk.insert(self._db, _INTO_FRESH, 2, "", values)
         if self._waiting >= 2 * FRESH_MOST:
             self.work_in()

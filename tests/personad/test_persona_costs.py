@@ -162,6 +162,14 @@ def test_both_are_one_table_in_its_order(commits: list[Any], data: st.DataObject
     assert db.execute("SELECT * FROM persona_cost ORDER BY 1, 2").fetchall() == wanted
 
 
+def test_calls_for_nobody_are_not_put_down(core: Core) -> None:
+    filled(core)
+    core.append(cost("e", 1, persona=None), cost("f", 2, persona=None))
+    assert fresh(core) == 1
+    assert costs_of(core) == [31, 5, 0]
+    assert damage_of(core.path) is None
+
+
 def test_a_sum_ends_where_a_number_does(core: Core) -> None:
     db = apsw.Connection(":memory:")
     db.execute(persona_costs.SCHEMA + persona_costs.FRESH_SCHEMA)

@@ -3,6 +3,11 @@
 In place of SQLite's own way, by which the commit that makes the log too long has to wait for all of
 it. Most of it another thread carries over, while commits go on; what has come meanwhile the writer
 then carries himself, between two groups and in a moment, so that the log can begin anew.
+
+What was carried while commits went on counts as carried, but is made safe only together with the
+rest. Where a disk then fails to do that, it may have lost all of it, and SQLite would carry no more
+than the rest again, and begin the log anew. So after that nothing is carried, by anybody, until the
+process ends: the log has everything, and the next one carries all of it.
 """
 
 import logging
@@ -15,6 +20,37 @@ PAGES = 4_000
 _READ_SOMETHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
 
 logger = logging.getLogger(__name__)
+
+_LOST: set[str] = set()
+"""Database files that a disk has failed to make safe."""
+
+
+def checkpoint(db: apsw.Connection) -> int:
+    """Carries what was committed into the database file, waiting for nobody; how many pages the
+    log has, or 0 where somebody else is just doing it, or nobody may any more.
+
+    Raises:
+        apsw.Error: it failed; all of it is still in the log.
+    """
+    if db.filename in _LOST:
+        return 0
+    try:
+        pages, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if pages < 0:
+            # A connection that has read nothing yet doesn't know that there is a log.
+            db.execute(_READ_SOMETHING).fetchall()
+            pages, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return pages
+    except apsw.BusyError:
+        return 0
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_FSYNC:
+            _LOST.add(db.filename)
+            logger.error(
+                "the disk has failed to keep what was written: nothing is carried over from the "
+                "write-ahead log until `personad restart`, and the log has everything"
+            )
+        raise
 
 
 class Carrying:
@@ -37,10 +73,7 @@ class Carrying:
         """From now on another thread helps; without, the writer carries all by himself."""
         try:
             flags = apsw.SQLITE_OPEN_READWRITE
-            beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
-            # One that has read nothing yet doesn't know that there is a log, and carries nothing.
-            beside.execute(_READ_SOMETHING).fetchall()
-            self._beside = beside
+            self._beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
         except apsw.Error as error:
             self._failed(error)
 
@@ -53,7 +86,7 @@ class Carrying:
     def carry(self) -> None:
         """What there is to do between two groups. Where it fails, all of it is still in the
         write-ahead log."""
-        if self._pages < self._due_at:
+        if self._pages < self._due_at or self._db.filename in _LOST:
             return
         if self._thread is None and self._beside is not None:
             self._thread = threading.Thread(
@@ -69,15 +102,18 @@ class Carrying:
         """Returns once the other thread has ended."""
         if self._thread is not None:
             self._thread.join()
+        if self._db.filename in _LOST:
+            # Else the last one carries the rest over, and deletes the log.
+            for each in (self._db, self._beside):
+                if each is not None:
+                    each.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if self._beside is not None:
             self._beside.close()
 
     def _carry(self, db: apsw.Connection) -> None:
         try:
-            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            checkpoint(db)
             self._could_carry = True
-        except apsw.BusyError:
-            pass  # Somebody else is doing it.
         except apsw.Error as error:
             self._failed(error)
 

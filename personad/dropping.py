@@ -136,12 +136,3 @@ def vacuum(db: apsw.Connection, pages: int) -> tuple[int, float]:
         # It frees a page a step.
         db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
     return before - int(db.pragma("page_count")), time.monotonic() - began
-
-
-def checkpoint(db: apsw.Connection) -> int:
-    """Carries what was committed into the database file, waiting for nobody; how many pages the
-    log has, or 0 where somebody else is just doing it."""
-    try:
-        return db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)[0]
-    except apsw.BusyError:
-        return 0

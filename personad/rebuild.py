@@ -16,9 +16,9 @@ from typing import Any
 import apsw
 from msgspec import Struct
 
+from personad.carrying import checkpoint
 from personad.catching_up import NEW, CatchUp, R, WithBook, Work
 from personad.contract.errors import LedgerError
-from personad.dropping import checkpoint
 from personad.exchange import QUARTER_US, exchange
 from personad.projections import (
     BUCKETS,

@@ -18,11 +18,12 @@ import msgspec
 from msgspec import Struct
 
 from personad import log, quarantine
+from personad.carrying import checkpoint
 from personad.clock import leap, longest_leap
 from personad.contract.admin import Retained, RetainedKind, Retention
 from personad.contract.errors import LedgerError
 from personad.contract.paths import Paths
-from personad.dropping import DAY_US, Block, Found, checkpoint, drop, droppable, vacuum
+from personad.dropping import DAY_US, Block, Found, drop, droppable, vacuum
 from personad.kinds import KINDS, microseconds, moment_of
 from personad.locks import Held, lock
 from personad.projections.book import Book

@@ -2,13 +2,15 @@
 
 It stands between SQLite and the real files as a VFS. What was written and not synced is known, so
 that a power cut can lose it; what was written before a sync that failed is lost at a coin's toss
-and counts as clean, as it does to the kernel, which won't write it again.
+and counts as clean, as it does to the kernel, which won't write it again. Whoever else has the file
+open then is told so by its next sync, as Linux does it: what it wrote may be among it.
 
 Checkpoints are made by hand (`checkpoint`): SQLite makes light of one that fails after a commit,
 and apsw would raise it out of the commit that had succeeded.
 """
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import apsw
+
+from personad import carrying
 
 NAME = "faulty"
 SECTOR = 512
@@ -47,9 +51,32 @@ class Image:
     durable: bytearray
     unsynced: list[tuple[int, bytes] | int] = field(default_factory=list)
     """Writes (offset and bytes), and lengths that it was cut to."""
+    failures: int = 0
+    """How many syncs of it have failed."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Two threads may have it open: who commits, and who carries the write-ahead log over."""
 
-    def settle(self, rng: random.Random | None = None) -> None:
-        """Makes safe what was done; with `rng` each piece of it only perhaps."""
+    def do(self, change: tuple[int, bytes] | int) -> None:
+        with self.lock:
+            self.unsynced.append(change)
+
+    def sync(self, told_of: int, rng: random.Random | None) -> int:
+        """Makes safe what was done; with `rng` each piece of it only perhaps, and it has failed.
+        How many have by now: for whoever knew of fewer, this one has."""
+        with self.lock:
+            self.failures += rng is not None
+            if rng is not None or told_of == self.failures:
+                self._settle(rng)
+            return self.failures
+
+    def left(self, rng: random.Random) -> bytearray:
+        """What is there after a power cut."""
+        with self.lock:
+            found = Image(bytearray(self.durable), list(self.unsynced))
+        found._settle(rng)
+        return found.durable
+
+    def _settle(self, rng: random.Random | None) -> None:
         for change in self.unsynced:
             if rng is None:
                 _apply(self.durable, change)
@@ -105,10 +132,8 @@ class Disk(apsw.VFS):
     def cut_power(self, folder: Path) -> None:
         """What would be found after it, as files in `folder`; here everything goes on."""
         folder.mkdir()
-        for name, image in self.images.items():
-            left = Image(bytearray(image.durable), list(image.unsynced))
-            left.settle(self.rng)
-            (folder / Path(name).name).write_bytes(left.durable)
+        for name, image in [*self.images.items()]:
+            (folder / Path(name).name).write_bytes(image.left(self.rng))
 
     def xOpen(self, name: Any, flags: list[int]) -> "File":  # noqa: N802 - SQLite's name
         path = name if isinstance(name, str) else name.filename() if name is not None else None
@@ -128,6 +153,7 @@ class File(apsw.VFSFile):
         there = Path(path).read_bytes() if path is not None and Path(path).exists() else b""
         image = Image(bytearray(there))
         self._image = image if path is None else disk.images.setdefault(path, image)
+        self._told_of = self._image.failures
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
         fault = self._disk.meets("write")
@@ -136,24 +162,23 @@ class File(apsw.VFSFile):
             written = written[: len(written) // 2] if fault.kind == "short" else b""
         if written:
             super().xWrite(written, offset)
-            self._image.unsynced.append((offset, written))
+            self._image.do((offset, written))
         if fault is not None and fault.kind == "broken":
             raise _io_error(apsw.SQLITE_IOERR_WRITE)
         if fault is not None:
             raise apsw.FullError("the disk is full")
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-        if fault := self._disk.meets("sync"):
-            self._image.settle(self._disk.rng)
-            if fault.kind == "lying":
-                return
-            raise _io_error(apsw.SQLITE_IOERR_FSYNC)
         # The real one isn't waited for: what is safe is kept in the image.
-        self._image.settle()
+        fault = self._disk.meets("sync")
+        known, rng = self._told_of, self._disk.rng if fault is not None else None
+        self._told_of = self._image.sync(known, rng)
+        if known < self._told_of and (fault is None or fault.kind != "lying"):
+            raise _io_error(apsw.SQLITE_IOERR_FSYNC)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
         super().xTruncate(newsize)
-        self._image.unsynced.append(newsize)
+        self._image.do(newsize)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
         if self._disk.meets("read"):
@@ -182,4 +207,4 @@ def faulty(rng: random.Random) -> Iterator[Disk]:
 def checkpoint(db: apsw.Connection) -> None:
     """One that may fail, as SQLite makes them after a commit."""
     with suppress(apsw.Error):
-        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        carrying.checkpoint(db)

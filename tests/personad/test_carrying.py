@@ -1,6 +1,7 @@
 """The write-ahead log, carried into the database file beside the commits."""
 
 import logging
+import random
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,12 @@ import apsw
 import pytest
 
 from personad import carrying
-from personad.carrying import Carrying
+from personad.carrying import Carrying, checkpoint
 from personad.store import open_for_writing
+from tests.faulty_disk import Fault, faulty
+
+_FILL = "INSERT INTO filled VALUES (replace(hex(zeroblob(10000)), '0', 'x'))"
+_ARE_FULL = "SELECT count(*) FROM filled WHERE data = replace(hex(zeroblob(10000)), '0', 'x')"
 
 
 @pytest.fixture
@@ -142,6 +147,47 @@ def test_a_failure_is_told_and_the_writer_carries_by_himself(
         "the write-ahead log can't be carried over: on purpose"
     ]
     assert max(pages) < 80
+
+
+def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> None:
+    path = house / "l.db"
+    with faulty(random.Random(1)) as disk:
+        db = open_for_writing(str(path))
+        here = Carrying(db)
+        here.start()
+        beside = apsw.Connection(str(path))
+        db.execute("CREATE TABLE filled (data BLOB)")
+        for _ in range(10):
+            db.execute(_FILL)
+        # While an old state is read only a part is carried, and that is not made safe by itself.
+        with apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) as reader:
+            assert reader.execute("SELECT count(*) FROM filled").get == 10
+            db.execute(_FILL)
+            assert checkpoint(beside) > 0
+        reader.close()
+        beside.close()
+        disk.plan([Fault("sync", 2)])
+        with pytest.raises(apsw.IOError):
+            checkpoint(db)
+        assert len(disk.failed) == 1
+        disk.plan([])
+        assert checkpoint(db) == 0
+        db.execute(_FILL)
+        disk.cut_power(house / "cut")
+        here.close()
+        db.close()
+        disk.cut_power(house / "ended")
+    for folder in ("cut", "ended"):
+        with apsw.Connection(str(house / folder / "l.db")) as left:
+            assert left.pragma("integrity_check") == "ok"
+            assert left.execute(_ARE_FULL).get == 12
+        left.close()
+    # Another process carries it all; here nobody has the file open any more.
+    carrying._LOST.discard(str(path))
+    again = apsw.Connection(str(path))
+    assert again.execute(_ARE_FULL).get == 12
+    assert checkpoint(again) > 0
+    again.close()
 
 
 def test_the_other_connection_is_on_the_same_disk(house: Path) -> None:

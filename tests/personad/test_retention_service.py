@@ -14,13 +14,13 @@ import pytest
 from persona.spool import Spool
 
 from personad import keeper, quarantine
+from personad.carrying import checkpoint
 from personad.contract.admin import Retained, Retention, Status
 from personad.contract.base import Event, Reply
 from personad.contract.cost import CostRecorded
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append, Appended, Exported, Import
 from personad.doctor import examine
-from personad.dropping import checkpoint
 from personad.jobs import Job
 from personad.keeper import Keeper
 from personad.log import last_seq

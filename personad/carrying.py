@@ -73,7 +73,10 @@ class Carrying:
         """From now on another thread helps; without, the writer carries all by himself."""
         try:
             flags = apsw.SQLITE_OPEN_READWRITE
-            self._beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
+            beside = apsw.Connection(self._db.filename, flags=flags, vfs=self._db.open_vfs)
+            # From here on it has all the files open that it ever will.
+            beside.execute(_READ_SOMETHING).fetchall()
+            self._beside = beside
         except apsw.Error as error:
             self._failed(error)
 

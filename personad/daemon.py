@@ -65,9 +65,9 @@ from personad.tidy import rezone
 from personad.trouble import Health, naming_damage, open_letting_go
 from personad.writer import Writer
 
-SWITCH_S = 0.00005
+SWITCH_S = 0.0005
 """How long a thread may keep the interpreter while others want it: the usual 5 ms is what a watcher
-would wait, and with a twentieth of a millisecond a tenth more is taken in than with half of one."""
+would wait; with a twentieth of a millisecond, who asks under full ingest waits twice as long."""
 RATE_WINDOW_S = 10.0
 PREDECESSOR_S = 3.0
 """How long one that is still draining, or looking who holds the ledger, may hold it."""

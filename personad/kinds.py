@@ -239,6 +239,7 @@ def bodies_of(events: Sequence[AnyEvent], number: Number) -> list[bytes]:
 def bodies_of_one_kind(
     kind: type[Event], events: Sequence[AnyEvent], number: Number
 ) -> list[bytes]:
+    """The same of events that have the fields of this kind, be they of another type."""
     return _LAYOUTS[kind].bodies(events, number)
 
 

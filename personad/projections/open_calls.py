@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 import apsw
 
+from personad.bulk import SUM_MAX
+
 SCHEMA = """
 CREATE TABLE open_call (
   call TEXT PRIMARY KEY,
@@ -36,7 +38,6 @@ _LOSE = "UPDATE open_call SET state = 'unresolved' WHERE batch = ? AND state = '
 
 EVERYTHING = ""
 """The scope of all calls; others are `experiment:<name>` and `batch:<id>`."""
-_SUM_MAX = 2**63 - 1
 
 
 class OpenCall(NamedTuple):
@@ -72,7 +73,7 @@ class OpenCalls:
     def sums(self, scope: str = EVERYTHING) -> tuple[int, int]:
         """Nano-dollars that are reserved for calls in flight, and for those without an answer."""
         reserved, unresolved = self._sums.get(scope, (0, 0))
-        return min(reserved, _SUM_MAX), min(unresolved, _SUM_MAX)
+        return min(reserved, SUM_MAX), min(unresolved, SUM_MAX)
 
     def start(self, call: str, row: OpenCall) -> None:
         """The call was granted; it is open, unless it is known that no answer came."""

@@ -1,5 +1,6 @@
 """What personas cost is known at once, wherever it lies."""
 
+from datetime import timedelta
 from typing import Any
 
 import apsw
@@ -16,7 +17,7 @@ from tests.ledgers import damage_of
 
 from .conftest import Core
 from .facts import NOON, cost, queued, started
-from .retaining import corrected, take
+from .retaining import corrected, keep, take
 from .test_rebuild import rebuilt
 
 PERSONAS = st.text(st.sampled_from("ab\x00é\U0001f600"), min_size=1, max_size=2)
@@ -108,6 +109,22 @@ def test_the_tables_are_exchanged_together(core: Core) -> None:
     filled(core)
     rebuilt(core, meanwhile=[cost("e", 4), cost("f", 2, persona="p3")])
     assert costs_of(core) == [35, 5, 2]
+    assert damage_of(core.path) is None
+
+
+def test_what_an_old_batch_takes_in_while_its_tables_are_made_anew_counts_once(core: Core) -> None:
+    long_ago = NOON - timedelta(days=30)
+    core.append(started(total=2, at=long_ago), queued("p1", 1), queued("p2", 2))
+    core.append(cost("a", 10, at=long_ago), cost("b", 20, at=long_ago, persona="p2"))
+    core.append(cost("c", 1), cost("d", 2, persona="p2"))
+    keep(core)
+    core.append(cost("e", 3), cost("f", 4, persona="p2"))
+    waiting = fresh(core)
+    assert waiting > 0
+    rebuilt(core, meanwhile=[cost("g", 5), cost("h", 6, persona="p2")])
+    assert costs_of(core) == [19, 32]
+    core.book.persona_costs.work_in()
+    assert costs_of(core) == [19, 32]
     assert damage_of(core.path) is None
 
 

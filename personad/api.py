@@ -125,7 +125,8 @@ class Api:
     def _receive_one(self) -> None:
         """A function of its own, so that nothing of a large message is held while waiting.
 
-        What has arrived meanwhile is taken along: small changes are then one commit, done here.
+        Where there is something to commit, what has arrived meanwhile is taken along: small changes
+        are then one commit, done here.
         """
         incoming: Incoming | None = self._replier.receive()
         jobs: list[Job] = []
@@ -133,7 +134,7 @@ class Api:
         while incoming is not None:
             self._met(incoming, jobs)
             room -= len(incoming.body)
-            if room < 0 or len(jobs) == AT_ONCE_JOBS:
+            if not jobs or room < 0 or len(jobs) == AT_ONCE_JOBS:
                 break
             incoming = self._replier.receive_now()
         is_little = TOGETHER_BYTES - room <= AT_ONCE_BYTES

@@ -27,6 +27,8 @@ from personad.store import open_for_reading
 SIZE = struct.Struct("<I")
 """Before each message; a reply of none leaves the append to the daemon."""
 READY = b"ready"
+AT_ONCE_BYTES = 256 << 10
+"""Received by one call; an append of a hundred events takes a sixth of it."""
 
 
 class Preparer:
@@ -64,26 +66,58 @@ class Preparer:
         return (own, price_data.fetched_stamp()), known.bill
 
 
-def receive(connection: socket.socket) -> bytearray | None:
-    """The next message; None where nobody sends any more.
+class Received:
+    """The messages that come over a connection."""
 
-    Raises:
-        OSError: the connection broke, or nothing came within its time.
-    """
-    head = _exactly(connection, SIZE.size)
-    return None if head is None else _exactly(connection, SIZE.unpack(head)[0])
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._room = memoryview(bytearray(AT_ONCE_BYTES))
+        self._begin = self._end = 0
+        """Of what lies there, and was not given yet."""
 
+    def next(self) -> bytes | bytearray | None:
+        """The next message; None where nobody sends any more.
 
-def _exactly(connection: socket.socket, size: int) -> bytearray | None:
-    data = bytearray(size)
-    room = memoryview(data)
-    while room:
-        # All by one call: after each, this thread may have to wait for others.
-        count = connection.recv_into(room, flags=socket.MSG_WAITALL)
-        if not count:
-            return None
-        room = room[count:]
-    return data
+        Raises:
+            OSError: the connection broke, or nothing came within its time.
+        """
+        while self._end - self._begin < SIZE.size:
+            if self._begin:
+                self._move()
+            # With what it begins with mostly the whole message comes, and the next one's beginning:
+            # after each call this thread may have to wait for others.
+            count = self._connection.recv_into(self._room[self._end :])
+            if not count:
+                return None
+            self._end += count
+        begin = self._begin + SIZE.size
+        end = begin + SIZE.unpack_from(self._room, self._begin)[0]
+        if end > self._end:
+            return self._large(begin, end)
+        self._begin = end
+        if end == self._end:
+            self._begin = self._end = 0
+        return bytes(self._room[begin:end])
+
+    def _move(self) -> None:
+        """Has what is left begin where the room does."""
+        left = self._end - self._begin
+        self._room[:left] = bytes(self._room[self._begin : self._end])
+        self._begin, self._end = 0, left
+
+    def _large(self, begin: int, end: int) -> bytearray | None:
+        """One of which only the beginning has come."""
+        data = bytearray(end - begin)
+        at = self._end - begin
+        data[:at] = self._room[begin : self._end]
+        self._begin = self._end = 0
+        rest = memoryview(data)[at:]
+        while rest:
+            count = self._connection.recv_into(rest, flags=socket.MSG_WAITALL)
+            if not count:
+                return None
+            rest = rest[count:]
+        return data
 
 
 def send(connection: socket.socket, message: bytes) -> None:
@@ -109,7 +143,8 @@ def _main(database: Path) -> None:
     ):
         preparer = Preparer(db)
         send(connection, READY)
-        while (message := receive(connection)) is not None:
+        received = Received(connection)
+        while (message := received.next()) is not None:
             made = preparer.prepare(bytes(message))
             send(connection, b"" if made is None else encode(made))
 

@@ -26,7 +26,7 @@ import msgspec
 from personad.contract.events import Append
 from personad.jobs import Job, Queue, Unread
 from personad.prepared import Prepared
-from personad.preparer import READY, receive, send
+from personad.preparer import READY, Received, send
 from personad.transaction import Ready
 
 FROM_BYTES = 16 << 10
@@ -89,6 +89,11 @@ class Preparing:
         """How many of each are on the way, or wait for it."""
         self._in_hand = 0
         """Of those that wait no more."""
+        self._bytes_in_hand = 0
+        self._is_sending = False
+        """Whether somebody just sends one, or ends the process; until then nobody else may."""
+        self._used_at = 0.0
+        """When the process was last sent one."""
         self._lately: deque[float] = deque(maxlen=MANY)
         """When large ones came."""
         self._is_wanted = False
@@ -157,9 +162,40 @@ class Preparing:
         with self._changed:
             while self._waiting.bytes > WAITING_BYTES:
                 self._changed.wait()
-            self._waiting.put(job)
             self._by_client[job.client] += 1
-            self._changed.notify_all()
+            is_next = self._may_go_at_once(job)
+            if is_next:
+                self._take_in_hand(job)
+            else:
+                self._waiting.put(job)
+                self._changed.notify_all()
+        if is_next:
+            # In the caller's thread, which saves the time until another one wakes.
+            self._send(job)
+
+    def _may_go_at_once(self, job: Job) -> bool:
+        """Whether it is its turn, and to send it takes but a moment."""
+        process = self._process
+        return (
+            process is not None
+            and not (self._waiting or self._is_sending)
+            and self._in_hand < ON_THE_WAY
+            and self._bytes_in_hand + job.size_bytes <= process.room_bytes
+        )
+
+    def _take_in_hand(self, job: Job) -> None:
+        self._in_hand += 1
+        self._bytes_in_hand += job.size_bytes
+        self._is_sending = True
+        self._used_at = time.monotonic()
+
+    def _send(self, job: Job) -> None:
+        """One that was taken in hand."""
+        self._sent.put((job, self._sent_to(job)))
+        with self._changed:
+            self._is_sending = False
+            if self._waiting or self._is_ending:
+                self._changed.notify_all()
 
     def _may_begin(self, now: float) -> bool:
         if (os.cpu_count() or 1) < 2:
@@ -174,7 +210,7 @@ class Preparing:
                 case _Step.END:
                     self._end()
                 case job:
-                    self._sent.put((job, self._sent_to(job)))
+                    self._send(job)
         self._end()
         self._sent.put(None)
 
@@ -183,20 +219,26 @@ class Preparing:
         with self._changed:
             while True:
                 is_broken = self._process is not None and not self._process.is_sound
-                if is_broken and not self._in_hand:
+                if self._process is not None and self._is_to_end():
+                    self._is_sending = True
                     return _Step.END
-                if self._waiting and self._in_hand < ON_THE_WAY and not is_broken:
+                may_send = not self._is_sending and self._in_hand < ON_THE_WAY
+                if self._waiting and may_send and not is_broken:
                     (job,) = self._waiting.take(1)
-                    self._in_hand += 1
+                    self._take_in_hand(job)
                     self._changed.notify_all()
                     return job
-                is_idle = self._is_empty()
-                if is_idle and self._closing:
+                if self._closing and self._is_empty():
                     return None
                 if self._is_wanted and self._process is None and not self._is_ending:
                     return _Step.BEGIN
-                if not self._changed.wait(IDLE_S) and is_idle and self._process is not None:
-                    return _Step.END
+                self._changed.wait(IDLE_S)
+
+    def _is_to_end(self) -> bool:
+        if self._in_hand:
+            return False
+        is_sound = self._process is not None and self._process.is_sound
+        return not is_sound or (not self._waiting and time.monotonic() - self._used_at >= IDLE_S)
 
     def _is_empty(self) -> bool:
         return not (self._waiting or self._in_hand)
@@ -232,7 +274,8 @@ class Preparing:
         with self._changed:
             self._process = self._newest = process
             # Whoever wanted one while it was begun has it, or is told that there is none.
-            self._is_wanted = False
+            self._is_wanted = self._is_sending = False
+            self._used_at = time.monotonic()
             self._changed.notify_all()
 
     def _receive_all(self) -> None:
@@ -243,10 +286,13 @@ class Preparing:
                 self._put(done)
             with self._changed:
                 self._in_hand -= 1
+                self._bytes_in_hand -= job.size_bytes
                 self._by_client[job.client] -= 1
                 if not self._by_client[job.client]:
                     del self._by_client[job.client]
-                self._changed.notify_all()
+                is_broken = self._process is not None and not self._process.is_sound
+                if self._waiting or self._is_ending or is_broken:
+                    self._changed.notify_all()
 
     def _done(self, job: Job, process: "_Process | None") -> Job | None:
         """What is left for the writer."""
@@ -268,6 +314,9 @@ class _Process:
         self._socket, theirs = socket.socketpair()
         for each in (self._socket, theirs):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        self._received = Received(self._socket)
+        self.room_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
+        """So much it may be sent before it takes any, and nobody has to wait."""
         # Not Python's own timeouts: with these each wait would be a call of its own.
         within = _TIME.pack(int(ANSWER_WITHIN_S), int(ANSWER_WITHIN_S % 1 * 1e6))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -299,7 +348,7 @@ class _Process:
         made = None
         if self.is_sound:
             try:
-                made = receive(self._socket)
+                made = self._received.next()
             except OSError as error:
                 self._break(error)
             else:

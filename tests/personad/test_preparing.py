@@ -17,7 +17,7 @@ from personad import preparing
 from personad.contract.codec import codec, encode
 from personad.contract.events import Append
 from personad.jobs import Job, Unread
-from personad.preparer import READY, receive, send
+from personad.preparer import READY, Received, send
 from personad.preparing import FROM_BYTES, MANY, Preparing
 from personad.replier import Incoming
 from personad.store import open_for_writing
@@ -287,7 +287,7 @@ def test_it_says_nothing_where_the_daemon_is_gone(house: Path) -> None:
         command = way.preparing._command
         process = subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE)
     with process, ours:
-        assert receive(ours) == READY
+        assert Received(ours).next() == READY
         # What it says to this nobody reads, so that it finds the connection broken.
         for _ in range(2):
             send(ours, bills())

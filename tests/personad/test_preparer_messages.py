@@ -1,0 +1,64 @@
+"""Messages between the daemon and the process that prepares, in whatever pieces they arrive."""
+
+import socket
+import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personad import preparer
+from personad.preparer import SIZE, Received, send
+
+LENGTHS = st.lists(st.one_of(st.integers(0, 40), st.integers(200, 400)), max_size=8)
+
+
+def messages(lengths: Sequence[int]) -> list[bytes]:
+    return [bytes([65 + n % 26]) * length for n, length in enumerate(lengths)]
+
+
+@pytest.fixture(autouse=True)
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparer, "AT_ONCE_BYTES", 64)
+
+
+@given(LENGTHS, st.lists(st.integers(1, 120), min_size=1))
+def test_they_are_what_was_sent_however_they_arrive(lengths: list[int], pieces: list[int]) -> None:
+    sent = messages(lengths)
+    stream = b"".join(SIZE.pack(len(each)) + each for each in sent)
+    ours, theirs = socket.socketpair()
+
+    def pass_on() -> None:
+        with theirs:
+            at = 0
+            for turn in range(len(stream)):
+                end = at + pieces[turn % len(pieces)]
+                theirs.sendall(stream[at:end])
+                at = end
+
+    with ours:
+        thread = threading.Thread(target=pass_on)
+        thread.start()
+        received = Received(ours)
+        assert [received.next() for _ in sent] == sent
+        assert received.next() is None
+        thread.join()
+
+
+@pytest.mark.parametrize("cut", [1, SIZE.size, SIZE.size + 10, SIZE.size + 100])
+def test_one_that_breaks_off_is_none(cut: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall((SIZE.pack(200) + bytes(200))[:cut])
+        assert Received(ours).next() is None
+
+
+def test_what_one_sends_the_other_receives() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for each in (b"", b"one", bytes(5_000)):
+            send(theirs, each)
+        received = Received(ours)
+        assert [received.next() for _ in range(3)] == [b"", b"one", bytes(5_000)]

@@ -273,9 +273,12 @@ def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.M
 
 def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     way.begin()
-    monkeypatch.setattr(preparing, "IDLE_S", 0.05)
     way.send(bills())
     way.wait(1)
+    monkeypatch.setattr(preparing, "IDLE_S", 0.05)
+    with way.preparing._changed:
+        # Else it looks only when the time is over that it began to wait for.
+        way.preparing._changed.notify_all()
     gone(way)
 
 

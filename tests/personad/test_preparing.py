@@ -21,6 +21,7 @@ from personad.preparer import READY, Received, send
 from personad.preparing import FROM_BYTES, MANY, Preparing
 from personad.replier import Incoming
 from personad.store import open_for_writing
+from personad.transaction import Ready
 
 from .facts import cost
 
@@ -40,6 +41,8 @@ class Way:
         open_for_writing(str(self.database)).close()
         self.arrived: list[tuple[bytes, str]] = []
         """Of which client, and as what."""
+        self.counts: list[int] = []
+        """Of how many events what arrived prepared is."""
         self.read: list[bytes] = []
         self._some = threading.Condition()
         self.preparing = Preparing(
@@ -58,6 +61,8 @@ class Way:
     def _put(self, job: Job) -> None:
         with self._some:
             self.arrived.append((job.client, type(job.request).__name__))
+            if isinstance(job.request, Ready):
+                self.counts.append(job.request.prepared.count)
             self._some.notify_all()
 
     def send(self, body: bytes, client: bytes = b"a") -> None:
@@ -128,6 +133,43 @@ def test_what_one_client_sends_arrives_in_its_order(way: Way) -> None:
     assert way.wait(15) == ["Ready", "Append", "Append"] * 5
     assert len(way.read) == 5
     assert not way.preparing.has(b"a")
+
+
+@pytest.mark.parametrize(("room_bytes", "by"), [(1 << 20, "MainThread"), (0, "preparing")])
+def test_what_there_is_room_for_is_sent_by_who_received_it(
+    way: Way, monkeypatch: pytest.MonkeyPatch, room_bytes: int, by: str
+) -> None:
+    way.begin()
+    process = way.preparing._process
+    assert process is not None
+    monkeypatch.setattr(process, "room_bytes", room_bytes)
+    senders: list[str] = []
+    send_it = process.send
+
+    def sent(message: bytes) -> bool:
+        senders.append(threading.current_thread().name)
+        return send_it(message)
+
+    monkeypatch.setattr(process, "send", sent)
+    for _ in range(3):
+        way.send(bills())
+        way.wait(len(senders))
+    assert way.wait(3) == ["Ready"] * 3
+    assert senders == [by] * 3
+
+
+def test_nobody_overtakes_what_waits(way: Way) -> None:
+    """Small ones have room, and are behind a large one that hasn't."""
+    pid = way.begin()
+    assert way.preparing._process is not None
+    way.preparing._process.room_bytes = 50_000
+    os.kill(pid, signal.SIGSTOP)
+    numbers = (80, 300, 80, 80, 300, 80)
+    for number in numbers:
+        way.send(bills(number))
+    os.kill(pid, signal.SIGCONT)
+    way.wait(len(numbers))
+    assert way.counts == [*numbers]
 
 
 def test_clients_take_turns(way: Way) -> None:

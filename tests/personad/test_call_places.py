@@ -79,6 +79,7 @@ def correct(core: Core, name: str, nanousd: int, reason: Any = "reprice") -> Non
     core.do(Import(items=[Exported(event=event)]))
 
 
+@pytest.mark.no_cover
 def test_a_few_blocks_are_noted_while_more_comes_in_and_whatever_is_not_is_found(
     core: Core,
 ) -> None:
@@ -160,6 +161,7 @@ def test_they_are_those_of_the_events_the_dearest_first(core: Core, asked: Filte
     assert [each.call for each in ask(core, filter=asked, unpriced=True).calls] == newest[:20]
 
 
+@pytest.mark.no_cover
 def test_no_answer_depends_on_how_much_is_noted(core: Core) -> None:
     half = len(EVENTS) // 2
     core.append(*EVENTS[:half])
@@ -211,6 +213,7 @@ def test_what_is_dropped_after_a_question_is_not_told_by_the_next_one(core: Core
     assert [each.seq for each in ask(core, limit=49).calls] == [each.seq for each in before[1:]]
 
 
+@pytest.mark.no_cover
 def test_a_log_with_too_many_blocks_to_look_through_is_read_as_it_is(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +370,7 @@ def noted(core: Core, sql: str) -> set[tuple[int, ...]]:
     return {tuple(row) for row in core.db.execute(sql)}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("days", [2, 20, 35, 50])
 def test_what_retention_drops_is_noted_no_more(core: Core, days: int) -> None:
     core.append(*EVENTS[:400])

@@ -58,16 +58,22 @@ no_metric = 3
 JOINED = [line.split(" = ")[0] for line in PLUGIN.splitlines() if " = Metric(" in line]
 
 
-@pytest.fixture
-def site(house: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def make_site(folder: Path) -> Path:
     """A folder with another package, most of whose metrics are broken."""
-    info = house / "site" / "others-1.0.dist-info"
+    site = folder / "site"
+    info = site / "others-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
-    (house / "site" / "others.py").write_text(PLUGIN)
-    monkeypatch.setenv("PYTHONPATH", str(house / "site"))
-    join(house / "site", *JOINED, "no_metric")
-    return house / "site"
+    (site / "others.py").write_text(PLUGIN)
+    join(site, *JOINED, "no_metric")
+    return site
+
+
+@pytest.fixture
+def site(house: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = make_site(house)
+    monkeypatch.setenv("PYTHONPATH", str(made))
+    return made
 
 
 def join(site: Path, *names: str) -> None:
@@ -79,9 +85,10 @@ def join(site: Path, *names: str) -> None:
     )
 
 
-@pytest.fixture
-def joined(site: Path) -> Scores:
-    """What a process says in which that package is installed."""
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Scores:
+    """What a process says in which that package is installed; once, as one of its metrics hangs."""
+    home = tmp_path_factory.mktemp("joined")
     program = (
         "import sys, msgspec\n"
         "from persona.generation.model import Draft, Segment\n"
@@ -93,6 +100,7 @@ def joined(site: Path) -> Scores:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
+        env=os.environ | {"HOME": str(home), "PYTHONPATH": str(make_site(home))},
         input=msgspec.json.encode([GOOD, SOURCE]).decode(),
         capture_output=True,
         text=True,

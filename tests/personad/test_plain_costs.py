@@ -48,6 +48,7 @@ def folded(core: Core, name: str, *, is_half: bool) -> dict[str, list[Any]]:
         while fold.advance():
             pass
         fold.book.counted.work_in()
+        fold.book.persona_costs.work_in()
         sketches.work_in(fold.db, 1_000_000)
         every = "SELECT * FROM {}".format
         found: dict[str, list[Any]] = {
@@ -68,6 +69,10 @@ def assert_alike(core: Core, slice_events: int) -> None:
 
 
 @example(told=[cost("call-1", COST_MAX + 1)], slice_events=2)
+@example(
+    told=[cost("call-1", 3), cost("call-2", 5, persona="p2"), cost("call-2", COST_MAX + 1)],
+    slice_events=5,
+)
 @given(told=st.lists(TOLD, max_size=14), slice_events=st.sampled_from((2, 5, 20)))
 @LAW
 def test_whatever_is_told_of_a_few_calls(

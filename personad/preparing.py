@@ -66,7 +66,8 @@ class _Step(Enum):
 
 
 class Preparing:
-    """Two threads: one sends to the process, one takes back what it has made."""
+    """Two threads: one begins and ends the process, and sends it what whoever received that could
+    not send at once; one takes back what it has made."""
 
     def __init__(
         self,

@@ -219,12 +219,12 @@ class Preparing:
         """What is to be done next; None: nothing any more."""
         with self._changed:
             while True:
-                is_broken = self._process is not None and not self._process.is_sound
-                if self._process is not None and self._is_to_end():
+                if self._is_to_end():
+                    # Else somebody might send it one that nobody takes back.
                     self._is_sending = True
                     return _Step.END
                 may_send = not self._is_sending and self._in_hand < ON_THE_WAY
-                if self._waiting and may_send and not is_broken:
+                if self._waiting and may_send and not self._is_broken():
                     (job,) = self._waiting.take(1)
                     self._take_in_hand(job)
                     self._changed.notify_all()
@@ -235,11 +235,14 @@ class Preparing:
                     return _Step.BEGIN
                 self._changed.wait(IDLE_S)
 
+    def _is_broken(self) -> bool:
+        return self._process is not None and not self._process.is_sound
+
     def _is_to_end(self) -> bool:
-        if self._in_hand:
+        if self._process is None or self._in_hand:
             return False
-        is_sound = self._process is not None and self._process.is_sound
-        return not is_sound or (not self._waiting and time.monotonic() - self._used_at >= IDLE_S)
+        is_idle = not self._waiting and time.monotonic() - self._used_at >= IDLE_S
+        return is_idle or self._is_broken()
 
     def _is_empty(self) -> bool:
         return not (self._waiting or self._in_hand)
@@ -291,8 +294,7 @@ class Preparing:
                 self._by_client[job.client] -= 1
                 if not self._by_client[job.client]:
                     del self._by_client[job.client]
-                is_broken = self._process is not None and not self._process.is_sound
-                if self._waiting or self._is_ending or is_broken:
+                if self._waiting or self._is_ending or self._is_broken():
                     self._changed.notify_all()
 
     def _done(self, job: Job, process: "_Process | None") -> Job | None:

@@ -317,6 +317,7 @@ def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) 
     way.begin()
     way.send(bills())
     way.wait(1)
+    assert not way.preparing._is_to_end()
     monkeypatch.setattr(preparing, "IDLE_S", 0.05)
     with way.preparing._changed:
         # Else it looks only when the time is over that it began to wait for.

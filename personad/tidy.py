@@ -104,14 +104,17 @@ class Tidier:
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
-def in_passing(book: Book) -> None:
+def in_passing(book: Book, is_idle: Callable[[], bool]) -> None:
     """What can't wait for a quiet moment while much comes in: it is done when those who brought it
     have their answers. Calls are brought into their table by name once they are many, and what
-    personas cost likewise."""
+    personas cost likewise. As long as `is_idle`, some of it is done before it has to be."""
     if book.counted.are_many:
         _work_calls_in(book)
     elif book.persona_costs.are_many:
         _work_personas_in(book)
+    while book.counted.is_piece_due and is_idle():
+        with book.db:
+            book.counted.work_piece_in()
 
 
 def all_at_once(book: Book) -> None:

@@ -225,10 +225,15 @@ class Writer:
         if self.trouble is not None:
             return
         try:
-            tidy.in_passing(self.book)
+            tidy.in_passing(self.book, self._is_idle)
         except apsw.Error as error:
             self.book.forget()
             logger.warning("what came in can't be tidied up: %s", error)
+
+    def _is_idle(self) -> bool:
+        """Whether nobody waits for him."""
+        with self._changed:
+            return not (self._queue or self._visits or self._draining)
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

@@ -13,7 +13,7 @@ from personad.contract.errors import LedgerError
 from personad.kinds import CODE_OF, fields_of
 from personad.names import texts_of
 from personad.pricing import Receipt, parts_of, per_million
-from personad.projections import batch_questions
+from personad.projections import batch_questions, counted
 from personad.projections.call_questions import COLUMNS, FROM, Found, counting, fields, of_calls
 
 _RECORDED, _STARTED = CODE_OF[c.CostRecorded], CODE_OF[c.CallStarted]
@@ -24,13 +24,11 @@ WHERE event.seq >= ? AND kind = {_RECORDED} AND event.batch = ? ORDER BY event.s
 _GRANTED = f"""
 SELECT seq, body FROM event WHERE seq >= ? AND kind = {_STARTED} AND batch = ? ORDER BY seq
 """  # noqa: S608
-_CALLS = """
-SELECT call, seq FROM call WHERE call >= ?1 AND call < ?2
-UNION ALL SELECT call, seq FROM call_fresh WHERE call >= ?1 AND call < ?2 ORDER BY call LIMIT 6
-"""
-_PERSONA = "SELECT batch, persona FROM persona WHERE persona >= ? AND persona < ? LIMIT 6"
+_PERSONA = "SELECT batch, persona FROM persona WHERE persona >= ? AND persona < ? LIMIT ?"
 _BATCH = "SELECT key, first_seq FROM batch_key WHERE batch = ?"
 _END = "\U0010ffff"
+_FOUND_MOST = 6
+"""Whose names begin so: some to choose from."""
 
 
 def explain(db: apsw.Connection, request: k.CostExplain, now: datetime) -> k.CostExplainReply:
@@ -88,13 +86,13 @@ def _bill(receipt: Receipt | None, cost: int | None) -> k.Bill:
 def _found_of(db: apsw.Connection, name: str) -> Iterator[Found]:
     """The costs that are recorded of a call, a persona or a batch."""
     if name != "last":
-        calls_found = list(db.execute(_CALLS, (name, name + _END)))
+        calls_found = list(db.execute(counted.BETWEEN, (name, name + _END, _FOUND_MOST)))
         exact = [each for each in calls_found if each[0] == name] or calls_found
         if len(exact) == 1:
             return of_calls(db, [str(exact[0][0])])
         if exact:
             raise _several("calls", name, [call for call, _ in exact])
-        personas = list(db.execute(_PERSONA, (name, name + _END)))
+        personas = list(db.execute(_PERSONA, (name, name + _END, _FOUND_MOST)))
         if len(personas) > 1 and name not in {persona for _, persona in personas}:
             raise _several("personas", name, [persona for _, persona in personas])
         if personas:

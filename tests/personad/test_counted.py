@@ -1,6 +1,6 @@
 """Which figure counts for a call is known at once, wherever the call lies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,71 @@ def test_what_is_asked_is_answered_alike_before_and_after_they_are_worked_in(cor
     core.book.counted.work_in()
     assert (fresh(core), in_table(core)) == (0, 20)
     assert answers(core) == before
+
+
+@pytest.fixture
+def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted, "PIECES_FROM", 12)
+    monkeypatch.setattr(counted, "PIECE", 3)
+
+
+def all_pieces(core: Core) -> Iterator[None]:
+    """One after the other, before each."""
+    while core.book.counted.is_piece_due:
+        yield
+        with core.db:
+            core.book.counted.work_piece_in()
+
+
+@pytest.mark.usefixtures("piecemeal")
+def test_what_is_asked_is_answered_alike_while_they_are_brought_over_piece_by_piece(
+    core: Core,
+) -> None:
+    filled(core)
+    before = answers(core)
+    seen = []
+    for _ in all_pieces(core):
+        seen.append((fresh(core), in_table(core)))
+        assert answers(core) == before
+        assert damage_of(core.path) is None
+    assert seen == [(20, 0), *((20, done) for done in range(0, 20, 3))]
+    assert (fresh(core), in_table(core)) == (0, 20)
+    assert answers(core) == before
+
+
+@pytest.mark.usefixtures("piecemeal")
+@pytest.mark.parametrize("is_opened_anew", [False, True])
+@pytest.mark.parametrize("pieces", range(9))
+def test_whatever_is_told_amid_the_pieces_is_told_once(
+    core: Core, pieces: int, is_opened_anew: bool
+) -> None:
+    filled(core)
+    for _ in zip(range(pieces + 1), all_pieces(core), strict=False):
+        pass
+    if is_opened_anew:
+        core = Core(core.path)
+    core.append(cost("new", 5), cost("aside", 7))
+    core.append(cost("call-3", 9_000, output_tokens=99), cost("call-4", 1, output_tokens=1))
+    for _ in all_pieces(core):
+        pass
+    assert core.db.execute("SELECT sum(cost_nanousd), sum(calls) FROM cost_quarter").fetchall() == [
+        (sum(range(1_000, 1_020)) - 1_003 + 9_000 + 5 + 7, 22)
+    ]
+    assert {"new", "aside"} <= core.book.counted.told({"new", "aside", "newer"}).keys()
+    assert damage_of(core.path) is None
+
+
+@pytest.mark.usefixtures("piecemeal")
+def test_those_that_come_amid_the_pieces_stay_for_the_next_time(core: Core) -> None:
+    filled(core)
+    for _ in all_pieces(core):
+        if fresh(core) < 25:
+            core.append(cost(f"late-{fresh(core)}"))
+    assert (fresh(core), in_table(core)) == (4, 21)
+    assert not core.book.counted.are_unheard({"late-24"}, [])
+    core.book.counted.work_in()
+    assert in_table(core) == 25
+    assert damage_of(core.path) is None
 
 
 @pytest.mark.parametrize("is_opened_anew", [False, True])
@@ -135,7 +200,7 @@ def test_no_more_are_kept_than_can_be_looked_through(
     [
         "DELETE FROM call_fresh WHERE seq = (SELECT max(seq) FROM call_fresh)",
         "UPDATE call_fresh SET call = 'another' WHERE call = 'call-3'",
-        "INSERT INTO call (call, seq) SELECT call, seq FROM call_fresh LIMIT 1",
+        "INSERT INTO call (call, seq) SELECT call, seq + 1 FROM call_fresh LIMIT 1",
     ],
 )
 def test_a_difference_among_the_fresh_ones_is_found(core: Core, sql: str) -> None:

@@ -266,6 +266,33 @@ def test_calls_are_brought_into_their_table_once_all_who_told_of_them_have_their
     assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
 
 
+def test_some_calls_are_brought_into_their_table_before_they_are_many_while_nobody_waits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted, "PIECES_FROM", 10)
+    monkeypatch.setattr(counted, "PIECE", 4)
+    done = threading.Event()
+    waiting: list[bool] = []
+    piece = Counted.work_piece_in
+
+    def noted(table: Counted) -> None:
+        waiting.append(bool(desk.writer._queue))
+        piece(table)
+        if not table.is_piece_due:
+            done.set()
+
+    monkeypatch.setattr(Counted, "work_piece_in", noted)
+    for number in range(10):
+        desk.put(number, append(cost(f"call-{number}")))
+    desk.writer.start()
+    assert done.wait(10)
+    desk.writer.drain()
+    # In order first, then four, four and two.
+    assert waiting == [False] * 4
+    assert desk.db.execute("SELECT count(*) FROM call").get == 10
+    assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
+
+
 def test_nothing_is_done_at_once_before_what_his_thread_has_taken(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,15 @@ from personad.contract.errors import LedgerError
 from personad.contract.quality import QualityScored
 from personad.copying import alone_on, copy
 from personad.kinds import CODE_OF, part_of
-from personad.projections import alerts, call_places, charts, counted, persona_costs, sketches
+from personad.projections import (
+    alerts,
+    call_places,
+    charts,
+    counted,
+    fresh_sums,
+    persona_costs,
+    sketches,
+)
 from personad.projections.book import Book
 from personad.projections.cost_sums import COST
 from personad.projections.personas import PERSONA
@@ -153,6 +161,11 @@ def _to_format_15(db: apsw.Connection) -> None:
     db.execute(persona_costs.FRESH_SCHEMA)
 
 
+def _to_format_16(db: apsw.Connection) -> None:
+    """What calls cost lately lies beside the sums by quarter-hour."""
+    db.execute(fresh_sums.schema(COST))
+
+
 MIGRATIONS: Sequence[Migration] = (
     _add_sleep,
     _to_format_3,
@@ -168,6 +181,7 @@ MIGRATIONS: Sequence[Migration] = (
     _to_format_13,
     _to_format_14,
     _to_format_15,
+    _to_format_16,
 )
 
 FORMAT = 1 + len(MIGRATIONS)

@@ -30,10 +30,11 @@ from personad.projections import (
 )
 from personad.projections.book import Book
 from personad.projections.buckets import Packed, Tier, quarters_of
+from personad.projections.cost_sums import COST
 from personad.refold import beside, horizon_us, is_kept
 from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
-from personad.tidy import TIERS, days_of, work_sketches_in
+from personad.tidy import TIERS, days_of, work_rollups_in, work_sketches_in
 
 SLICE_S = 0.008
 FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 500, 100, 20_000
@@ -136,13 +137,15 @@ def _adopt(
         "sketch_quarter": "sketch_fresh",
         "call": "call_fresh",
         "persona_cost": "persona_cost_fresh",
+        "cost_quarter": COST.fresh,
     }
     made = [*tables, *(fresh[each] for each in tables if each in fresh)]
     with_book(lambda book: _attach(book.db, path))
     try:
         clear(with_book)
         with_book(lambda book: _create(book.db, [*made, *summed, *emptied]))
-        # What is kept of the sketches must not lack what waits to be worked in.
+        # What is kept must not lack what waits to be worked in.
+        with_book(work_rollups_in)
         while with_book(work_sketches_in):
             pass
         rows = sum(_fill(with_book, table) for table in tables)

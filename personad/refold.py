@@ -31,6 +31,7 @@ from personad.projections import (
     charts,
     costs,
     fold,
+    fresh_sums,
     personas,
     plain_costs,
     quality,
@@ -38,6 +39,7 @@ from personad.projections import (
 )
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
+from personad.projections.cost_sums import COST
 from personad.store import FOLDED, STATEMENTS
 from personad.tidy import TIERS, add_up
 from personad.transaction import AHEAD_MAX
@@ -147,8 +149,7 @@ class Refold:
         """Makes the file one that can be put in the ledger's place."""
         zone = self.book.zone
         with self.db:
-            self.book.counted.work_in()
-            self.book.persona_costs.work_in()
+            self._work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
             for tier in TIERS:
@@ -163,14 +164,18 @@ class Refold:
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
         self.close()
 
+    def _work_in(self) -> None:
+        self.book.counted.work_in()
+        self.book.persona_costs.work_in()
+        fresh_sums.work_in(self.book, COST)
+
     def finish_half(self, progress: Callable[[int, int], None] | None) -> None:
         """Makes the file one that can be joined; with `progress`, adds hours and days up."""
         with self.db:
             # Here, as numpy takes a tenth of a second to load.
             from personad import sketch_groups
 
-            self.book.counted.work_in()
-            self.book.persona_costs.work_in()
+            self._work_in()
             while sketches.work_in(self.db, CHUNK_EVENTS, sketch_groups.made_of):
                 pass
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())

@@ -17,10 +17,11 @@ import apsw
 from personad import log
 from personad.civil import quarter_of
 from personad.kinds import microseconds
-from personad.projections import BUCKETS, call_places, sketches
+from personad.projections import BUCKETS, call_places, fresh_sums, sketches
 from personad.projections.book import QUARTERS_A_DAY, Book
 from personad.projections.buckets import Buckets, Packed, Tier, quarters_of
 from personad.projections.call_passing import BLOCKS
+from personad.projections.cost_sums import COST
 
 T = TypeVar("T")
 Between = Callable[[Callable[[Book], T]], T]
@@ -63,15 +64,15 @@ class Tidier:
         A day to which something happened since the last time is left for the next one, and so is
         today: it would be stale again at once.
         """
-        while self._between(work_sketches_in):
-            pass
         full, are_due = self._between(_full_blocks)
         more, self._full = full - (full if self._full is None else self._full), full
         is_quiet = more < BLOCKS_UNDER_LOAD
         if is_quiet:
             # Else it is done in passing, of as many at once as there may be.
             self._between(_work_calls_in)
-            self._between(_work_personas_in)
+            self._between(work_rollups_in)
+        while self._between(work_sketches_in):
+            pass
         has_left_some = are_due and self._place(is_quiet=is_quiet)
         self.is_behind = has_left_some or not is_quiet
         due = self._between(lambda book: _due(book, now))
@@ -104,15 +105,19 @@ class Tidier:
         return bool(self._between(partial(_finish, tier=tier, day=day)))
 
 
-def in_passing(book: Book, is_idle: Callable[[], bool]) -> None:
+def in_passing(book: Book, has_time: Callable[[], bool]) -> None:
     """What can't wait for a quiet moment while much comes in: it is done when those who brought it
     have their answers. Calls are brought into their table by name once they are many, and what
-    personas cost likewise. As long as `is_idle`, some of it is done before it has to be."""
+    personas cost likewise. As long as he `has_time`, some of it is done before it has to be."""
     if book.counted.are_many:
         _work_calls_in(book)
     elif book.persona_costs.are_many:
-        _work_personas_in(book)
-    while book.counted.is_piece_due and is_idle():
+        with book.db:
+            book.persona_costs.work_in()
+    elif fresh_sums.are_many(book, COST):
+        with book.db:
+            fresh_sums.work_in(book, COST)
+    while book.counted.is_piece_due and has_time():
         with book.db:
             book.counted.work_piece_in()
 
@@ -122,6 +127,7 @@ def all_at_once(book: Book) -> None:
     with book.db:
         book.counted.work_in()
         book.persona_costs.work_in()
+        fresh_sums.work_in(book, COST)
         while sketches.work_slice_in(book.db):
             pass
         while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):
@@ -163,9 +169,11 @@ def _work_calls_in(book: Book) -> None:
         book.counted.work_in()
 
 
-def _work_personas_in(book: Book) -> None:
+def work_rollups_in(book: Book) -> None:
+    """What personas cost, and what all calls did, into their tables."""
     with book.db:
         book.persona_costs.work_in()
+        fresh_sums.work_in(book, COST)
 
 
 def _full_blocks(book: Book) -> tuple[int, bool]:
@@ -199,6 +207,8 @@ def _due(book: Book, now: datetime) -> list[tuple[Tier, int]]:
 
 def _refold(book: Book, buckets: Buckets | Packed, tier: Tier, day: int) -> None:
     with book.db:
+        # All of a day's has to be there once it is added up.
+        fresh_sums.work_in(book, COST)
         buckets.refold(book.db, tier, day, book.zone)
 
 
@@ -253,6 +263,7 @@ def days_of(db: apsw.Connection, tier: Tier, zone: ZoneInfo, more: Iterable[str]
     # Also those of which sums lie there, but nothing any more that they were added up from.
     days = summed_days(db, tier)
     tables = [f"{each.name}_quarter" for each in BUCKETS if "quarter" in each.tiers]
+    tables.append(COST.fresh)
     for table in (*tables, *more):
         days.update(_days_in(db, table, ZoneInfo("UTC") if tier == "hour" else zone))
     return days

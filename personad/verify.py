@@ -14,9 +14,18 @@ from personad import log, verify_places
 from personad.halves import FROM_EVENTS, to_the_end
 from personad.kinds import KINDS, RAW_KINDS
 from personad.mark import Mark, read_mark
-from personad.projections import BUCKETS, PROJECTIONS, call_places, counted, persona_costs, sketches
+from personad.projections import (
+    BUCKETS,
+    PROJECTIONS,
+    call_places,
+    counted,
+    fresh_sums,
+    persona_costs,
+    sketches,
+)
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
+from personad.projections.cost_sums import COST
 from personad.quarantine import pruned_before
 from personad.refold import CHUNK_EVENTS, Refold, horizon_us, is_kept, refold
 from personad.sketch import update
@@ -33,10 +42,12 @@ SELECT min(seq) FROM event WHERE at < ? AND delay <> 0 AND kind IN (SELECT value
   AND seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'pruned_since_seq')
 """
 _HAS_DROPPED = "SELECT coalesce(max(seq), 0) FROM dropped"
-_FRESH = """
-SELECT bucket, series, kind, added, removed FROM sketch_fresh JOIN series ON series.key = series
+_FRESH = f"""
+SELECT bucket, series, kind, added, removed
+FROM {sketches.FRESH} AS fresh JOIN series ON series.key = fresh.series
 WHERE bucket >= ?
-"""
+"""  # noqa: S608 - a constant of ours
+_COSTS = {f"{each.name}_quarter": each for each in (COST.total, COST.experiment, COST.batch)}
 _TOLD_BYTES = 64
 _COMMITS = ("previous_seq",)
 """Columns that tell how events were cut into commits, which the log doesn't."""
@@ -185,12 +196,16 @@ def _rows(
         for row in sorted(db.execute(f"PRAGMA table_info({table})"), key=lambda row: row[5])
         if row[5]
     )
+    values = (horizon,) if where else ()
     if table == "persona_cost":
-        yield from persona_costs.rows(db, where, (horizon,) if where else ())
+        yield from persona_costs.rows(db, where, values)
+        return
+    if table in _COSTS:
+        yield from fresh_sums.whole_rows(db, COST, _COSTS[table], where, values)
         return
     source = counted.ALL if table == "call" else table
     sql = f"SELECT {columns} FROM {source} {where} ORDER BY {key}"  # noqa: S608 - names of ours
-    yield from db.execute(sql, (horizon,) if where else ())
+    yield from db.execute(sql, values)
 
 
 def _table(fresh: Refold, table: str) -> tuple[int, Damage | None]:
@@ -228,6 +243,7 @@ def _short(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def _sketches(fresh: Refold) -> tuple[int, Damage | None]:
     horizon = horizon_us(fresh.live)
     with fresh.db:
+        fresh_sums.work_in(fresh.book, COST)
         while sketches.work_in(fresh.db, 10_000):
             pass
     late: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}

@@ -42,6 +42,8 @@ HELD_UP_S = 0.5
 """Nothing takes so long, unless the disk does."""
 QUICK_S = 0.002
 """A commit that takes longer had better be another thread's."""
+LONG_WAIT_S, WAITS = 0.001, 8
+"""Who waits so long between groups, on an average of about so many, has time for something else."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Writer:
         self._began: float | None = None
         """When he took it, in monotonic seconds."""
         self._is_quick = True
+        self._waits_s = 0.0
+        """How long he has waited for a group lately."""
         self._has_group = False
         """Whether his thread has taken a group, which nobody may be done before."""
         self._draining = False
@@ -174,10 +178,12 @@ class Writer:
         self._carrying.close()
 
     def _take(self) -> list[Job]:
+        began = time.monotonic()
         with self._changed:
             while not self._queue and not self._visits and not self._draining:
                 self._changed.wait()
             group = self._queue.take()
+            self._waits_s += (time.monotonic() - began - self._waits_s) / WAITS
             self._has_group = bool(group)
             self._changed.notify_all()
             return group
@@ -225,15 +231,16 @@ class Writer:
         if self.trouble is not None:
             return
         try:
-            tidy.in_passing(self.book, self._is_idle)
+            tidy.in_passing(self.book, self._has_time)
         except apsw.Error as error:
             self.book.forget()
             logger.warning("what came in can't be tidied up: %s", error)
 
-    def _is_idle(self) -> bool:
-        """Whether nobody waits for him."""
+    def _has_time(self) -> bool:
+        """Whether nobody waits for him, nor is likely to in a moment."""
         with self._changed:
-            return not (self._queue or self._visits or self._draining)
+            is_idle = not (self._queue or self._visits or self._draining)
+            return is_idle and self._waits_s >= LONG_WAIT_S
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

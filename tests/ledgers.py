@@ -16,15 +16,19 @@ from personad.contract.base import Event
 from personad.contract.events import Append
 from personad.leases import Leases
 from personad.log import last_seq
-from personad.projections import counted, persona_costs
+from personad.projections import counted, fresh_sums, persona_costs
 from personad.projections.book import Book
+from personad.projections.cost_sums import COST
 from personad.store import ledger_zone, open_for_reading, open_for_writing
+from personad.tidy import work_rollups_in
 from personad.transaction import transaction
 from personad.verify import verify
 
 from .personad.facts import NOON, cost, planned
 
 UTC = ZoneInfo("UTC")
+COSTS = {f"{each.name}_quarter": each for each in (COST.total, COST.experiment, COST.batch)}
+"""Tables of sums that have some lie beside them for a while."""
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
 
 
@@ -64,12 +68,33 @@ def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ..
             name: sorted(db.execute(f'SELECT * FROM "{name}"'), key=repr)  # noqa: S608
             for name in names
         }
-        if "call_fresh" in tables:
-            found["call"] = sorted(db.execute(f"SELECT * FROM {counted.ALL}"), key=repr)  # noqa: S608
-        if "persona_cost_fresh" in tables:
-            found["persona_cost"] = sorted(persona_costs.rows(db, "", ()), key=repr)
+        if "cost_fresh" in tables:
+            names = ["call", "persona_cost", *COSTS]
+            found |= {name: sorted(whole(db, name), key=repr) for name in names}
     found["meta"] = [row for row in found["meta"] if row[0] not in but]
     return found
+
+
+def whole(db: apsw.Connection, table: str) -> list[tuple[Any, ...]]:
+    """The rows of a table with what waits to be brought into it."""
+    if table == "persona_cost":
+        return list(persona_costs.rows(db, "", ()))
+    if table in COSTS:
+        return list(fresh_sums.whole_rows(db, COST, COSTS[table], "", ()))
+    return list(db.execute(f"SELECT * FROM {counted.ALL if table == 'call' else table}"))  # noqa: S608
+
+
+def work_in(db: apsw.Connection) -> None:
+    """Brings what waits for it into the tables, but for sketches."""
+    book = Book(db, UTC)
+    book.counted.work_in()
+    work_rollups_in(book)
+
+
+def as_in_format_14(db: apsw.Connection) -> None:
+    """Takes back what came later: all of it is in the tables that there were."""
+    work_in(db)
+    db.execute("DROP TABLE persona_cost_fresh; DROP TABLE cost_fresh")
 
 
 def damage_of(path: Path) -> str | None:

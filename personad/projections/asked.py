@@ -26,7 +26,8 @@ SELECT (SELECT value FROM meta WHERE name = 'timezone'),
   (SELECT json_group_array(day) FROM stale WHERE tier = 'hour'),
   (SELECT json_group_array(day) FROM stale WHERE tier = 'day'),
   (SELECT json_group_object(outcome, keys || '')
-   FROM (SELECT outcome, json_group_array(key) AS keys FROM dim GROUP BY outcome))
+   FROM (SELECT outcome, json_group_array(key) AS keys FROM dim GROUP BY outcome)),
+  EXISTS (SELECT 1 FROM cost_fresh)
 """
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
@@ -85,6 +86,8 @@ class Asked:
     leave nothing out."""
     outcomes: dict[str, str]
     """The keys of each outcome of a call, as JSON."""
+    has_fresh: bool
+    """Whether some sums are not in their tables yet; see `fresh_sums`."""
     experiments: tuple[int, ...] | None
     """None: not asked for."""
     batches: tuple[int, ...] | None
@@ -171,6 +174,7 @@ def resolve(db: apsw.Connection, span: Range, kept: Filter, now: datetime) -> As
         models=tuple(sorted(set(kept.models))),
         kinds=kinds,
         outcomes=ledger.outcomes,
+        has_fresh=ledger.has_fresh,
         experiments=experiments,
         batches=batches,
     )
@@ -183,16 +187,18 @@ class _Ledger(NamedTuple):
     week_start: civil.WeekStart
     stale: dict[str, set[int]]
     outcomes: dict[str, str]
+    has_fresh: bool
 
 
 def _ledger(db: apsw.Connection) -> _Ledger:
     row: Any = db.execute(_LEDGER).fetchone()
-    zone, week_start, hours, days, outcomes = row
+    zone, week_start, hours, days, outcomes, has_fresh = row
     return _Ledger(
         home=civil.find_zone(zone or "UTC"),
         week_start=week_start or "monday",
         stale={"hour": set(json.loads(hours)), "day": set(json.loads(days))},
         outcomes=json.loads(outcomes),
+        has_fresh=bool(has_fresh),
     )
 
 

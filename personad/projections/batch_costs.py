@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import apsw
 
-from personad.projections.cost_sums import SUMS
+from personad.projections import fresh_sums
+from personad.projections.cost_sums import COST, SUMS
 
 
 def exact_sum(value: str) -> str:
@@ -16,21 +17,25 @@ def exact_sum(value: str) -> str:
     )
 
 
+def _of(batch: str, columns: str) -> str:
+    """SQL for what calls of a batch cost, by the expression for its number."""
+    return fresh_sums.of_both(COST, COST.batch, columns, f"batch = {batch}")
+
+
+_KEY = "(SELECT key FROM batch_key WHERE batch_key.batch = batch.batch)"
 _SPENT_SUM = exact_sum("iif(outcome = 'unknown', 0, cost_nanousd)")
 SPENT = f"""(
-  SELECT {_SPENT_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = sums.dim
-  WHERE sums.batch = (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""  # noqa: S608
+  SELECT {_SPENT_SUM} FROM {_of(_KEY, "dim, cost_nanousd")} AS sums
+  JOIN dim ON dim.key = sums.dim)"""  # noqa: S608 - expressions of ours
 """SQL for what the `batch` of a query has spent."""
-UNPRICED = """(
-  SELECT coalesce(sum(unpriced_calls), 0) FROM cost_batch_quarter
-  WHERE cost_batch_quarter.batch =
-    (SELECT key FROM batch_key WHERE batch_key.batch = batch.batch))"""
+UNPRICED = f"""(
+  SELECT coalesce(sum(unpriced_calls), 0) FROM {_of(_KEY, "unpriced_calls")})"""  # noqa: S608
 """SQL for how many calls of the `batch` of a query have no price."""
 _OF_BATCH = f"""
 SELECT {_SPENT_SUM}, 0, 0, sum(calls),
        {", ".join(exact_sum(each) for each in SUMS[-4:])}, sum(unpriced_calls)
-FROM cost_batch_quarter JOIN dim ON dim.key = dim
-WHERE cost_batch_quarter.batch = (SELECT key FROM batch_key WHERE batch = ?)
+FROM {_of("(SELECT key FROM batch_key WHERE batch = ?1)", f"dim, {', '.join(SUMS)}")} AS sums
+JOIN dim ON dim.key = sums.dim
 """  # noqa: S608 - expressions of ours
 _HELD = f"""
 SELECT {exact_sum("iif(state = 'open', reserved_nanousd, 0)")},

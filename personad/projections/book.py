@@ -73,6 +73,10 @@ class Book:
         self._open_calls: OpenCalls | None = None
         self._counted: Counted | None = None
         self._persona_costs: PersonaCosts | None = None
+        self.fresh_sums: dict[str, tuple[int, int]] = {}
+        """How much waits to be brought into a family's tables, by its name; see there."""
+        self.places: dict[tuple[str | None, ...], tuple[int, int | None, int | None]] = {}
+        """The numbers of kinds of calls, by what they are called; see `cost_sums`."""
         self._days: dict[int, int] = {}
         self.spent = Spent()
         self.charts: dict[int, State] = {}

@@ -5,12 +5,12 @@ them when nothing has happened to them for a while; until then they are stale an
 them. So any range in any zone is a sum of whole rows, and mostly of few.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 from operator import add
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import apsw
@@ -86,14 +86,6 @@ class Buckets:
         if gone:
             book.db.executemany(self._sweep, gone)
 
-    @cached_property
-    def _one(self) -> str:
-        return bulk.statement(self._into, 1 + len(self.keys) + len(self.sums), self._added, 1)
-
-    def add_one(self, book: Book, values: tuple[int, ...]) -> None:
-        """Adds to one row, bucket, keys and sums in one; no sum is beyond what a row can hold."""
-        book.db.execute(self._one, values)
-
     def refold(self, db: apsw.Connection, tier: Tier, day: int, zone: ZoneInfo) -> None:
         """Adds a stale day up anew, or its hours."""
         if tier not in self.tiers:
@@ -155,8 +147,9 @@ class Packed:
             db.execute(insert, (day, len(rows), *columns))
 
 
-Groups = Mapping[tuple[int, int, int | None, int | None], Sequence[int]]
-"""Sums by quarter-hour, key, experiment and batch, the finest that anybody asks for."""
+Place = tuple[int, int, int | None, int | None]
+"""Quarter-hour, key, experiment and batch: the finest that anybody asks for."""
+Groups = Mapping[Place, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -169,6 +162,8 @@ class Family:
     name: str
     key: str
     sums: tuple[str, ...]
+    has_fresh: bool = False
+    """Whether some of them are not in the tables yet; see `fresh_sums`."""
 
     @cached_property
     def total(self) -> Buckets:
@@ -190,6 +185,11 @@ class Family:
         return Buckets(f"{self.name}_batch", ("batch", self.key), self.sums)
 
     @property
+    def fresh(self) -> str:
+        """The table of what is in none of these yet."""
+        return f"{self.name}_fresh"
+
+    @property
     def buckets(self) -> tuple[Buckets | Packed, ...]:
         return self.total, self.experiment, self.experiments, self.batch
 
@@ -199,39 +199,30 @@ class Family:
         return f"{tables}CREATE INDEX {self.name}_of_batch ON {self.name}_batch_quarter (batch);\n"
 
     def add(self, book: Book, groups: Groups) -> None:
+        self.spread(book, groups)
+        book.touch(bucket for bucket, *_ in groups)
+
+    def spread(self, book: Book, groups: Groups) -> None:
+        """The same for what is known to have happened already."""
         totals: dict[tuple[int, ...], Sequence[int]] = {}
         experiments: dict[tuple[int, ...], Sequence[int]] = {}
         batches: dict[tuple[int, ...], Sequence[int]] = {}
         for (bucket, key, experiment, batch), sums in groups.items():
-            _collect(totals, (bucket, key), sums)
+            collect(totals, (bucket, key), sums)
             if experiment is not None:
-                _collect(experiments, (bucket, experiment, key), sums)
+                collect(experiments, (bucket, experiment, key), sums)
             if batch is not None:
-                _collect(batches, (bucket, batch, key), sums)
+                collect(batches, (bucket, batch, key), sums)
         self.total.add(book, totals)
         self.experiment.add(book, experiments)
         self.batch.add(book, batches)
-        book.touch(bucket for bucket, *_ in totals)
-
-    def add_one(
-        self,
-        book: Book,
-        group: tuple[int, int, int | None, int | None],
-        sums: tuple[int, ...],
-    ) -> None:
-        """The same for one group, whose sums are in bounds, and of which the first is not zero."""
-        bucket, key, experiment, batch = group
-        self.total.add_one(book, (bucket, key, *sums))
-        if experiment is not None:
-            self.experiment.add_one(book, (bucket, experiment, key, *sums))
-        if batch is not None:
-            self.batch.add_one(book, (bucket, batch, key, *sums))
-        book.touch((bucket,))
 
 
-def _collect(
-    rows: dict[tuple[int, ...], Sequence[int]], key: tuple[int, ...], sums: Sequence[int]
-) -> None:
+K = TypeVar("K", bound=Hashable)
+
+
+def collect(rows: dict[K, Sequence[int]], key: K, sums: Sequence[int]) -> None:
+    """Adds sums to those of the key."""
     known = rows.get(key)
     rows[key] = sums if known is None else [*map(add, known, sums)]
 

@@ -16,9 +16,10 @@ import apsw
 
 from personad import civil
 from personad.bulk import SUM_MAX
+from personad.projections import fresh_sums
 from personad.projections.batch_costs import exact_sum
 from personad.projections.book import Book
-from personad.projections.buckets import cover
+from personad.projections.buckets import Buckets, cover
 from personad.projections.cost_sums import COST
 from personad.projections.open_calls import OpenCalls
 from personad.projections.spent import Period, Spent, keep
@@ -26,18 +27,23 @@ from personad.projections.spent import Period, Spent, keep
 PERIODS = ("daily", "weekly", "monthly")
 
 _SUM = exact_sum("iif(outcome = 'unknown', 0, cost_nanousd)")
+
+
+def _summed(buckets: Buckets, where: str) -> str:
+    """SQL for what was spent in quarter-hours of which a condition holds."""
+    some = fresh_sums.of_both(COST, buckets, "dim, cost_nanousd", where)
+    return f"SELECT {_SUM} FROM {some} JOIN dim ON dim.key = dim"  # noqa: S608 - of ours
+
+
 _BETWEEN = {
     tier: f"""
-SELECT {_SUM} FROM cost_{tier} JOIN dim ON dim.key = dim WHERE bucket >= ? AND bucket < ?
+SELECT {_SUM} FROM cost_{tier} JOIN dim ON dim.key = dim WHERE bucket >= ?1 AND bucket < ?2
 """  # noqa: S608 - names of ours
     for tier in COST.total.tiers
 }
-_ON_EXPERIMENT = f"""
-SELECT {_SUM} FROM cost_experiment_quarter JOIN dim ON dim.key = dim WHERE experiment = ?
-"""  # noqa: S608 - an expression of ours
-_ON_BATCH = f"""
-SELECT {_SUM} FROM cost_batch_quarter AS sums JOIN dim ON dim.key = dim WHERE sums.batch = ?
-"""  # noqa: S608 - an expression of ours
+_BETWEEN["quarter"] = _summed(COST.total, "bucket >= ?1 AND bucket < ?2")
+_ON_EXPERIMENT = _summed(COST.experiment, "experiment = ?1")
+_ON_BATCH = _summed(COST.batch, "batch = ?1")
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
 _WEEK_START = "SELECT value FROM meta WHERE name = 'week_start'"

@@ -10,14 +10,16 @@ import apsw
 import msgspec
 
 from personad.projections.call_wanted import Key, Wanted
+from personad.projections.cost_sums import COST
 
 _IN_RANGE = "place.quarter >= :first AND place.quarter < :end"
 _OF_MODELS = """json_each(:models) AS wanted CROSS JOIN call_place_model AS place
     ON place.provider = wanted.value ->> 0 AND place.model = wanted.value ->> 1"""
 _QUARTERS = {
-    "batches": "cost_batch_quarter INDEXED BY cost_of_batch WHERE batch",
-    "experiments": "cost_experiment_quarter INDEXED BY cost_of_experiment WHERE experiment",
+    "batches": ("cost_batch_quarter INDEXED BY cost_of_batch", "batch"),
+    "experiments": ("cost_experiment_quarter INDEXED BY cost_of_experiment", "experiment"),
 }
+"""Where it says in which quarter-hours there was anything, beside what was put down lately."""
 _DEAREST_FIRST = "ORDER BY dearest DESC NULLS LAST, block"
 FEW = 64
 """So many are looked up before all are put in order; mostly fewer are read."""
@@ -139,10 +141,12 @@ def _from_few(
 def _within(wanted: Wanted, tables: str, condition: str) -> str:
     """The blocks of the range, and of the quarter-hours in which there was anything wanted."""
     sql = f"SELECT block, dearest FROM {tables} WHERE {_IN_RANGE} AND {condition}"  # noqa: S608
-    for name, rows in _QUARTERS.items():
+    for name, (rows, column) in _QUARTERS.items():
         if wanted.values[name] is not None:
+            some = f"WHERE {column} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 - ours
+            lately = f"SELECT bucket FROM {COST.fresh} {some}"  # noqa: S608
             sql += (
-                f" AND place.quarter IN (SELECT bucket FROM {rows} "  # noqa: S608 - of ours
-                f"IN (SELECT value FROM json_each(:{name})))"
+                f" AND place.quarter IN (SELECT bucket FROM {rows} {some} "  # noqa: S608
+                f"UNION ALL {lately})"
             )
     return sql

@@ -1,18 +1,19 @@
 """The sums of what calls cost: by time and kind of call, by persona, and how long calls took."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from operator import add as plus
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from sys import byteorder
+from typing import Any
 
 from msgspec import Struct
 
 from personad.contract.cost import CostRecorded
 from personad.kinds import Text
 from personad.log import Entry
-from personad.projections import persona_costs, sketches
+from personad.names import Names
+from personad.projections import fresh_sums, persona_costs, sketches
 from personad.projections.book import Book
-from personad.projections.buckets import Family
+from personad.projections.buckets import Family, Place, collect
 
 SUMS = (
     "calls",
@@ -25,13 +26,16 @@ SUMS = (
     "cache_read_tokens",
     "cache_write_tokens",
 )
-COST = Family("cost", "dim", SUMS)
+COST = Family("cost", "dim", SUMS, has_fresh=True)
 SCHEMA = f"""
 {persona_costs.SCHEMA}
 {persona_costs.FRESH_SCHEMA}
 {COST.schema}
+{fresh_sums.schema(COST)}
 CREATE INDEX cost_of_experiment ON cost_experiment_quarter (experiment);
 """
+MEASURES = ("duration_ms", "ttft_ms")
+"""Of how long calls took."""
 TABLES: tuple[str, ...] = (
     "persona_cost",
     *(f"{each.name}_quarter" for each in COST.buckets if "quarter" in each.tiers),
@@ -47,10 +51,10 @@ def total_tokens(event: CostRecorded) -> int:
     )
 
 
-K = TypeVar("K", bound=Hashable)
 Numbered = Any
 """The fields of a `cost.recorded` as they lie on disk, words by their numbers."""
 _QUARTER_US = 900_000_000
+_PLACES_KEPT = 10_000
 Kind = tuple[int, str, str, str, str, str | None, str | None]
 """Quarter-hour, provider, model, operation, outcome, experiment and batch."""
 
@@ -61,9 +65,9 @@ class Group(Struct, array_like=True, gc=False):
     kind: Kind
     sums: list[int]
     """As in `SUMS`."""
-    durations_ms: list[int]
-    """Of those with an answer that say it, as the next."""
-    firsts_ms: list[int]
+    durations_ms: bytes
+    """Of those with an answer that say it, as `sketches` has values; likewise the next."""
+    firsts_ms: bytes
     """Until the first token."""
 
 
@@ -79,15 +83,12 @@ class OfBatch(Struct, array_like=True, gc=False):
 
 def add(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
     """Brings the sums up to what counts now."""
-    if len(added) == 1 and not removed:
+    if removed:
+        _exchange(book, added, removed)
+    elif len(added) == 1:
         _add_one(book, added[0])
-        return
-    sums = _Sums(book, max((entry[0] for entry in (*added[-1:], *removed)), default=0))
-    for entries, sign in ((added, 1), (removed, -1)):
-        for kind, calls in _grouped(entries).items():
-            sums.add(_group(kind, calls), sign)
-            sums.add_personas(kind, calls, sign)
-    sums.save(is_taking_back=bool(removed))
+    elif added:
+        _add_kinds(book, _grouped(added).items(), added[-1][0])
 
 
 def add_numbered(
@@ -95,13 +96,25 @@ def add_numbered(
 ) -> None:
     """The same for calls whose words are numbers yet, of which `text` gives the texts: they are
     looked up a group at a time."""
-    sums = _Sums(book, added[-1][0])
+    kinds: list[tuple[Kind, list[Entry]]] = []
     for (quarter, *words), calls in _grouped(added).items():
         texts = [None if word is None else text(word) for word in words]  # type: ignore[arg-type]
-        kind: Kind = (quarter, *texts)  # type: ignore[assignment]
-        sums.add(_group(kind, calls), 1)
-        sums.add_personas(kind, calls, 1)
-    sums.save(is_taking_back=False)
+        kinds.append(((quarter, *texts), calls))  # type: ignore[arg-type]
+    _add_kinds(book, kinds, added[-1][0])
+
+
+def _add_kinds(book: Book, kinds: Iterable[tuple[Kind, Sequence[Entry]]], newest: int) -> None:
+    """Calls by kind; `newest` is the greatest seq."""
+    rows: list[fresh_sums.Row] = []
+    personas: dict[int, persona_costs.Sums] = {}
+    for kind, calls in kinds:
+        rows.append(_row(book, _group(kind, calls), newest))
+        if (batch := kind[6]) is not None and _is_spent(kind):
+            of_batch = personas.setdefault(book.names.batch(batch, newest), {})
+            _collect_personas(of_batch, calls, 1)
+    fresh_sums.add(book, COST, rows)
+    if personas:
+        book.persona_costs.add(personas)
 
 
 def groups_of(added: Sequence[Entry]) -> tuple[list[Group], list[OfBatch]]:
@@ -123,10 +136,7 @@ def add_groups(
     book: Book, groups: Iterable[Group], of_batches: Iterable[OfBatch], newest: int
 ) -> None:
     """What `add` does for calls, of which `newest` is the greatest seq."""
-    sums = _Sums(book, newest)
-    for group in groups:
-        sums.add(group, 1)
-    sums.save(is_taking_back=False)
+    fresh_sums.add(book, COST, [_row(book, group, newest) for group in groups])
     names = book.names
     book.persona_costs.put_down(
         (names.batch(each.batch, newest), each.told, each.personas) for each in of_batches
@@ -154,16 +164,18 @@ def _add_one(book: Book, entry: Entry) -> None:
         call.cache_read_tokens,
         call.cache_write_tokens,
     )
-    COST.add_one(book, (quarter, dim, experiment, batch), sums)
+    took: list[fresh_sums.Values] = [fresh_sums.NOTHING, fresh_sums.NOTHING]
+    if call.outcome == "ok":
+        for place, value in enumerate((call.duration_ms, call.ttft_ms)):
+            if value is not None:
+                series = _series(names, MEASURES[place], call.provider, call.model)
+                took[place] = series, value.to_bytes(8, byteorder, signed=True)
+    row = fresh_sums.Row((quarter, dim, experiment, batch), sums, *took)
+    fresh_sums.add_one(book, COST, row)
     if call.outcome != "unknown":
         book.spent.moved(quarter, experiment, batch, nanousd)
         if batch is not None and call.persona is not None:
             book.persona_costs.add_one(batch, call.persona, nanousd)
-    if call.outcome == "ok":
-        for measure, value in (("duration_ms", call.duration_ms), ("ttft_ms", call.ttft_ms)):
-            if value is not None:
-                series = names.series(("latency", measure, call.provider, call.model, ""))
-                sketches.note_one(book, quarter, series, value)
 
 
 def _grouped(entries: Sequence[Entry]) -> dict[Kind, list[Entry]]:
@@ -204,7 +216,7 @@ def _group(kind: Kind, entries: Sequence[Entry]) -> Group:
     if kind[4] == "ok":
         durations = [each for each in [call.duration_ms for call in calls] if each is not None]
         firsts = [each for each in [call.ttft_ms for call in calls] if each is not None]
-    return Group(kind, sums, durations, firsts)
+    return Group(kind, sums, *map(sketches.as_stored, (durations, firsts)))
 
 
 def _is_spent(kind: Kind) -> bool:
@@ -225,48 +237,58 @@ def _collect_personas(sums: persona_costs.Sums, entries: Sequence[Entry], sign: 
                 known[1] += sign * (entry[3] or 0)
 
 
-class _Sums:
-    """What is to be added to the tables, column by column."""
-
-    def __init__(self, book: Book, newest: int) -> None:
-        self._book = book
-        self._newest = newest
-        """The seq of the newest event."""
-        self._groups: dict[tuple[int, int, int | None, int | None], list[int]] = {}
-        self._personas: dict[int, persona_costs.Sums] = {}
-        """By batch."""
-        self._latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
-
-    def add(self, group: Group, sign: int) -> None:
-        names = self._book.names
-        quarter, provider, model, operation, outcome, experiment, batch = group.kind
-        sums = group.sums if sign > 0 else [-each for each in group.sums]
-        batch_key = names.batch(batch, self._newest) if batch is not None else None
+def _place(book: Book, kind: Kind, newest: int) -> Place:
+    known = book.places.get(key := kind[1:])
+    if known is None:
+        provider, model, operation, outcome, experiment, batch = kind[1:]
+        names = book.names
+        batch_key = names.batch(batch, newest) if batch is not None else None
         experiment_key = names.experiment(experiment) if experiment is not None else None
-        if outcome != "unknown":
-            self._book.spent.moved(quarter, experiment_key, batch_key, sums[4])
-        dim = names.dim((provider, model, operation, outcome))
-        _collect(self._groups, (quarter, dim, experiment_key, batch_key), sums)
-        latencies = self._latencies[sign]
-        for measure, took_ms in (("duration_ms", group.durations_ms), ("ttft_ms", group.firsts_ms)):
-            if took_ms:
-                series = names.series(("latency", measure, provider, model, ""))
-                latencies.setdefault((quarter, series), []).extend(took_ms)
-
-    def add_personas(self, kind: Kind, entries: Sequence[Entry], sign: int) -> None:
-        if (batch := kind[6]) is not None and _is_spent(kind):
-            key = self._book.names.batch(batch, self._newest)
-            _collect_personas(self._personas.setdefault(key, {}), entries, sign)
-
-    def save(self, *, is_taking_back: bool) -> None:
-        COST.add(self._book, self._groups)
-        if is_taking_back:
-            self._book.persona_costs.take_back(self._personas)
-        elif self._personas:
-            self._book.persona_costs.add(self._personas)
-        sketches.note(self._book, self._latencies[1], self._latencies[-1])
+        known = names.dim((provider, model, operation, outcome)), experiment_key, batch_key
+        if len(book.places) >= _PLACES_KEPT:
+            book.places.clear()
+        book.places[key] = known
+    return (kind[0], *known)
 
 
-def _collect(sums: dict[K, list[int]], key: K, values: list[int]) -> None:
-    known = sums.get(key)
-    sums[key] = values if known is None else [*map(plus, known, values)]
+def _series(names: Names, measure: str, provider: str, model: str) -> int:
+    return names.series(("latency", measure, provider, model, ""))
+
+
+def _row(book: Book, group: Group, newest: int) -> fresh_sums.Row:
+    kind = group.kind
+    place = _place(book, kind, newest)
+    if _is_spent(kind):
+        book.spent.moved(place[0], *place[2:], group.sums[4])
+    durations = firsts = fresh_sums.NOTHING
+    if group.durations_ms:
+        durations = _series(book.names, MEASURES[0], kind[1], kind[2]), group.durations_ms
+    if group.firsts_ms:
+        firsts = _series(book.names, MEASURES[1], kind[1], kind[2]), group.firsts_ms
+    return fresh_sums.Row(place, group.sums, durations, firsts)
+
+
+def _exchange(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> None:
+    """What counts now, for what no longer does: the differences."""
+    newest = max(entry[0] for entry in (*added[-1:], *removed))
+    sums: dict[Place, Sequence[int]] = {}
+    personas: dict[int, persona_costs.Sums] = {}
+    latencies: dict[int, dict[sketches.Key, list[int]]] = {1: {}, -1: {}}
+    for entries, sign in ((added, 1), (removed, -1)):
+        for kind, calls in _grouped(entries).items():
+            group = _group(kind, calls)
+            place = _place(book, kind, newest)
+            differences = [sign * each for each in group.sums]
+            collect(sums, place, differences)
+            if _is_spent(kind):
+                book.spent.moved(place[0], *place[2:], differences[4])
+                if place[3] is not None:
+                    _collect_personas(personas.setdefault(place[3], {}), calls, sign)
+            took = zip(MEASURES, (group.durations_ms, group.firsts_ms), strict=True)
+            for measure, values in took:
+                if values:
+                    key = place[0], _series(book.names, measure, *kind[1:3])
+                    latencies[sign].setdefault(key, []).extend(sketches.values_of(values))
+    fresh_sums.take_back(book, COST, sums)
+    book.persona_costs.take_back(personas)
+    sketches.note(book, latencies[1], latencies[-1])

@@ -20,18 +20,26 @@ BATCHES = 20
 ENOUGH = 3
 """From so many on, their least and greatest say how far batches differ."""
 
+_SUMS = "dim, calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens"
 _HISTORY = f"""
-SELECT completed + failed, {exact_sum("calls")}, {exact_sum("output_tokens")},
+WITH newest AS MATERIALIZED (
+  SELECT key, completed + failed AS personas FROM (
+    SELECT batch, completed, failed FROM batch
+    WHERE provider = :provider AND model = :model AND completed > 0
+    ORDER BY started_at DESC LIMIT {BATCHES})
+  JOIN batch_key USING (batch)
+)
+SELECT personas, {exact_sum("calls")}, {exact_sum("output_tokens")},
        {exact_sum("input_tokens + cache_read_tokens + cache_write_tokens")},
        {exact_sum("cache_read_tokens")}
-FROM (SELECT batch, completed, failed, started_at FROM batch
-      WHERE provider = :provider AND model = :model AND completed > 0
-      ORDER BY started_at DESC LIMIT {BATCHES}) AS newest
-JOIN batch_key ON batch_key.batch = newest.batch
-JOIN cost_batch_quarter AS sums ON sums.batch = batch_key.key
-JOIN dim ON dim.key = sums.dim
+FROM (
+  SELECT newest.key, personas, {_SUMS}
+  FROM newest CROSS JOIN cost_batch_quarter AS sums ON sums.batch = newest.key
+  UNION ALL SELECT newest.key, personas, {_SUMS}
+  FROM cost_fresh AS sums JOIN newest ON sums.batch = newest.key
+) AS sums JOIN dim ON dim.key = sums.dim
 WHERE dim.provider = :provider AND dim.model = :model AND dim.outcome <> 'unknown'
-GROUP BY newest.batch
+GROUP BY sums.key
 """  # noqa: S608 - expressions of ours
 
 _UNSEEN = (Fraction(700), Fraction(1_500), Fraction(4_000))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from personad.sketch_grid import Grid
 
 _SERIES = "SELECT key, measure, provider, model, scorer FROM series WHERE kind = ?"
-_FRESH = """
-SELECT bucket, series, added, removed FROM sketch_fresh WHERE bucket >= ? AND bucket < ?
-"""
+_FRESH = f"""
+SELECT bucket, series, added, removed FROM {sketches.FRESH} WHERE bucket >= ? AND bucket < ?
+"""  # noqa: S608 - a constant of ours
 _CELLS_AT_ONCE = 500_000
 """Counts that are held at a time, in eight bytes each."""
 

@@ -7,7 +7,6 @@ asks adds both, so no answer depends on when that happens.
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from sys import byteorder
 
 import apsw
 
@@ -69,7 +68,6 @@ SCALES: dict[str, Scale] = {"latency": LATENCIES, "score": SCORES}
 """By the kind of a series."""
 
 _INTO_FRESH = "sketch_fresh (bucket, series, added, removed)"
-_NOTE_ONE = bulk.statement(_INTO_FRESH, 4, "", 1)
 _NOTED = """
 SELECT bucket, series, length(added) + length(removed) FROM sketch_fresh ORDER BY id LIMIT ?
 """
@@ -77,9 +75,15 @@ _FRESH = """
 SELECT id, bucket, series, kind, added, removed
 FROM sketch_fresh JOIN series ON series.key = series ORDER BY id LIMIT ?
 """
-_FRESH_WITHIN = """
-SELECT series, added, removed FROM sketch_fresh WHERE bucket >= ? AND bucket < ?
-"""
+FRESH = """(
+  SELECT bucket, series, added, removed FROM sketch_fresh
+  UNION ALL SELECT bucket, duration_series AS series, duration_ms, x'' FROM cost_fresh
+  WHERE duration_series IS NOT NULL
+  UNION ALL SELECT bucket, ttft_series AS series, ttft_ms, x'' FROM cost_fresh
+  WHERE ttft_series IS NOT NULL
+)"""
+"""SQL for all values that are in no sketch yet."""
+_FRESH_WITHIN = f"SELECT series, added, removed FROM {FRESH} WHERE bucket >= ? AND bucket < ?"  # noqa: S608
 _HAS_FRESH = "SELECT 1 FROM sketch_fresh LIMIT 1"
 _WORKED_IN = "DELETE FROM sketch_fresh WHERE id <= ?"
 _GET = "SELECT data FROM sketch_quarter WHERE bucket = ? AND series = ?"
@@ -121,13 +125,21 @@ def note(
     values: list[bulk.Value] = []
     for key in {**added, **removed}:
         values += key
-        values += [array("q", told.get(key, ())).tobytes() for told in (added, removed)]
+        values += [as_stored(told.get(key, ())) for told in (added, removed)]
     bulk.insert(book.db, _INTO_FRESH, 4, "", values)
 
 
-def note_one(book: Book, quarter: int, series: int, value: int) -> None:
-    """Takes one value in."""
-    book.db.execute(_NOTE_ONE, (quarter, series, value.to_bytes(8, byteorder, signed=True), b""))
+def note_stored(book: Book, added: Mapping[Key, bytes]) -> None:
+    """Takes values in that are stored already, as `as_stored` has them."""
+    values: list[bulk.Value] = []
+    for key, some in added.items():
+        values += (*key, some, b"")
+    bulk.insert(book.db, _INTO_FRESH, 4, "", values)
+
+
+def as_stored(values: Sequence[int]) -> bytes:
+    """As they lie beside the sketches."""
+    return array("q", values).tobytes()
 
 
 def values_of(stored: bytes) -> "array[int]":

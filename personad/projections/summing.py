@@ -1,6 +1,7 @@
 """Sums of a range out of the buckets that make it up: in all, by key, or by slices of time."""
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -164,11 +165,8 @@ def _of_slices(
     """Rows with the place of their slice; the bucket is a row's first column."""
     buckets = buckets_of(asked, columns.family, by)
     for run in together:
-        at = -1
         for row in rows(db, asked, columns, buckets, run, by):
-            while at + 1 < len(run.lows) and run.lows[at + 1] <= row[0]:
-                at += 1
-            yield run.slices[at], row
+            yield run.slices[bisect_right(run.lows, row[0]) - 1], row
 
 
 def _sums_of(columns: Columns) -> Sums:
@@ -210,9 +208,17 @@ def rows(
     run: Run,
     by: Sequence[By],
 ) -> Iterator[tuple[int, ...]]:
-    """What each row is by, and then its sums, of a run of buckets."""
+    """What each row is by, and then its sums, of a run of buckets; it may come twice."""
+    yield from _rows(db, asked, columns, _source(asked, buckets, run), by)
+    if asked.has_fresh and columns.family.has_fresh and run.tier == "quarter":
+        yield from _rows(db, asked, columns, _fresh_source(asked, columns.family, buckets, run), by)
+
+
+def _rows(
+    db: apsw.Connection, asked: Asked, columns: Columns, source: "_Source", by: Sequence[By]
+) -> Iterator[tuple[int, ...]]:
     for sums in ("sum({})".format, exact_sum):
-        sql, values = _query(asked, columns, buckets, run, by, sums)
+        sql, values = _query(asked, columns, source, by, sums)
         try:
             yield from db.execute(sql, values).fetchall()  # type: ignore[misc]
             return
@@ -222,17 +228,24 @@ def rows(
                 raise
 
 
+class _Source(NamedTuple):
+    """Where rows are: SQL for them as `s`, and more that is wanted of them."""
+
+    tables: str
+    where: str
+    values: dict[str, str | int]
+
+
 def _query(
     asked: Asked,
     columns: Columns,
-    buckets: Buckets,
-    run: Run,
+    source: _Source,
     by: Sequence[By],
     summed: Callable[[str], str],
 ) -> tuple[str, dict[str, str | int]]:
-    source, values = _source(asked, buckets, run)
+    values = dict(source.values)
     key = columns.family.key
-    where = "s.bucket >= :low AND s.bucket < :high"
+    where = f"s.bucket >= :low AND s.bucket < :high{source.where}"
     if key in asked.kinds:
         values["kinds"] = asked.kinds[key]
         where += f" AND s.{key} IN (SELECT value FROM json_each(:kinds))"  # noqa: S608
@@ -246,7 +259,7 @@ def _query(
     selected = ", ".join([*(f"s.{key if each == 'key' else each}" for each in by), *sums])
     places = ", ".join(map(str, range(1, len(by) + 1)))
     grouped = f" GROUP BY {places} ORDER BY {places}" if by else ""
-    return f"SELECT {selected} FROM {source} WHERE {where}{grouped}", values  # noqa: S608
+    return f"SELECT {selected} FROM {source.tables} WHERE {where}{grouped}", values  # noqa: S608
 
 
 def _value(each: Sum, key: str, is_known: bool) -> str:
@@ -264,25 +277,40 @@ def _value(each: Sum, key: str, is_known: bool) -> str:
     )
 
 
-def _source(asked: Asked, buckets: Buckets, run: Run) -> tuple[str, dict[str, str | int]]:
-    """Where the rows are; those of wanted experiments or batches are looked up by their key."""
+def _source(asked: Asked, buckets: Buckets, run: Run) -> _Source:
+    """Those of wanted experiments or batches are looked up by their key."""
     table = f"{buckets.name}_{run.tier}"
     values: dict[str, str | int] = {"low": run.low, "high": run.high}
     if "batch" in buckets.keys and asked.batches is not None:
         values["batches"] = json.dumps(asked.batches)
         index = buckets.name.removesuffix("_batch") + "_of_batch"
         wanted = "json_each(:batches) AS b CROSS JOIN"
-        return f"{wanted} {table} AS s INDEXED BY {index} ON s.batch = b.value", values
+        return _Source(f"{wanted} {table} AS s INDEXED BY {index} ON s.batch = b.value", "", values)
     if "experiment" in buckets.keys and asked.experiments is not None:
         values["experiments"] = json.dumps(asked.experiments)
         if len(asked.experiments) * (run.high - run.low) > _SEEKS_MAX:
             wanted = "SELECT value FROM json_each(:experiments)"
-            return f"(SELECT * FROM {table} WHERE experiment IN ({wanted})) AS s", values  # noqa: S608
+            some = f"(SELECT * FROM {table} WHERE experiment IN ({wanted})) AS s"  # noqa: S608
+            return _Source(some, "", values)
         wanted = "json_each(:experiments) AS e CROSS JOIN"
         values["buckets"] = json.dumps(list(range(run.low, run.high)))
-        return (
+        tables = (
             f"json_each(:buckets) AS t CROSS JOIN {wanted} {table} AS s "
-            "ON s.bucket = t.value AND s.experiment = e.value",
-            values,
+            "ON s.bucket = t.value AND s.experiment = e.value"
         )
-    return f"{table} AS s", values
+        return _Source(tables, "", values)
+    return _Source(f"{table} AS s", "", values)
+
+
+def _fresh_source(asked: Asked, family: Family, buckets: Buckets, run: Run) -> _Source:
+    """The same of what is not in the table yet: all in one place, of which there is little."""
+    values: dict[str, str | int] = {"low": run.low, "high": run.high}
+    where = ""
+    for name, wanted in (("batch", asked.batches), ("experiment", asked.experiments)):
+        if name in buckets.keys:
+            if wanted is None:
+                where += f" AND s.{name} IS NOT NULL"
+            else:
+                values[name] = json.dumps(wanted)
+                where += f" AND s.{name} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
+    return _Source(f"{family.fresh} AS s", where, values)

@@ -25,6 +25,8 @@ from personad.contract.admin import Hello
 from personad.contract.options import DEFAULTS
 from personad.contract.paths import Paths, resolve_paths
 from personad.kinds import KINDS, RAW_KINDS, microseconds
+from personad.projections import fresh_sums
+from personad.projections.cost_sums import COST
 from personad.quarantine import pruned_before
 from personad.retention import horizon_of
 from personad.store import open_for_writing
@@ -38,7 +40,8 @@ FIRST_DAYS = 900
 _RAW_DAYS = "PERSONA_RETENTION_RAW_DAYS"
 _CODES = ", ".join(str(KINDS[kind]) for kind in RAW_KINDS)
 _OLD = f"SELECT count(*) FROM event WHERE at < ? AND kind IN ({_CODES})"  # noqa: S608
-_COUNTED = "SELECT sum(calls) FROM cost_quarter JOIN dim ON key = dim WHERE provider = 'old'"
+_OF_ALL = fresh_sums.of_both(COST, COST.total, "dim, calls", "TRUE")
+_COUNTED = f"SELECT sum(calls) FROM {_OF_ALL} JOIN dim ON key = dim WHERE provider = 'old'"  # noqa: S608
 
 
 @dataclass

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import cache
@@ -29,12 +29,13 @@ from personad.contract.paths import Paths, resolve_paths
 from personad.leases import Leases
 from personad.locks import lock
 from personad.log import last_seq
-from personad.projections import PROJECTIONS, counted, persona_costs
+from personad.projections import PROJECTIONS
 from personad.projections.batch_questions import Told, change, show
 from personad.projections.batch_rows import BatchRow
 from personad.projections.book import Book
 from personad.store import open_for_writing
 from personad.transaction import Transaction, transaction
+from tests.ledgers import whole
 
 from .facts import NOON
 
@@ -116,7 +117,6 @@ class Core:
 
     def named(self, table: str) -> list[tuple[Any, ...]]:
         """A table's rows with names for their numbers, which depend on who was seen first."""
-        source = counted.ALL if table == "call" else table
         columns = [name for _, name, *_ in self.db.pragma("table_info", table)]
         names = {
             column: {row[0]: row[1:] for row in self.db.execute(f"SELECT * FROM {of}")}  # noqa: S608
@@ -125,16 +125,13 @@ class Core:
         names["batch"] = {
             key: (name,) for key, name, _ in self.db.execute("SELECT * FROM batch_key")
         }
-        rows: Iterable[tuple[Any, ...]] = self.db.execute(f"SELECT * FROM {source}")  # noqa: S608
-        if table == "persona_cost":
-            rows = persona_costs.rows(self.db, "", ())
         return sorted(
             (
                 tuple(
                     names.get(column, {}).get(value, value)
                     for column, value in zip(columns, row, strict=True)
                 )
-                for row in rows
+                for row in whole(self.db, table)
             ),
             key=repr,
         )

@@ -20,7 +20,7 @@ from personad.rebuild import adopt, chosen, tables_of
 from personad.refold import Refold, beside, refold
 from personad.store import open_for_reading
 from personad.tidy import all_at_once
-from tests.ledgers import UTC, damage_of
+from tests.ledgers import UTC, damage_of, work_in
 
 from .conftest import Core
 from .facts import NOON, cost, happened, planned, queued, started
@@ -160,6 +160,8 @@ def test_after_retention_two_leave_the_totals_as_they_are(core: Core) -> None:
     core.append(cost("call-gone", 10, at=long_ago))
     fill(core)
     keep(core)
+    work_in(core.db)
+    core.book.forget()
     totals = core.db.execute("SELECT sum(cost_nanousd) FROM cost_quarter").get
     with folded(core) as fresh:
         fresh.finish()

@@ -158,6 +158,7 @@ FOLDED_INTO = (
     "call",
     "call_fresh",
     "open_call",
+    "cost_fresh",
     "cost_quarter",
     "cost_batch_quarter",
     "persona_cost",

@@ -21,11 +21,10 @@ from personad.migrations import FORMAT, MIGRATIONS, format_of
 from personad.projections import BUCKETS, call_places
 from personad.projections.book import Book
 from personad.projections.buckets import Buckets, Packed
-from personad.projections.persona_costs import PersonaCosts
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
 from personad.tidy import all_at_once
-from tests.ledgers import damage_of, fill, is_sound, killed_at, rows
+from tests.ledgers import as_in_format_14, damage_of, fill, is_sound, killed_at, rows
 from tests.test_files import files_no_larger_than
 
 from .conftest import Core, Running
@@ -70,15 +69,9 @@ def test_the_list_leads_to_the_format_that_is_made(house: Path) -> None:
         assert format_of(db) == FORMAT
 
 
-def without_personas_cost(db: apsw.Connection) -> None:
-    """As in format 14: all of it is in the one table that there was."""
-    PersonaCosts(db).work_in()
-    db.execute("DROP TABLE persona_cost_fresh")
-
-
 def as_in_format_10(db: apsw.Connection) -> dict[str, list[Any]]:
     """Takes back what came later; the days by experiment that there were, by table."""
-    without_personas_cost(db)
+    as_in_format_14(db)
     db.execute("DROP TABLE call_fresh; ALTER TABLE batch DROP COLUMN digest")
     packed: dict[str, list[Any]] = {}
     for days in (each for each in BUCKETS if isinstance(each, Packed)):
@@ -122,7 +115,6 @@ def test_calls_that_an_older_release_noted_are_noted_by_experiment_too(core: Cor
     before = ANSWERS[CostCalls](core.db, asked, core.now)
     noted = core.db.execute("SELECT * FROM call_of_experiment").fetchall()
     assert noted
-    core.book.counted.work_in()
     core.db.execute("DROP TABLE call_of_experiment")
     as_in_format_10(core.db)
     core.db.pragma("user_version", 9)
@@ -142,7 +134,6 @@ def test_days_by_experiment_of_an_older_release_say_the_same_in_columns(core: Co
     before = ANSWERS[CostBreakdown](core.db, asked, core.now)
     assert len(before.rows) > 1
     packed = as_in_format_10(core.db)
-    core.book.counted.work_in()
     assert all(packed.values())
     core.db.pragma("user_version", 10)
     core.db.close()
@@ -159,7 +150,7 @@ def test_what_batches_of_an_older_release_are_made_from_is_told_beside_them(core
     before = core.db.execute(digests).fetchall()
     assert before
     assert all(digest for _, digest in before)
-    without_personas_cost(core.db)
+    as_in_format_14(core.db)
     core.db.execute("ALTER TABLE batch DROP COLUMN digest")
     core.db.pragma("user_version", 12)
     core.db.close()
@@ -173,7 +164,7 @@ def test_the_index_of_what_is_kept_for_ever_is_made_anew_of_the_same_events(core
     kinds = ["batch.started", "batch.finished"]
     before = list(read(core.db, kinds=kinds))
     assert before
-    without_personas_cost(core.db)
+    as_in_format_14(core.db)
     core.db.execute("DROP INDEX event_kept")
     core.db.execute("CREATE INDEX event_kept ON event (kind, batch) WHERE kind NOT IN (10, 11, 22)")
     core.db.pragma("user_version", 13)

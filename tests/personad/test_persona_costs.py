@@ -13,7 +13,7 @@ from personad.projections import persona_costs
 from personad.projections.persona_costs import PersonaCosts
 from personad.store import open_for_writing
 from personad.tidy import Tidier
-from tests.ledgers import damage_of
+from tests.ledgers import as_in_format_14, damage_of
 
 from .conftest import Core
 from .facts import NOON, cost, queued, started
@@ -144,8 +144,7 @@ def test_verify_sees_what_is_wrong_in_either(core: Core, sql: str) -> None:
 
 def test_a_file_of_format_14_gets_the_table(core: Core) -> None:
     filled(core)
-    core.book.persona_costs.work_in()
-    core.db.execute("DROP TABLE persona_cost_fresh")
+    as_in_format_14(core.db)
     core.db.pragma("user_version", 14)
     core.db.close()
     open_for_writing(str(core.path)).close()

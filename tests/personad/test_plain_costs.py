@@ -16,7 +16,7 @@ from personad.projections import charts, costs, plain_costs, quality, sketches
 from personad.projections.costs import COST_MAX
 from personad.refold import BESIDE, Refold
 from personad.store import open_for_reading
-from tests.ledgers import UTC
+from tests.ledgers import UTC, work_in
 
 from .conftest import Core
 from .facts import NOON, cost, happened, started
@@ -47,8 +47,7 @@ def folded(core: Core, name: str, *, is_half: bool) -> dict[str, list[Any]]:
     ):
         while fold.advance():
             pass
-        fold.book.counted.work_in()
-        fold.book.persona_costs.work_in()
+        work_in(fold.db)
         sketches.work_in(fold.db, 1_000_000)
         every = "SELECT * FROM {}".format
         found: dict[str, list[Any]] = {

@@ -130,15 +130,14 @@ def measure() -> list[Figure]:
     usual = [each for each in QUESTIONS if not each.by_experiment]
     wide = [each for each in QUESTIONS if each.by_experiment]
     small, large = ledger_of(SMALL), ledger_of(EVENTS)
-    with daemon(small.house), small.house.ledger() as ledger:
-        compared = _samples(ledger, small, usual, HOME)
+    grown = growth(*_side_by_side(large, small, usual))
     with daemon(large.house), large.house.ledger() as ledger:
         peer = f"a bare hello: p99 {percentile(_hellos(ledger), 99):.2f} ms"
         home = _samples(ledger, large, usual, HOME)
         figures = [
             slowest("the ledger's zone", home, HOME_MS, peer),
             slowest("another zone", _samples(ledger, large, usual, ELSEWHERE), ELSEWHERE_MS, peer),
-            growth(home, compared),
+            grown,
         ]
         if wide:
             found = _samples(ledger, large, wide, HOME)
@@ -168,6 +167,27 @@ def _samples(ledger: Ledger, it: Large, questions: Sequence[Question], zone: str
     for _ in range(WARM_UPS * len(questions)):
         next(answers)
     return _gathered(islice(answers, ROUNDS * len(questions)))
+
+
+def _side_by_side(
+    large: Large, small: Large, questions: Sequence[Question]
+) -> tuple[Samples, Samples]:
+    """The same questions of both, in turn: a machine that others use, too, is twice as slow in one
+    minute as in the next."""
+    found: tuple[Samples, Samples] = {}, {}
+    with (
+        daemon(large.house),
+        daemon(small.house),
+        large.house.ledger() as one,
+        small.house.ledger() as other,
+    ):
+        pairs = zip(asked(one, large, questions), asked(other, small, questions), strict=True)
+        for _ in range(WARM_UPS * len(questions)):
+            next(pairs)
+        for pair in islice(pairs, ROUNDS * len(questions)):
+            for samples, (name, took_ms) in zip(found, pair, strict=True):
+                samples.setdefault(name, []).append(took_ms)
+    return found
 
 
 def _pressed(ledger: Ledger, it: Large, questions: Sequence[Question]) -> Samples:

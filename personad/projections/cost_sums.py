@@ -54,7 +54,7 @@ def total_tokens(event: CostRecorded) -> int:
 Numbered = Any
 """The fields of a `cost.recorded` as they lie on disk, words by their numbers."""
 _QUARTER_US = 900_000_000
-_PLACES_KEPT = 10_000
+_PLACES_KEPT = 500
 Kind = tuple[int, str, str, str, str, str | None, str | None]
 """Quarter-hour, provider, model, operation, outcome, experiment and batch."""
 

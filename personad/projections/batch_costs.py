@@ -17,19 +17,24 @@ def exact_sum(value: str) -> str:
     )
 
 
-def _of(batch: str, columns: str) -> str:
+def _of(batch: str, columns: str, late: str | None = None) -> str:
     """SQL for what calls of a batch cost, by the expression for its number."""
-    return fresh_sums.of_both(COST, COST.batch, columns, f"batch = {batch}")
+    return fresh_sums.of_both(COST, COST.batch, columns, f"batch = {batch}", late)
 
 
+LATE = f"""late AS MATERIALIZED (
+  SELECT batch, dim, {exact_sum("cost_nanousd")} AS cost_nanousd,
+    sum(unpriced_calls) AS unpriced_calls
+  FROM {COST.fresh} WHERE batch IS NOT NULL GROUP BY batch, dim)"""  # noqa: S608 - of ours
+"""What the two below need of a query about many batches, so that each needn't go through all."""
 _KEY = "(SELECT key FROM batch_key WHERE batch_key.batch = batch.batch)"
 _SPENT_SUM = exact_sum("iif(outcome = 'unknown', 0, cost_nanousd)")
 SPENT = f"""(
-  SELECT {_SPENT_SUM} FROM {_of(_KEY, "dim, cost_nanousd")} AS sums
+  SELECT {_SPENT_SUM} FROM {_of(_KEY, "dim, cost_nanousd", "late")} AS sums
   JOIN dim ON dim.key = sums.dim)"""  # noqa: S608 - expressions of ours
 """SQL for what the `batch` of a query has spent."""
 UNPRICED = f"""(
-  SELECT coalesce(sum(unpriced_calls), 0) FROM {_of(_KEY, "unpriced_calls")})"""  # noqa: S608
+  SELECT coalesce(sum(unpriced_calls), 0) FROM {_of(_KEY, "unpriced_calls", "late")})"""  # noqa: S608
 """SQL for how many calls of the `batch` of a query have no price."""
 _OF_BATCH = f"""
 SELECT {_SPENT_SUM}, 0, 0, sum(calls),

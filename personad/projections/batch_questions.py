@@ -18,6 +18,7 @@ from personad.projections.batch_rows import BatchRow, PersonaRow, Rows, load, pe
 from personad.projections.batches import elapsed_us
 
 _LIST = f"""
+WITH {batch_costs.LATE}
 SELECT batch, experiment, status, provider, model, total, completed, failed, started_at,
   {batch_costs.SPENT}, {batch_costs.UNPRICED}
 FROM batch

@@ -132,11 +132,14 @@ def work_in(book: Book, family: Family) -> None:
     book.fresh_sums[family.name] = 0, 0
 
 
-def of_both(family: Family, buckets: Buckets, columns: str, where: str) -> str:
+def of_both(
+    family: Family, buckets: Buckets, columns: str, where: str, late: str | None = None
+) -> str:
     """SQL for columns of those rows by quarter-hour for which a condition holds, of which some may
-    be of one key; `where` may be about the key, but for the family's own, and about the bucket."""
+    be of one key; `where` may be about the key, but for the family's own, and about the bucket.
+    `late` has what is not in the table yet, if it isn't to be looked for among all of that."""
     some = f"SELECT {columns} FROM {buckets.name}_quarter WHERE {where}"  # noqa: S608 - of ours
-    return f"({some} UNION ALL SELECT {columns} FROM {family.fresh} WHERE {where})"  # noqa: S608
+    return f"({some} UNION ALL SELECT {columns} FROM {late or family.fresh} WHERE {where})"  # noqa: S608
 
 
 def whole_rows(

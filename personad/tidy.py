@@ -6,6 +6,7 @@ append notices.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -30,8 +31,9 @@ Between = Callable[[Callable[[Book], T]], T]
 BLOCKS_A_ROUND = 800
 """So many before others have their turn: a ledger that an older release made has them all to be
 looked through."""
-BLOCKS_UNDER_LOAD = 24
-"""By model, where at least so many have become full since the last round: some 4 % of a second."""
+LOAD_BLOCKS, BLOCKS_UNDER_LOAD = 24, 8
+"""Where so many have become full since the last round, only so many by model: 1 % of a second. The
+others have to wait for a quieter one anyway."""
 TIERS: tuple[Tier, ...] = ("hour", "day")
 PARTS: dict[Tier, int] = {"hour": 6, "day": 1}
 """In which the sketches of a day are merged; a day's hours are those of UTC."""
@@ -41,6 +43,7 @@ DAY_TABLES = (
     "sketch_all_day",
 )
 
+_BY_NUMPY = "personad.sketch_arrays"
 _ZONE = "SELECT value FROM meta WHERE name = 'timezone'"
 _SET_ZONE = "INSERT OR REPLACE INTO meta (name, value) VALUES ('timezone', ?)"
 _STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
@@ -51,8 +54,6 @@ class Tidier:
 
     def __init__(self, between: Between[Any]) -> None:
         self._between = between
-        self._is_ready = False
-        """Whether what adds large days up has been imported."""
         self.is_behind = False
         """Whether there is something left that needs no event to become due."""
         self._full: int | None = None
@@ -66,13 +67,12 @@ class Tidier:
         """
         full, are_due = self._between(_full_blocks)
         more, self._full = full - (full if self._full is None else self._full), full
-        is_quiet = more < BLOCKS_UNDER_LOAD
+        is_quiet = more < LOAD_BLOCKS
         if is_quiet:
             # Else it is done in passing, of as many at once as there may be.
             self._between(_work_calls_in)
             self._between(work_rollups_in)
-        while self._between(work_sketches_in):
-            pass
+        work_all_sketches_in(self._between)
         has_left_some = are_due and self._place(is_quiet=is_quiet)
         self.is_behind = has_left_some or not is_quiet
         due = self._between(lambda book: _due(book, now))
@@ -96,13 +96,24 @@ class Tidier:
         for each in BUCKETS:
             if tier in each.tiers:
                 self._between(partial(_refold, buckets=each, tier=tier, day=day))
-        if not self._is_ready and self._between(partial(_is_large, tier=tier, day=day)):
-            # In this thread: where the writer did it, an append would wait for a fifth of a second.
-            importlib.import_module("personad.sketch_arrays")
-            self._is_ready = True
+        _get_ready(self._between, partial(_is_large, tier=tier, day=day))
         for part in range(PARTS[tier]):
             self._between(partial(_merge, tier=tier, day=day, part=part))
         return bool(self._between(partial(_finish, tier=tier, day=day)))
+
+
+def _get_ready(between: Between[Any], needs_numpy: Callable[[Book], bool]) -> None:
+    """Imports it in this thread, where it is needed: where the writer did it, an append would wait
+    for a fifth of a second."""
+    if _BY_NUMPY not in sys.modules and between(needs_numpy):
+        importlib.import_module(_BY_NUMPY)
+
+
+def work_all_sketches_in(between: Between[Any]) -> None:
+    """Brings what is noted into its sketches, slice by slice."""
+    _get_ready(between, lambda book: sketches.has_many_fresh(book.db))
+    while between(work_sketches_in):
+        pass
 
 
 def in_passing(book: Book, has_time: Callable[[], bool]) -> None:

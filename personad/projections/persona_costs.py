@@ -64,6 +64,9 @@ Sums = dict[str, list[int]]
 Row = tuple[int, str, int, int]
 """Of the table."""
 
+_COST_BITS = 96
+_COST_MASK = (1 << _COST_BITS) - 1
+"""Of a sum of costs, in nano-dollars."""
 _encode = msgspec.msgpack.Encoder().encode
 rows_in = msgspec.msgpack.Decoder(list[tuple[str, int, int]]).decode
 
@@ -163,17 +166,17 @@ def _with_fresh(db: apsw.Connection, batch: str, spent: dict[str, int]) -> dict[
 
 
 def _summed(fresh: Iterable[tuple[object, ...]]) -> dict[int, Sums]:
-    found: dict[int, Sums] = {}
+    found: dict[int, dict[str, int]] = {}
     for batch, told in fresh:
         sums = found.setdefault(batch, {})  # type: ignore[arg-type]
+        known = sums.get
+        # Both figures in one number: many are told of few personas, and so each is one addition.
         for persona, calls, cost in rows_in(told):  # type: ignore[arg-type]
-            known = sums.get(persona)
-            if known is None:
-                sums[persona] = [calls, cost]
-            else:
-                known[0] += calls
-                known[1] += cost
-    return found
+            sums[persona] = known(persona, 0) + (calls << _COST_BITS) + cost
+    return {
+        batch: {persona: [both >> _COST_BITS, both & _COST_MASK] for persona, both in sums.items()}
+        for batch, sums in found.items()
+    }
 
 
 def _listed(sums: Sums) -> list[Told]:

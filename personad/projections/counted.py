@@ -6,8 +6,8 @@ nothing else is to be done, they are brought into the table together. Whoever lo
 into both.
 
 While much comes in they are brought over piece by piece, in the order of their names, whenever the
-writer has nothing to do for a moment; they are struck off at the end. Until then, and where it is
-left off, some are in both: the table has what counts.
+writer has nothing to do for a moment; they are struck off later, all together. Until then some are
+in both: the table has what counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -66,6 +66,8 @@ PIECES_FROM, PIECE = 16_000, 4_000
 some 6 ms."""
 SAMPLE = 400
 """So many tell where the pieces are to begin."""
+STRUCK_OFF_FROM = 32_000
+"""So many that were brought over are struck off, once hardly any others are left."""
 _FRESH = "SELECT call FROM call_fresh"
 _INTO = "call_fresh (seq, call)"
 _ADD_ONE = bulk.statement(_INTO, 2, "", 1)
@@ -83,14 +85,15 @@ ON CONFLICT DO UPDATE SET seq = excluded.seq, corrected = excluded.corrected
 """
 # Those that are there already are there as what counts. And as nothing of it fails, SQLite needn't
 # remember what pages were like.
-_WORK_IN = "INSERT OR IGNORE INTO call (call, seq) SELECT call, seq FROM call_fresh ORDER BY call"
+_WORK_IN = """
+INSERT OR IGNORE INTO call (call, seq) SELECT call, seq FROM call_fresh WHERE seq > ? ORDER BY call
+"""
 _WORKED_IN = "DELETE FROM call_fresh"
 _NEWEST = "SELECT max(seq) FROM call_fresh"
 _WORK_PIECE_IN = """
 INSERT OR IGNORE INTO call (call, seq) SELECT call, seq FROM call_fresh
-WHERE seq <= ?1 AND call >= ?2 AND (?3 IS NULL OR call < ?3) ORDER BY call
+WHERE seq > ?1 AND seq <= ?2 AND call >= ?3 AND (?4 IS NULL OR call < ?4) ORDER BY call
 """
-_PIECES_WORKED_IN = "DELETE FROM call_fresh WHERE seq <= ?"
 _UNHEARD_KEPT = 50_000
 _as_json = msgspec.json.Encoder().encode
 _encoded = msgspec.msgpack.Encoder().encode
@@ -109,6 +112,8 @@ class Counted:
         """the greatest seq of them,"""
         self._pieces: list[tuple[str, str | None]] = []
         """and the names between which each of the next pieces lies, the last one first."""
+        self._done = self._done_to = 0
+        """How many were brought over and still lie there, too, and the greatest seq of them."""
         self._unheard: set[str] = set()
         """Calls that were looked for lately and of which nothing is known."""
 
@@ -201,29 +206,35 @@ class Counted:
 
     def work_in(self) -> None:
         """Brings all into the table by name."""
-        if not (self._fresh or self._leaving):
+        if not (self._fresh or self._leaving or self._done):
             return
-        self._db.execute(_WORK_IN)
+        self._db.execute(_WORK_IN, (self._done_to,))
         self._db.execute(_WORKED_IN)
         self._fresh.clear()
         self._leaving = set()
         self._unheard.clear()
+        self._done = self._done_to = 0
 
     @property
     def is_piece_due(self) -> bool:
         """Whether there is something for `work_piece_in`."""
-        return bool(self._leaving) or len(self._fresh) >= PIECES_FROM
+        are_there = bool(self._leaving) or self._done >= STRUCK_OFF_FROM
+        return are_there or len(self._fresh) >= PIECES_FROM
 
     def work_piece_in(self) -> None:
         """Brings some of them over: the next in the order of their names. A transaction of its
         own."""
         if not self._leaving:
+            if self._done >= STRUCK_OFF_FROM and len(self._fresh) <= PIECE:
+                # All at once takes a tenth of striking off some of them.
+                self.work_in()
+                return
             self._begin_pieces()
         lower, upper = self._pieces.pop()
-        self._db.execute(_WORK_PIECE_IN, (self._newest, lower, upper))
+        self._db.execute(_WORK_PIECE_IN, (self._done_to, self._newest, lower, upper))
         if not self._pieces:
-            self._db.execute(_PIECES_WORKED_IN, (self._newest,))
-            self._leaving = set()
+            self._done += len(self._leaving)
+            self._done_to, self._leaving = self._newest, set()
 
     def _begin_pieces(self) -> None:
         self._leaving, self._fresh = self._fresh, set()

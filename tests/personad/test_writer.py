@@ -271,6 +271,7 @@ def test_some_calls_are_brought_into_their_table_before_they_are_many_while_nobo
 ) -> None:
     monkeypatch.setattr(counted, "PIECES_FROM", 10)
     monkeypatch.setattr(counted, "PIECE", 4)
+    monkeypatch.setattr(counted, "STRUCK_OFF_FROM", 10)
     monkeypatch.setattr("personad.writer.LONG_WAIT_S", 0.0)
     done = threading.Event()
     waiting: list[bool] = []
@@ -288,8 +289,8 @@ def test_some_calls_are_brought_into_their_table_before_they_are_many_while_nobo
     desk.writer.start()
     assert done.wait(10)
     desk.writer.drain()
-    # Each of about four.
-    assert waiting == [False] * 3
+    # Each of about four; then they are struck off.
+    assert waiting == [False] * 4
     assert desk.db.execute("SELECT count(*) FROM call").get == 10
     assert desk.db.execute("SELECT count(*) FROM call_fresh").get == 0
 

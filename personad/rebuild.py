@@ -34,7 +34,7 @@ from personad.projections.cost_sums import COST
 from personad.refold import beside, horizon_us, is_kept
 from personad.retention import CHECKPOINT_EVERY, open_beside
 from personad.store import open_for_reading
-from personad.tidy import TIERS, days_of, work_all_sketches_in, work_rollups_in
+from personad.tidy import TIERS, days_of, work_rollups_in, work_sketches_in
 
 SLICE_S = 0.008
 FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 500, 100, 20_000
@@ -146,7 +146,8 @@ def _adopt(
         with_book(lambda book: _create(book.db, [*made, *summed, *emptied]))
         # What is kept must not lack what waits to be worked in.
         with_book(work_rollups_in)
-        work_all_sketches_in(with_book)
+        while with_book(work_sketches_in):
+            pass
         rows = sum(_fill(with_book, table) for table in tables)
         late, dropped, zone = with_book(lambda book: _late(book, made, projections))
         is_home = with_book(lambda book: book.zone.key == zone)

@@ -17,7 +17,9 @@ values. There is one such form of a sketch, and any other is refused.
 import math
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING
@@ -34,6 +36,10 @@ MAX = 2**63 - 1
 NUMPY_FROM_VALUES = 1_000
 NUMPY_FROM_BYTES = 4_000
 """From this size on numpy is imported and used; below, it would not be faster."""
+
+
+_SMALL = 1 << 16
+"""Values below are looked up: nearly all are, as no call takes a minute."""
 
 
 class Scale(Struct, frozen=True, eq=False):
@@ -271,20 +277,14 @@ def out_of_range(scale: Scale, number: int) -> BadSketch:
 
 def _binned(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
     """Bins with their numbers of values, and the sum."""
+    if isinstance(values, array):
+        return _binned_array(scale, values)
     if len(values) >= NUMPY_FROM_VALUES:
         from personad import sketch_arrays
 
         return sketch_arrays.binned(scale, values)
     lows, highest = scale.lows, scale.lows[-1] - 1
     counts: dict[int, int] = {}
-    if isinstance(values, array):
-        for number in values:
-            at = bisect_right(lows, number) - 1
-            counts[at] = counts.get(at, 0) + 1
-        for number in (min(values, default=0), max(values, default=0)):
-            if not 0 <= number <= highest:
-                raise out_of_range(scale, number)
-        return counts, sum(values)
     total = 0
     for value in values:
         try:
@@ -297,3 +297,31 @@ def _binned(scale: Scale, values: "Values") -> tuple[dict[int, int], int]:
         counts[at] = counts.get(at, 0) + 1
         total += number
     return counts, total
+
+
+def _binned_array(scale: Scale, values: "array[int]") -> tuple[dict[int, int], int]:
+    """The same of 64-bit integers, without numpy: a writer must not wait until it is loaded."""
+    if not values:
+        return {}, 0
+    greatest = max(values)
+    for number in (min(values), greatest):
+        if not 0 <= number < scale.lows[-1]:
+            raise out_of_range(scale, number)
+    bins = _bins(scale)
+    end = len(bins)
+    if greatest < end:
+        return dict(Counter(map(bins.__getitem__, values))), sum(values)
+    counts = Counter([bins[number] for number in values if number < end])
+    counts.update([bisect_right(scale.lows, each) - 1 for each in values if each >= end])
+    return dict(counts), sum(values)
+
+
+@cache
+def _bins(scale: Scale) -> list[int]:
+    """The bin of each small value."""
+    bins: list[int] = []
+    for number, (low, after) in enumerate(pairwise(scale.lows)):
+        if low >= _SMALL:
+            break
+        bins += [number] * (min(after, _SMALL) - low)
+    return bins

@@ -72,7 +72,8 @@ class Tidier:
             # Else it is done in passing, of as many at once as there may be.
             self._between(_work_calls_in)
             self._between(work_rollups_in)
-        work_all_sketches_in(self._between)
+        while self._between(work_sketches_in):
+            pass
         has_left_some = are_due and self._place(is_quiet=is_quiet)
         self.is_behind = has_left_some or not is_quiet
         due = self._between(lambda book: _due(book, now))
@@ -96,24 +97,12 @@ class Tidier:
         for each in BUCKETS:
             if tier in each.tiers:
                 self._between(partial(_refold, buckets=each, tier=tier, day=day))
-        _get_ready(self._between, partial(_is_large, tier=tier, day=day))
+        if _BY_NUMPY not in sys.modules and self._between(partial(_is_large, tier=tier, day=day)):
+            # In this thread: where the writer did it, an append would wait for a fifth of a second.
+            importlib.import_module(_BY_NUMPY)
         for part in range(PARTS[tier]):
             self._between(partial(_merge, tier=tier, day=day, part=part))
         return bool(self._between(partial(_finish, tier=tier, day=day)))
-
-
-def _get_ready(between: Between[Any], needs_numpy: Callable[[Book], bool]) -> None:
-    """Imports it in this thread, where it is needed: where the writer did it, an append would wait
-    for a fifth of a second."""
-    if _BY_NUMPY not in sys.modules and between(needs_numpy):
-        importlib.import_module(_BY_NUMPY)
-
-
-def work_all_sketches_in(between: Between[Any]) -> None:
-    """Brings what is noted into its sketches, slice by slice."""
-    _get_ready(between, lambda book: sketches.has_many_fresh(book.db))
-    while between(work_sketches_in):
-        pass
 
 
 def in_passing(book: Book, has_time: Callable[[], bool]) -> None:

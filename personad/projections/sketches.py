@@ -16,7 +16,6 @@ from personad.projections.buckets import Piece, Tier
 from personad.sketch import (
     LATENCIES,
     NUMPY_FROM_BYTES,
-    NUMPY_FROM_VALUES,
     SCORES,
     Scale,
     Sketch,
@@ -86,10 +85,6 @@ FRESH = """(
 """SQL for all values that are in no sketch yet."""
 _FRESH_WITHIN = f"SELECT series, added, removed FROM {FRESH} WHERE bucket >= ? AND bucket < ?"  # noqa: S608
 _HAS_FRESH = "SELECT 1 FROM sketch_fresh LIMIT 1"
-_MANY_FRESH = """
-SELECT 1 FROM sketch_fresh GROUP BY bucket, series
-HAVING max(sum(length(added)), sum(length(removed))) >= ? LIMIT 1
-"""
 _WORKED_IN = "DELETE FROM sketch_fresh WHERE id <= ?"
 _GET = "SELECT data FROM sketch_quarter WHERE bucket = ? AND series = ?"
 _PUT = """
@@ -155,11 +150,6 @@ def values_of(stored: bytes) -> "array[int]":
 
 def has_fresh(db: apsw.Connection) -> bool:
     return db.execute(_HAS_FRESH).fetchone() is not None
-
-
-def has_many_fresh(db: apsw.Connection) -> bool:
-    """Whether numpy will be used to work some of them in."""
-    return db.execute(_MANY_FRESH, (NUMPY_FROM_VALUES * _VALUE_BYTES,)).fetchone() is not None
 
 
 def work_slice_in(db: apsw.Connection) -> bool:

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from array import array
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,8 @@ def test_lists_and_arrays_short_and_long_give_the_same_sketch(values: list[int])
 
     assert of(LATENCIES, long) == by_parts
     assert of(LATENCIES, np.array(long, np.int64)) == by_parts
+    assert of(LATENCIES, array("q", long)) == by_parts
+    assert of(LATENCIES, array("q", values * 2)) == of(LATENCIES, values * 2)
     assert by_parts.total == sum(long)
 
 
@@ -260,6 +263,22 @@ def test_few_scores_take_few_bytes() -> None:
 def test_what_is_no_value_of_the_scale_is_refused(scale: Scale, times: int, value: Any) -> None:
     with pytest.raises(BadSketch, match=r"out of range|whole number"):
         of(scale, [value] * times)
+
+
+@SCALES
+@pytest.mark.parametrize("value", [-1, -(2**63)])
+@pytest.mark.parametrize("others", [[], [5, 2**40], [70] * 2_000])
+def test_an_array_with_what_is_no_value_of_the_scale_is_refused(
+    scale: Scale, value: int, others: list[int]
+) -> None:
+    with pytest.raises(BadSketch, match=r"out of range"):
+        of(scale, array("q", [*others, value]))
+
+
+def test_an_array_is_binned_like_a_list_of_every_small_value() -> None:
+    for scale, end in ((LATENCIES, 1 << 17), (SCORES, 10_001)):
+        values = range(end)
+        assert of(scale, array("q", values)) == of(scale, list(values))
 
 
 def test_a_score_above_one_is_refused() -> None:

@@ -154,8 +154,11 @@ def whole_rows(
     order = ", ".join(keys)
     there = f"SELECT {names} FROM {buckets.name}_quarter {where} ORDER BY {order}"  # noqa: S608
     key = itemgetter(*range(len(keys)))
-    both = merge(db.execute(there, values), sorted(db.execute(late, values), key=key), key=key)
-    for which, found in groupby(both, key):
+    more = sorted(db.execute(late, values), key=key)
+    if not more:
+        yield from db.execute(there, values)
+        return
+    for which, found in groupby(merge(db.execute(there, values), more, key=key), key):
         columns = zip(*[row[len(keys) :] for row in found], strict=True)
         yield (*which, *(min(sum(each), SUM_MAX) for each in columns))
 

@@ -31,7 +31,6 @@ from personad.projections import (
     charts,
     costs,
     fold,
-    fresh_sums,
     personas,
     plain_costs,
     quality,
@@ -39,9 +38,8 @@ from personad.projections import (
 )
 from personad.projections.book import Book
 from personad.projections.buckets import QUARTERS_AN_HOUR
-from personad.projections.cost_sums import COST
 from personad.store import FOLDED, STATEMENTS
-from personad.tidy import TIERS, add_up
+from personad.tidy import TIERS, add_up, work_in
 from personad.transaction import AHEAD_MAX
 
 CHUNK_EVENTS = 20_000
@@ -149,7 +147,7 @@ class Refold:
         """Makes the file one that can be put in the ledger's place."""
         zone = self.book.zone
         with self.db:
-            self._work_in()
+            work_in(self.book)
             while sketches.work_in(self.db, CHUNK_EVENTS):
                 pass
             for tier in TIERS:
@@ -164,18 +162,13 @@ class Refold:
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())
         self.close()
 
-    def _work_in(self) -> None:
-        self.book.counted.work_in()
-        self.book.persona_costs.work_in()
-        fresh_sums.work_in(self.book, COST)
-
     def finish_half(self, progress: Callable[[int, int], None] | None) -> None:
         """Makes the file one that can be joined; with `progress`, adds hours and days up."""
         with self.db:
             # Here, as numpy takes a tenth of a second to load.
             from personad import sketch_groups
 
-            self._work_in()
+            work_in(self.book)
             while sketches.work_in(self.db, CHUNK_EVENTS, sketch_groups.made_of):
                 pass
             self.db.executemany("INSERT INTO misfit VALUES (?, ?)", self.misfits.items())

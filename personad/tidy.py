@@ -122,12 +122,18 @@ def in_passing(book: Book, has_time: Callable[[], bool]) -> None:
             book.counted.work_piece_in()
 
 
+def work_in(book: Book) -> None:
+    """All that was put down lately, into its tables, in the transaction that goes on; what is noted
+    for sketches stays noted."""
+    book.counted.work_in()
+    book.persona_costs.work_in()
+    fresh_sums.work_in(book, COST)
+
+
 def all_at_once(book: Book) -> None:
     """Everything, also today: for a ledger that nobody else is using."""
     with book.db:
-        book.counted.work_in()
-        book.persona_costs.work_in()
-        fresh_sums.work_in(book, COST)
+        work_in(book)
         while sketches.work_slice_in(book.db):
             pass
         while call_places.place(book.db, BLOCKS) + call_places.place_models(book.db, BLOCKS):

@@ -25,7 +25,7 @@ from personad.projections import (
 )
 from personad.projections.book import stale_days
 from personad.projections.buckets import quarters_of
-from personad.projections.cost_sums import COST
+from personad.projections.cost_sums import BY_TABLE, COST
 from personad.quarantine import pruned_before
 from personad.refold import CHUNK_EVENTS, Refold, horizon_us, is_kept, refold
 from personad.sketch import update
@@ -47,7 +47,6 @@ SELECT bucket, series, kind, added, removed
 FROM {sketches.FRESH} AS fresh JOIN series ON series.key = fresh.series
 WHERE bucket >= ?
 """  # noqa: S608 - a constant of ours
-_COSTS = {f"{each.name}_quarter": each for each in (COST.total, COST.experiment, COST.batch)}
 _TOLD_BYTES = 64
 _COMMITS = ("previous_seq",)
 """Columns that tell how events were cut into commits, which the log doesn't."""
@@ -200,8 +199,8 @@ def _rows(
     if table == "persona_cost":
         yield from persona_costs.rows(db, where, values)
         return
-    if table in _COSTS:
-        yield from fresh_sums.whole_rows(db, COST, _COSTS[table], where, values)
+    if table in BY_TABLE:
+        yield from fresh_sums.whole_rows(db, COST, BY_TABLE[table], where, values)
         return
     source = counted.ALL if table == "call" else table
     sql = f"SELECT {columns} FROM {source} {where} ORDER BY {key}"  # noqa: S608 - names of ours

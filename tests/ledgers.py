@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import apsw
 
+from personad import tidy
 from personad.changes import CHANGES, Context
 from personad.contract.base import Event
 from personad.contract.events import Append
@@ -18,17 +19,14 @@ from personad.leases import Leases
 from personad.log import last_seq
 from personad.projections import counted, fresh_sums, persona_costs
 from personad.projections.book import Book
-from personad.projections.cost_sums import COST
+from personad.projections.cost_sums import BY_TABLE, COST
 from personad.store import ledger_zone, open_for_reading, open_for_writing
-from personad.tidy import work_rollups_in
 from personad.transaction import transaction
 from personad.verify import verify
 
 from .personad.facts import NOON, cost, planned
 
 UTC = ZoneInfo("UTC")
-COSTS = {f"{each.name}_quarter": each for each in (COST.total, COST.experiment, COST.batch)}
-"""Tables of sums that have some lie beside them for a while."""
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
 
 
@@ -69,7 +67,7 @@ def rows(path: Path, *, but: Sequence[str] = ()) -> dict[str, list[tuple[Any, ..
             for name in names
         }
         if "cost_fresh" in tables:
-            names = ["call", "persona_cost", *COSTS]
+            names = ["call", "persona_cost", *BY_TABLE]
             found |= {name: sorted(whole(db, name), key=repr) for name in names}
     found["meta"] = [row for row in found["meta"] if row[0] not in but]
     return found
@@ -79,16 +77,26 @@ def whole(db: apsw.Connection, table: str) -> list[tuple[Any, ...]]:
     """The rows of a table with what waits to be brought into it."""
     if table == "persona_cost":
         return list(persona_costs.rows(db, "", ()))
-    if table in COSTS:
-        return list(fresh_sums.whole_rows(db, COST, COSTS[table], "", ()))
+    if table in BY_TABLE:
+        return list(fresh_sums.whole_rows(db, COST, BY_TABLE[table], "", ()))
     return list(db.execute(f"SELECT * FROM {counted.ALL if table == 'call' else table}"))  # noqa: S608
 
 
 def work_in(db: apsw.Connection) -> None:
     """Brings what waits for it into the tables, but for sketches."""
-    book = Book(db, UTC)
-    book.counted.work_in()
-    work_rollups_in(book)
+    with db:
+        tidy.work_in(Book(db, UTC))
+
+
+@contextmanager
+def struck(db: apsw.Connection, table: str) -> Iterator[None]:
+    """Nothing can be put into that table meanwhile."""
+    db.execute(
+        f"CREATE TEMP TRIGGER struck BEFORE INSERT ON main.{table} "
+        "BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
+    )
+    yield
+    db.execute("DROP TRIGGER struck")
 
 
 def as_in_format_14(db: apsw.Connection) -> None:

@@ -34,6 +34,8 @@ SCHEMA = f"""
 {fresh_sums.schema(COST)}
 CREATE INDEX cost_of_experiment ON cost_experiment_quarter (experiment);
 """
+BY_TABLE = {f"{each.name}_quarter": each for each in (COST.total, COST.experiment, COST.batch)}
+"""The tables that what is in `COST.fresh` is to be brought into."""
 MEASURES = ("duration_ms", "ttft_ms")
 """Of how long calls took."""
 TABLES: tuple[str, ...] = (

@@ -16,12 +16,12 @@ from personad.contract.cost import CostBreakdown, CostHistory
 from personad.contract.latency import Latency
 from personad.projections import fresh_sums, sketches
 from personad.projections.book import Book
-from personad.projections.cost_sums import COST
+from personad.projections.cost_sums import BY_TABLE, COST
 from personad.projections.fresh_sums import Row
 from personad.questions import ANSWERS
 from personad.store import open_for_writing
 from personad.tidy import Tidier, work_rollups_in
-from tests.ledgers import COSTS, UTC, as_in_format_14, damage_of, whole
+from tests.ledgers import UTC, as_in_format_14, damage_of, struck, whole
 
 from .conftest import Core
 from .facts import NOON, cost, planned, queued, started
@@ -86,7 +86,6 @@ def test_what_no_longer_counts_is_taken_out_of_what_waits(core: Core, is_opened_
     take(core, corrected("a", 2), corrected("d", 5))
     core.append(cost("b", 50, output_tokens=99, duration_ms=9))
     assert [row[6] for row in core.named("cost_quarter")] == [2 + 50 + 30 + 5]
-
     assert damage_of(core.path) is None
 
 
@@ -130,13 +129,8 @@ def test_many_of_one_commit_are_brought_into_the_tables_at_once(
 def test_a_commit_that_fails_leaves_nothing_behind(core: Core) -> None:
     core.append(*planned(), cost("a", 1), cost("b", 2))
     before = core.named("cost_quarter")
-    core.db.execute(
-        "CREATE TEMP TRIGGER struck BEFORE INSERT ON main.cost_fresh "
-        "BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
-    )
-    with pytest.raises(apsw.ConstraintError):
+    with struck(core.db, "cost_fresh"), pytest.raises(apsw.ConstraintError):
         core.append(cost("c", 4), cost("d", 8, model="other"))
-    core.db.execute("DROP TRIGGER struck")
     assert core.named("cost_quarter") == before
     core.append(cost("c", 4), cost("d", 8, model="other"))
     assert sum(row[6] for row in core.named("cost_quarter")) == 15
@@ -183,7 +177,7 @@ def test_what_an_old_batch_took_in_before_its_tables_are_made_anew_is_kept(
     keep(core)
     core.append(cost("b", 20, duration_ms=4), cost("c", 30, persona="p2"))
     assert fresh(core) > 0
-    before = {table: core.named(table) for table in (*COSTS, "persona_cost")}
+    before = {table: core.named(table) for table in (*BY_TABLE, "persona_cost")}
     later = [cost(f"later-{n}", 1, batch="batch-b") for n in range(meanwhile)]
     rebuilt(core, meanwhile=later)
     if not meanwhile:
@@ -241,7 +235,7 @@ def test_both_are_one_table_in_its_order(
     assert at_once.db.execute("SELECT count(*) FROM cost_fresh").get == 0
     both = "SELECT bucket, series, added FROM {} WHERE added > x''".format
     for _ in range(2):
-        for table in COSTS:
+        for table in BY_TABLE:
             assert whole(late.db, table) == whole(at_once.db, table)
         assert values_of(late, both(sketches.FRESH)) == values_of(at_once, both("sketch_fresh"))
         with late.db:

@@ -13,7 +13,7 @@ from personad.projections import persona_costs
 from personad.projections.persona_costs import PersonaCosts
 from personad.store import open_for_writing
 from personad.tidy import Tidier
-from tests.ledgers import as_in_format_14, damage_of
+from tests.ledgers import as_in_format_14, damage_of, struck
 
 from .conftest import Core
 from .facts import NOON, cost, queued, started
@@ -92,13 +92,8 @@ def test_no_more_are_kept_than_can_be_looked_through(
 def test_what_is_taken_back_leaves_nothing_behind(core: Core) -> None:
     filled(core)
     before = core.named("persona_cost")
-    core.db.execute(
-        "CREATE TEMP TRIGGER struck BEFORE INSERT ON main.persona_cost_fresh "
-        "BEGIN SELECT RAISE(ABORT, 'on purpose'); END"
-    )
-    with pytest.raises(apsw.ConstraintError):
+    with struck(core.db, "persona_cost_fresh"), pytest.raises(apsw.ConstraintError):
         core.append(cost("e", 1), cost("f", 1, persona="p2"))
-    core.db.execute("DROP TRIGGER struck")
     assert core.named("persona_cost") == before
     core.append(cost("e", 1), cost("f", 1, persona="p2"))
     assert costs_of(core) == [32, 6, 0]

@@ -88,8 +88,10 @@ class Api:
             Path(database),
             read=lambda job: self._dispatched(job.request.incoming),  # type: ignore[union-attr]
             put=self._change,
+            wake=writer.wake,
             append_of=self._codec.decode,
         )
+        writer.source = self._preparing
         self._threads = [
             threading.Thread(target=self._receive, name="receiver"),
             *(threading.Thread(target=self._read, name=f"reader {n}") for n in range(READERS)),

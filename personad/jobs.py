@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from personad.contract.base import Reply, Request
 from personad.contract.events import AnyEvent
@@ -50,6 +50,20 @@ class Job:
     """Called once, after the commit, by whoever did it."""
     client: bytes = b""
     """Whose it is: clients take turns."""
+
+
+class Source(Protocol):
+    """Where jobs come from that nobody submits."""
+
+    def take(self) -> list[Job]:
+        """Those that are there."""
+
+    def awaited(self) -> int | None:
+        """The file from which there is something to be read as soon as there are more; None: he
+        will be woken."""
+
+    def notice(self) -> None:
+        """There is something to be read from it."""
 
 
 class Queue:

@@ -26,6 +26,7 @@ from personad.price_data import UnitPrices
 from personad.projections import batches, cost_sums, persona_costs
 from personad.projections.book import Book
 from personad.projections.costs import are_possible
+from personad.projections.counted import ZERO
 
 _CODE = CODE_OF[CostRecorded]
 _HEAD = "%18d%8d%7d"
@@ -102,6 +103,9 @@ def prepared(
     calls = [event.call for event in events]
     if len(set(calls)) < len(calls) or "unknown" in {event.outcome for event in events}:
         return None
+    calls_json = msgspec.json.encode(calls).decode()
+    if ZERO in calls_json:
+        return None
     bodies = bodies_of_one_kind(CostRecorded, events, words.word)
     costs = [event.cost_nanousd for event in events]
     receipts: dict[str, int] = {}
@@ -142,7 +146,7 @@ def prepared(
         words=words.open,
         prices=as_of,
         calls=calls,
-        calls_json=msgspec.json.encode(calls).decode(),
+        calls_json=calls_json,
         groups=groups,
         of_batches=of_batches,
     )
@@ -270,7 +274,7 @@ def are_new(book: Book, some: Sequence[Prepared]) -> bool:
         return False
     if book.open_calls and any(call in book.open_calls for call in calls):
         return False
-    return book.counted.are_unheard(calls, [each.calls_json for each in some])
+    return book.counted.are_unheard(calls)
 
 
 def fold(book: Book, some: Sequence[Prepared], *, after: int, since: int) -> None:

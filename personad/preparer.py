@@ -74,6 +74,10 @@ class Received:
         self._room = memoryview(bytearray(AT_ONCE_BYTES))
         self._begin = self._end = 0
         """Of what lies there, and was not given yet."""
+        self._large: bytearray | None = None
+        """A message for which there is no room, as far as it has come;"""
+        self._has_of_it = 0
+        """so far."""
 
     def next(self) -> bytes | bytearray | None:
         """The next message; None where nobody sends any more.
@@ -81,43 +85,65 @@ class Received:
         Raises:
             OSError: the connection broke, or nothing came within its time.
         """
-        while self._end - self._begin < SIZE.size:
-            if self._begin:
-                self._move()
-            # With what it begins with mostly the whole message comes, and the next one's beginning:
-            # after each call this thread may have to wait for others.
-            count = self._connection.recv_into(self._room[self._end :])
-            if not count:
+        while (message := self._whole()) is None:
+            if not self._receive(0):
                 return None
-            self._end += count
+        return message
+
+    def at_once(self) -> bytes | bytearray | None:
+        """The next message, where all of it has come.
+
+        Raises:
+            EOFError: nobody sends any more.
+            OSError: the connection broke.
+        """
+        while (message := self._whole()) is None:
+            try:
+                if not self._receive(socket.MSG_DONTWAIT):
+                    raise EOFError
+            except BlockingIOError:
+                return None
+        return message
+
+    def _whole(self) -> bytes | bytearray | None:
+        """What has come of the next message, if that is all of it."""
+        if self._large is not None:
+            message = self._large
+            if self._has_of_it < len(message):
+                return None
+            self._large = None
+            return message
         begin = self._begin + SIZE.size
+        if begin > self._end:
+            return None
         end = begin + SIZE.unpack_from(self._room, self._begin)[0]
         if end > self._end:
-            return self._large(begin, end)
+            self._large = bytearray(end - begin)
+            self._has_of_it = self._end - begin
+            self._large[: self._has_of_it] = self._room[begin : self._end]
+            self._begin = self._end = 0
+            return None
         self._begin = end
         if end == self._end:
             self._begin = self._end = 0
         return bytes(self._room[begin:end])
 
-    def _move(self) -> None:
-        """Has what is left begin where the room does."""
-        left = self._end - self._begin
-        self._room[:left] = bytes(self._room[self._begin : self._end])
-        self._begin, self._end = 0, left
-
-    def _large(self, begin: int, end: int) -> bytearray | None:
-        """One of which only the beginning has come."""
-        data = bytearray(end - begin)
-        at = self._end - begin
-        data[:at] = self._room[begin : self._end]
-        self._begin = self._end = 0
-        rest = memoryview(data)[at:]
-        while rest:
-            count = self._connection.recv_into(rest, flags=socket.MSG_WAITALL)
-            if not count:
-                return None
-            rest = rest[count:]
-        return data
+    def _receive(self, flags: int) -> bool:
+        """Takes in what has come; False: the other side is gone."""
+        if self._large is not None:
+            rest = memoryview(self._large)[self._has_of_it :]
+            count = self._connection.recv_into(rest, flags=flags or socket.MSG_WAITALL)
+            self._has_of_it += count
+            return count > 0
+        if self._begin:
+            left = self._end - self._begin
+            self._room[:left] = bytes(self._room[self._begin : self._end])
+            self._begin, self._end = 0, left
+        # With what it begins with mostly the whole message comes, and the next one's beginning:
+        # after each call this thread may have to wait for others.
+        count = self._connection.recv_into(self._room[self._end :], flags=flags)
+        self._end += count
+        return count > 0
 
 
 def send(connection: socket.socket, message: bytes) -> None:

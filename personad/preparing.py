@@ -7,15 +7,11 @@ which it was sent, whichever way it goes; clients take turns.
 
 import logging
 import os
-import queue
-import socket
-import struct
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -23,10 +19,11 @@ from pathlib import Path
 
 import msgspec
 
+from personad import preparing_process
 from personad.contract.events import Append
 from personad.jobs import Job, Queue, Unread
 from personad.prepared import Prepared
-from personad.preparer import READY, Received, send
+from personad.preparing_process import END_WITHIN_S, Process
 from personad.transaction import Ready
 
 FROM_BYTES = 16 << 10
@@ -37,18 +34,9 @@ IDLE_S = 10.0
 """With nothing to prepare, after which the process ends: one is soon begun, and holds 30 MB."""
 AGAIN_S = 60.0
 """After a process that broke."""
-ANSWER_WITHIN_S = 10.0
-END_WITHIN_S = 1.0
-"""Once nobody sends any more; it has nothing to lose."""
 ON_THE_WAY = 4
 """Appends that the process may have at once; one more waits, so that clients take turns."""
 WAITING_BYTES = 32 << 20
-
-SEND_BYTES = 1 << 20
-"""What each may have sent before the other has taken it, as far as the system lets it be."""
-
-_TIME = struct.Struct("ll")
-"""A timeval, as the system has it."""
 
 _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
 """What an append has near its beginning, in either encoding; where it has it elsewhere, or
@@ -66,8 +54,9 @@ class _Step(Enum):
 
 
 class Preparing:
-    """Two threads: one begins and ends the process, and sends it what whoever received that could
-    not send at once; one takes back what it has made."""
+    """The writer takes what was made, whenever he looks for something to do. Beside him there are
+    two threads: one begins and ends the process, and sends it what whoever received that could not
+    send at once; one reads what no process has prepared."""
 
     def __init__(
         self,
@@ -75,13 +64,16 @@ class Preparing:
         *,
         read: Callable[[Job], Job | None],
         put: Callable[[Job], None],
+        wake: Callable[[], None],
         append_of: Callable[[bytes], Append],
     ) -> None:
         """`read` does what is done to a request that no process has prepared: it gives what is left
-        for the writer, or None. `put` hands over to him. `append_of` reads an append."""
+        for the writer, or None. `put` hands that over to him, `wake` has him look at `awaited` and
+        `take` again. `append_of` reads an append."""
         self._command = [sys.executable, "-P", "-m", "personad.preparer", str(database)]
         self._read = read
         self._put = put
+        self._wake = wake
         self._append_of = append_of
         self._decode = msgspec.msgpack.Decoder(Prepared).decode
         self._changed = threading.Condition()
@@ -99,14 +91,19 @@ class Preparing:
         """When large ones came."""
         self._is_wanted = False
         self._is_ending = self._closing = False
-        self._process: _Process | None = None
-        self._newest: _Process | None = None
+        self._process: Process | None = None
+        self._newest: Process | None = None
         """The same, or one that is being begun."""
         self._broke_at: float | None = None
-        self._sent: queue.SimpleQueue[tuple[Job, _Process | None] | None] = queue.SimpleQueue()
+        self._sent: deque[tuple[Job, Process | None]] = deque()
+        """What is to be handed over, in this order, and to which process it was sent."""
+        self._heard_at = 0.0
+        """When the process last was known to do something."""
+        self._is_reading = False
+        """Whether one is just read, before which the next may not be handed over."""
         self._threads = [
             threading.Thread(target=self._send_all, name="preparing"),
-            threading.Thread(target=self._receive_all, name="prepared"),
+            threading.Thread(target=self._read_all, name="reading"),
         ]
 
     def start(self) -> None:
@@ -121,12 +118,17 @@ class Preparing:
             if not self._changed.wait_for(self._is_empty, END_WITHIN_S):
                 if self._newest is not None:
                     self._newest.kill()
+                self._changed.notify_all()
                 self._changed.wait_for(self._is_empty, END_WITHIN_S)
 
     def close(self) -> None:
-        """Returns once all of it has been handed over; for when no more comes."""
+        """Returns once all of it has been handed over; for when no more comes, and the writer takes
+        nothing any more."""
         with self._changed:
             self._closing = self._is_ending = True
+            for _, process in self._sent:
+                if process is not None:
+                    process.kill()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(END_WITHIN_S)
@@ -192,10 +194,18 @@ class Preparing:
 
     def _send(self, job: Job) -> None:
         """One that was taken in hand."""
-        self._sent.put((job, self._sent_to(job)))
+        with self._changed:
+            process = self._process if type(job.request) is Unread else None
+            if not self._sent:
+                self._heard_at = time.monotonic()
+            # Before it is sent: what is made of it must find it there.
+            self._sent.append((job, process))
+        if process is not None and process.is_sound:
+            assert type(job.request) is Unread
+            process.send(job.request.incoming.body)
         with self._changed:
             self._is_sending = False
-            if self._waiting or self._is_ending:
+            if self._waiting or self._is_ending or self._is_to_read():
                 self._changed.notify_all()
 
     def _may_begin(self, now: float) -> bool:
@@ -213,7 +223,6 @@ class Preparing:
                 case job:
                     self._send(job)
         self._end()
-        self._sent.put(None)
 
     def _next(self) -> Job | _Step | None:
         """What is to be done next; None: nothing any more."""
@@ -233,7 +242,17 @@ class Preparing:
                     return None
                 if self._is_wanted and self._process is None and not self._is_ending:
                     return _Step.BEGIN
-                self._changed.wait(IDLE_S)
+                self._changed.wait(IDLE_S if self._process is None else self._looked_after())
+
+    def _looked_after(self) -> float:
+        """Gives a process up that does nothing any more; in how many seconds to look again."""
+        process = self._process
+        if process is not None and self._sent and process.is_sound:
+            silent_s = time.monotonic() - self._heard_at
+            if silent_s > preparing_process.ANSWER_WITHIN_S and not process.has_something:
+                process.give_up("it has not answered for too long")
+                self._changed.notify_all()
+        return min(IDLE_S, preparing_process.ANSWER_WITHIN_S / 4)
 
     def _is_broken(self) -> bool:
         return self._process is not None and not self._process.is_sound
@@ -247,16 +266,9 @@ class Preparing:
     def _is_empty(self) -> bool:
         return not (self._waiting or self._in_hand)
 
-    def _sent_to(self, job: Job) -> "_Process | None":
-        """The process that was sent it, if it was."""
-        process = self._process
-        if process is None or type(job.request) is not Unread or not process.is_sound:
-            return None
-        return process if process.send(job.request.incoming.body) else None
-
-    def _begun(self) -> "_Process | None":
+    def _begun(self) -> Process | None:
         try:
-            process = _Process(self._command)
+            process = Process(self._command)
             with self._changed:
                 self._newest = process
             process.come_up()
@@ -274,109 +286,98 @@ class Preparing:
             self._now_is(None)
             process.close()
 
-    def _now_is(self, process: "_Process | None") -> None:
+    def _now_is(self, process: Process | None) -> None:
         with self._changed:
             self._process = self._newest = process
             # Whoever wanted one while it was begun has it, or is told that there is none.
             self._is_wanted = self._is_sending = False
             self._used_at = time.monotonic()
             self._changed.notify_all()
+        self._wake()
 
-    def _receive_all(self) -> None:
-        while (sent := self._sent.get()) is not None:
-            job = sent[0]
-            done = self._done(*sent)
+    def _handed_over(self, job: Job) -> None:
+        self._in_hand -= 1
+        self._bytes_in_hand -= job.size_bytes
+        self._by_client[job.client] -= 1
+        if not self._by_client[job.client]:
+            del self._by_client[job.client]
+        if self._waiting or self._is_ending or self._is_broken():
+            self._changed.notify_all()
+
+    def awaited(self) -> int | None:
+        """The file from which there will be something to be read as soon as `take` gives more; for
+        the writer."""
+        with self._changed:
+            process = self._sent[0][1] if self._sent else self._process
+            if self._is_reading or process is None or not process.is_sound:
+                return None
+            return process.number
+
+    def take(self) -> list[Job]:
+        """What was made and is to be handed over now; for the writer, who never waits for it."""
+        done: list[Job] = []
+        while (sent := self._first()) is not None:
+            job, process = sent
+            made = process.receive()
+            with self._changed:
+                if not self._sent or self._sent[0][0] is not job:
+                    break  # It was given up meanwhile.
+                if made:
+                    self._sent.popleft()
+                    self._heard_at = time.monotonic()
+                    self._handed_over(job)
+                elif made is not None:
+                    # It leaves it to us.
+                    self._sent[0] = job, None
+                if self._is_to_read():
+                    self._changed.notify_all()
+            if not made:
+                break
+            assert type(job.request) is Unread
+            ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))
+            done.append(replace(job, request=ready))
+        return done
+
+    def _first(self) -> tuple[Job, Process] | None:
+        """What is to be handed over next, where a process is about to have made it."""
+        with self._changed:
+            if not self._sent or self._is_reading:
+                return None
+            job, process = self._sent[0]
+            return (job, process) if process is not None and process.is_sound else None
+
+    def notice(self) -> None:
+        """There is something to be read from the awaited file: where nothing is to be handed over,
+        the process has ended."""
+        with self._changed:
+            if not self._sent and self._process is not None:
+                self._process.receive()
+                if self._is_broken():
+                    self._changed.notify_all()
+
+    def _is_to_read(self) -> bool:
+        """Whether what is to be handed over next was left to us."""
+        if not self._sent or self._is_reading:
+            return False
+        process = self._sent[0][1]
+        return process is None or not process.is_sound
+
+    def _read_all(self) -> None:
+        while (job := self._left()) is not None:
+            done = self._read(job) if type(job.request) is Unread else job
             if done is not None:
                 self._put(done)
             with self._changed:
-                self._in_hand -= 1
-                self._bytes_in_hand -= job.size_bytes
-                self._by_client[job.client] -= 1
-                if not self._by_client[job.client]:
-                    del self._by_client[job.client]
-                if self._waiting or self._is_ending or self._is_broken():
-                    self._changed.notify_all()
+                self._is_reading = False
+                self._handed_over(job)
+            self._wake()
 
-    def _done(self, job: Job, process: "_Process | None") -> Job | None:
-        """What is left for the writer."""
-        if type(job.request) is not Unread:
-            return job
-        made = process.receive() if process is not None else None
-        if not made:
-            return self._read(job)
-        ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))
-        return replace(job, request=ready)
-
-
-class _Process:
-    """One that prepares."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        """Raises OSError where it can't be begun."""
-        self.is_sound = True
-        self._socket, theirs = socket.socketpair()
-        for each in (self._socket, theirs):
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-        self._received = Received(self._socket)
-        self.room_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
-        """So much it may be sent before it takes any, and nobody has to wait."""
-        # Not Python's own timeouts: with these each wait would be a call of its own.
-        within = _TIME.pack(int(ANSWER_WITHIN_S), int(ANSWER_WITHIN_S % 1 * 1e6))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, within)
-        try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
-                )
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def come_up(self) -> None:
-        """Waits until it does. Raises OSError where it doesn't, in time."""
-        if self.receive() != READY:
-            self.close()
-            raise OSError("it did not come up")
-
-    def send(self, message: bytes) -> bool:
-        try:
-            send(self._socket, message)
-        except OSError as error:
-            self._break(error)
-        return self.is_sound
-
-    def receive(self) -> bytes | bytearray | None:
-        """What it made of the next append, nothing where it leaves it to us; None: it broke."""
-        made = None
-        if self.is_sound:
-            try:
-                made = self._received.next()
-            except OSError as error:
-                self._break(error)
-            else:
-                if made is None:
-                    self._break("it has ended")
-        return made
-
-    def _break(self, why: object) -> None:
-        """It is of no use any more; whoever waits for it in the other thread need not."""
-        if isinstance(why, BlockingIOError):
-            why = "it has not answered for too long"
-        if self.is_sound:
-            logger.warning("the daemon prepares appends by itself for now: %s", why)
-        self.is_sound = False
-        self._process.kill()
-
-    def kill(self) -> None:
-        """From any thread, which need not wait for any other."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """It ends as soon as it sees that nobody sends any more."""
-        self._socket.close()
-        try:
-            self._process.wait(END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def _left(self) -> Job | None:
+        """The next one that is left to us; None: nothing any more."""
+        with self._changed:
+            while not self._is_to_read():
+                if self._closing and self._is_empty():
+                    return None
+                self._changed.wait()
+            self._is_reading = True
+            return self._sent.popleft()[0]

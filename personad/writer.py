@@ -19,6 +19,7 @@ import apsw
 
 from personad import alerting, log, news, tidy
 from personad.appending import prepared, together
+from personad.bell import Bell
 from personad.carrying import Carrying
 from personad.changes import CHANGES, Answer, Context, expire
 from personad.contract.alerts import AlertsShown
@@ -26,7 +27,7 @@ from personad.contract.base import Reply
 from personad.contract.budget import AlertAcknowledged, AlertRaised
 from personad.contract.errors import Failure, LedgerError
 from personad.contract.events import Append
-from personad.jobs import Expiry, Job, Note, Queue, Trial
+from personad.jobs import Expiry, Job, Note, Queue, Source, Trial
 from personad.leases import Leases
 from personad.projections.book import Book
 from personad.store import BUSY_MS
@@ -63,6 +64,11 @@ class Writer:
         self._publish = publish
         self._queue = Queue()
         self._changed = threading.Condition()
+        self._bell = Bell()
+        self._is_waiting = False
+        """Whether he waits for the bell."""
+        self.source: Source | None = None
+        """Where he looks for jobs that nobody submits."""
         self._at_work = threading.Lock()
         """Held by whoever uses the connection."""
         self._began: float | None = None
@@ -120,7 +126,7 @@ class Writer:
             if self._ended:
                 raise LedgerError("unavailable", "the daemon is stopping")
             self._visits.append((work, future))
-            self._changed.notify_all()
+            self._wake()
         wait((future,), timeout_s)
         if future.cancel():
             raise LedgerError("unavailable", f"the writer was busy for {timeout_s:g} s")
@@ -135,7 +141,7 @@ class Writer:
                 return False
             for job in jobs:
                 self._queue.put(job)
-            self._changed.notify_all()
+            self._wake()
             return True
 
     def do_at_once(self, jobs: list[Job]) -> bool:
@@ -173,15 +179,46 @@ class Writer:
         """Does all that was queued, then ends; returns when that is done."""
         with self._changed:
             self._draining = True
-            self._changed.notify_all()
+            self._wake()
         self._thread.join()
+        self._bell.close()
         self._carrying.close()
+
+    def wake(self) -> None:
+        """Has him look again what there is to do."""
+        with self._changed:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        if self._is_waiting:
+            self._is_waiting = False
+            self._bell.ring()
+
+    def _has_something_to_do(self) -> bool:
+        for job in self.source.take() if self.source is not None else ():
+            self._queue.put(job)
+        return bool(self._queue or self._visits or self._draining)
+
+    def _wait(self) -> None:
+        """Until he is woken, or his source has more."""
+        source = self.source
+        awaited = source.awaited() if source is not None else None
+        self._is_waiting = True
+        self._changed.release()
+        try:
+            is_there = self._bell.wait(awaited)
+        finally:
+            self._changed.acquire()
+            self._is_waiting = False
+        if source is not None and is_there:
+            source.notice()
 
     def _take(self) -> list[Job]:
         began = time.monotonic()
         with self._changed:
-            while not self._queue and not self._visits and not self._draining:
-                self._changed.wait()
+            while not self._has_something_to_do():
+                self._wait()
             group = self._queue.take()
             self._waits_s += (time.monotonic() - began - self._waits_s) / WAITS
             self._has_group = bool(group)
@@ -239,8 +276,7 @@ class Writer:
     def _has_time(self) -> bool:
         """Whether nobody waits for him, nor is likely to in a moment."""
         with self._changed:
-            is_idle = not (self._queue or self._visits or self._draining)
-            return is_idle and self._waits_s >= LONG_WAIT_S
+            return self._waits_s >= LONG_WAIT_S and not self._has_something_to_do()
 
     def _answer(self, done: list[tuple[Job, Reply | None]]) -> None:
         for job, reply in done:

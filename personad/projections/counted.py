@@ -10,7 +10,8 @@ writer has nothing to do for a moment; they are struck off later, all together. 
 in both: the table has what counts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import deque
+from collections.abc import Mapping, Sequence, Set
 from itertools import chain, islice
 
 import apsw
@@ -68,16 +69,20 @@ SAMPLE = 400
 """So many tell where the pieces are to begin."""
 STRUCK_OFF_FROM = 32_000
 """So many that were brought over are struck off, once hardly any others are left."""
+LATE_MOST = 48_000
+"""So many names are remembered after they were brought into the table: with these, what is new is
+known to be so without a look at it, as long as no call takes longer than so many others."""
 _FRESH = "SELECT call FROM call_fresh"
 _INTO = "call_fresh (seq, call)"
 _ADD_ONE = bulk.statement(_INTO, 2, "", 1)
 _ADD_IN_ORDER = f"INSERT OR FAIL INTO {_INTO} SELECT ?1 + key, value FROM json_each(?2)"  # noqa: S608
+_GREATEST = "SELECT max(call) FROM call"
 _GET = "SELECT seq, corrected FROM call WHERE call = ?"
 _TOLD_ONE = "SELECT call, seq FROM call WHERE call = ?"
 # As one text: to bind each of many names takes as long as to look it up.
 _TOLD = "SELECT call, seq FROM json_each(?) AS wanted CROSS JOIN call ON call = wanted.value"
-_ZERO = r"\u0000"
-"""Where SQLite takes a text in JSON to end."""
+ZERO = r"\u0000"
+"""In JSON, where SQLite takes a text in it to end."""
 _FEW = 8
 _PUT = """
 INSERT INTO call (call, seq, corrected) VALUES (?, ?, ?)
@@ -114,6 +119,10 @@ class Counted:
         """and the names between which each of the next pieces lies, the last one first."""
         self._done = self._done_to = 0
         """How many were brought over and still lie there, too, and the greatest seq of them."""
+        self._late: deque[set[str]] = deque()
+        """Names that came into the table lately, the first ones first."""
+        self._greatest: str = db.execute(_GREATEST).get or ""
+        """No other name in the table is greater."""
         self._unheard: set[str] = set()
         """Calls that were looked for lately and of which nothing is known."""
 
@@ -124,6 +133,28 @@ class Counted:
 
     def _has_fresh(self, calls: Set[str]) -> bool:
         return not (self._fresh.isdisjoint(calls) and self._leaving.isdisjoint(calls))
+
+    def _may_lie_there(self, calls: Set[str]) -> Set[str]:
+        """Those of the calls that may be in the table: as names sort by when calls began, and a
+        figure comes soon after that, hardly any of the new ones."""
+        greatest = self._greatest
+        found = {call for call in calls if call <= greatest}
+        for names in self._late:
+            if not names.isdisjoint(calls):
+                found |= calls & names
+        return found
+
+    def _came_in(self, names: set[str]) -> None:
+        """They have come into the table."""
+        late = self._late
+        if not names:
+            return
+        if late and len(late[-1]) + len(names) <= FRESH_MOST:
+            late[-1].update(names)
+        else:
+            late.append(names)
+        while sum(map(len, late)) > LATE_MOST:
+            self._greatest = max(self._greatest, max(late.popleft()))
 
     def get(self, call: str) -> tuple[int, int | None] | None:
         """The seqs of what counts and of its correction; None: nothing was told of the call."""
@@ -143,10 +174,10 @@ class Counted:
         if self._has_fresh(calls):
             self.work_in()
         unheard = self._unheard
-        asked = [*(calls - unheard if unheard else calls)]
+        asked = [*self._may_lie_there(calls - unheard if unheard else calls)]
         found: dict[str, int] = {}
-        together = _as_json(asked).decode() if len(asked) >= _FEW else _ZERO
-        if _ZERO in together:
+        together = _as_json(asked).decode() if len(asked) >= _FEW else ZERO
+        if ZERO in together:
             for call in asked:
                 found.update(self._db.execute(_TOLD_ONE, (call,)))
         else:
@@ -154,18 +185,20 @@ class Counted:
         if is_asked_again:
             if len(unheard) > _UNHEARD_KEPT:
                 unheard.clear()
-            unheard.update(asked)
+            unheard.update(calls)
             unheard.difference_update(found)
         return found
 
-    def are_unheard(self, calls: Set[str], in_json: Iterable[str]) -> bool:
-        """Whether nothing was told of any of these calls, which are also given as JSON lists; False
-        also where that can't be found out by these."""
+    def are_unheard(self, calls: Set[str]) -> bool:
+        """Whether nothing was told of any of these calls; False also where that isn't found out
+        here."""
         if self._has_fresh(calls):
             return False
-        return not any(
-            _ZERO in some or self._db.execute(_TOLD, (some,)).fetchone() for some in in_json
-        )
+        asked = self._may_lie_there(calls)
+        if not asked:
+            return True
+        together = _as_json([*asked]).decode()
+        return ZERO not in together and not self._db.execute(_TOLD, (together,)).fetchone()
 
     def add_in_order(self, calls: Sequence[str], in_json: str, first_seq: int) -> None:
         """What `add` does for calls that came one after the other, and are given as a JSON list,
@@ -202,6 +235,8 @@ class Counted:
         if call in self._fresh or call in self._leaving:
             self.work_in()
         self._db.execute(_PUT, (call, seq, corrected))
+        if not self._may_lie_there({call}):
+            self._came_in({call})
         self._unheard.discard(call)
 
     def work_in(self) -> None:
@@ -210,8 +245,8 @@ class Counted:
             return
         self._db.execute(_WORK_IN, (self._done_to,))
         self._db.execute(_WORKED_IN)
-        self._fresh.clear()
-        self._leaving = set()
+        self._came_in(self._fresh | self._leaving if self._leaving else self._fresh)
+        self._fresh, self._leaving = set(), set()
         self._unheard.clear()
         self._done = self._done_to = 0
 
@@ -234,6 +269,7 @@ class Counted:
         self._db.execute(_WORK_PIECE_IN, (self._done_to, self._newest, lower, upper))
         if not self._pieces:
             self._done += len(self._leaving)
+            self._came_in(self._leaving)
             self._done_to, self._leaving = self._newest, set()
 
     def _begin_pieces(self) -> None:

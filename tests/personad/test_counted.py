@@ -128,9 +128,9 @@ def test_those_that_come_amid_the_pieces_have_their_turn_before_all_are_struck_o
     for _ in all_pieces(core):
         if fresh(core) < 25 and in_table(core) < 25:
             core.append(cost(f"late-{fresh(core)}"))
-            assert not core.book.counted.are_unheard({"late-20"}, ['["late-20"]'])
+            assert not core.book.counted.are_unheard({"late-20"})
     assert (fresh(core), in_table(core)) == (0, 25)
-    assert not core.book.counted.are_unheard({"late-24"}, ['["late-24"]'])
+    assert not core.book.counted.are_unheard({"late-24"})
     assert damage_of(core.path) is None
 
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,29 @@ def test_they_are_what_was_sent_however_they_arrive(lengths: list[int], pieces: 
         assert [received.next() for _ in sent] == sent
         assert received.next() is None
         thread.join()
+
+
+@given(LENGTHS, st.lists(st.integers(1, 120), min_size=1))
+def test_each_is_there_at_once_when_all_of_it_has_come(
+    lengths: list[int], pieces: list[int]
+) -> None:
+    sent = messages(lengths)
+    stream = b"".join(SIZE.pack(len(each)) + each for each in sent)
+    ends = [*accumulate(SIZE.size + len(each) for each in sent)]
+    ours, theirs = socket.socketpair()
+    with ours:
+        received, found, at = Received(ours), [], 0
+        with theirs:
+            for turn in range(len(stream)):
+                end = at + pieces[turn % len(pieces)]
+                theirs.sendall(stream[at:end])
+                at = end
+                while (message := received.at_once()) is not None:
+                    found.append(message)
+                assert len(found) == sum(each <= at for each in ends)
+        assert found == sent
+        with pytest.raises(EOFError):
+            received.at_once()
 
 
 @pytest.mark.parametrize("cut", [1, SIZE.size, SIZE.size + 10, SIZE.size + 100])

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from personad import preparing
+from personad import preparing, preparing_process
+from personad.bell import Bell
 from personad.contract.codec import codec, encode
 from personad.contract.events import Append
 from personad.jobs import Job, Unread
@@ -34,7 +35,8 @@ def bills(number: int = 80) -> bytes:
 
 
 class Way:
-    """What is sent on the way, and what arrives at its end."""
+    """What is sent on the way, and what arrives at its end, where a thread waits as the writer
+    does."""
 
     def __init__(self, house: Path) -> None:
         self.database = house / "l.db"
@@ -44,14 +46,39 @@ class Way:
         self.counts: list[int] = []
         """Of how many events what arrived prepared is."""
         self.read: list[bytes] = []
-        self._some = threading.Condition()
+        self._some = threading.Condition(threading.RLock())
+        self._bell = Bell()
+        self._has_ended = False
         self.preparing = Preparing(
             self.database,
             read=self._read,
             put=self._put,
+            wake=self._bell.ring,
             append_of=codec(Append).decode,
         )
         self.preparing.start()
+        self._writer = threading.Thread(target=self._take)
+        self._writer.start()
+
+    def close(self) -> None:
+        self.preparing.hand_over()
+        self.end_writing()
+        self.preparing.close()
+        self._bell.close()
+
+    def end_writing(self) -> None:
+        """From now on nobody takes what was made."""
+        self._has_ended = True
+        self._bell.ring()
+        self._writer.join()
+
+    def _take(self) -> None:
+        while not self._has_ended:
+            with self._some:
+                for job in self.preparing.take():
+                    self._put(job)
+            if self._bell.wait(self.preparing.awaited()):
+                self.preparing.notice()
 
     def _read(self, job: Job) -> Job | None:
         assert type(job.request) is Unread
@@ -91,14 +118,14 @@ class Way:
     @property
     def pid(self) -> int | None:
         process = self.preparing._process
-        return None if process is None else process._process.pid
+        return None if process is None else process.pid
 
 
 @pytest.fixture
 def way(house: Path) -> Iterator[Way]:
     made = Way(house)
     yield made
-    made.preparing.close()
+    made.close()
 
 
 def test_a_process_is_begun_once_much_comes_and_prepares(way: Way) -> None:
@@ -146,9 +173,9 @@ def test_what_there_is_room_for_is_sent_by_who_received_it(
     senders: list[str] = []
     send_it = process.send
 
-    def sent(message: bytes) -> bool:
+    def sent(message: bytes) -> None:
         senders.append(threading.current_thread().name)
-        return send_it(message)
+        send_it(message)
 
     monkeypatch.setattr(process, "send", sent)
     for _ in range(3):
@@ -195,6 +222,57 @@ def test_a_process_that_is_killed_loses_nothing(way: Way, caplog: pytest.LogCapt
     assert len(kinds) == 30
     assert kinds.count("Append") == len(way.read) > 0
     assert sum("by itself" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_one_that_ends_while_it_has_nothing_to_do_is_cleared_away(way: Way) -> None:
+    pid = way.begin()
+    os.kill(pid, signal.SIGKILL)
+    gone(way)
+    assert not Path(f"/proc/{pid}").exists()
+    way.send(bills())
+    assert way.wait(1) == ["Append"]
+
+
+def test_what_nobody_takes_any_more_is_read_when_it_closes(house: Path) -> None:
+    way = Way(house)
+    way.begin()
+    way.end_writing()
+    for _ in range(9):
+        way.send(bills())
+    way.preparing.close()
+    assert way.wait(9) == ["Append"] * 9
+    assert way.pid is None
+
+
+def test_what_was_given_up_meanwhile_is_read_once(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer has an answer in his hand to what is just taken from him."""
+    way.begin()
+    process = way.preparing._process
+    assert process is not None
+    receive, read = process.receive, way.preparing._read
+    is_read = threading.Event()
+
+    def read_then(job: Job) -> Job | None:
+        is_read.set()
+        return read(job)
+
+    def given_up() -> Any:
+        made = receive()
+        if made:
+            process.kill()
+            with way.preparing._changed:
+                way.preparing._changed.notify_all()
+            assert is_read.wait(WITHIN_S)
+        return made
+
+    monkeypatch.setattr(way.preparing, "_read", read_then)
+    monkeypatch.setattr(process, "receive", given_up)
+    way.send(bills())
+    assert way.wait(1) == ["Append"]
+    gone(way)
+    assert len(way.arrived) == 1
 
 
 def test_one_that_broke_is_not_begun_again_at_once(way: Way) -> None:
@@ -264,7 +342,7 @@ def test_what_is_on_the_way_is_handed_over_before_the_writer_ends(
 def test_what_stands_still_is_handed_over_unprepared(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
+    monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 10 * WITHIN_S)
     os.kill(way.begin(), signal.SIGSTOP)
     for _ in range(9):
         way.send(bills())
@@ -275,12 +353,12 @@ def test_what_stands_still_is_handed_over_unprepared(
 def test_one_that_stands_still_keeps_nobody_from_closing(
     house: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
+    monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 10 * WITHIN_S)
     way = Way(house)
     pid = way.begin()
     os.kill(pid, signal.SIGSTOP)
     way.send(bills())
-    closing = threading.Thread(target=way.preparing.close)
+    closing = threading.Thread(target=way.close)
     closing.start()
     closing.join(WITHIN_S)
     assert not closing.is_alive()
@@ -291,20 +369,20 @@ def test_one_that_stands_still_keeps_nobody_from_closing(
 def test_one_that_does_not_come_up_keeps_nobody_from_closing(
     house: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 10 * WITHIN_S)
+    monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 10 * WITHIN_S)
     way = Way(house)
     monkeypatch.setattr(way.preparing, "_command", ["/bin/sleep", str(10 * WITHIN_S)])
     body = bills()
     for _ in range(MANY):
         way.preparing.takes(body)
-    closing = threading.Thread(target=way.preparing.close)
+    closing = threading.Thread(target=way.close)
     closing.start()
     closing.join(WITHIN_S)
     assert not closing.is_alive()
 
 
 def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 0.5)
     pid = way.begin()
     os.kill(pid, signal.SIGSTOP)
     for _ in range(3):
@@ -327,7 +405,7 @@ def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) 
 
 def test_it_says_nothing_where_the_daemon_is_gone(house: Path) -> None:
     way = Way(house)
-    way.preparing.close()
+    way.close()
     ours, theirs = socket.socketpair()
     with theirs:
         command = way.preparing._command
@@ -379,7 +457,7 @@ def test_it_closes_once_all_is_handed_over(house: Path) -> None:
     way.begin()
     for _ in range(9):
         way.send(bills())
-    way.preparing.close()
+    way.close()
     assert len(way.arrived) == 9
     assert way.pid is None
 

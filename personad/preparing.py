@@ -34,8 +34,10 @@ IDLE_S = 10.0
 """With nothing to prepare, after which the process ends: one is soon begun, and holds 30 MB."""
 AGAIN_S = 60.0
 """After a process that broke."""
-ON_THE_WAY = 4
-"""Appends that the process may have at once; one more waits, so that clients take turns."""
+ON_THE_WAY, MOST_ON_THE_WAY, LITTLE_BYTES = 4, 16, 512 << 10
+"""Appends that the process may have at once, or as many more as are little together; one more
+waits, so that clients take turns. The writer takes them together, so with few he has small groups.
+"""
 WAITING_BYTES = 32 << 20
 
 _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
@@ -182,9 +184,13 @@ class Preparing:
         return (
             process is not None
             and not (self._waiting or self._is_sending)
-            and self._in_hand < ON_THE_WAY
+            and self._may_have_more()
             and self._bytes_in_hand + job.size_bytes <= process.room_bytes
         )
+
+    def _may_have_more(self) -> bool:
+        most = MOST_ON_THE_WAY if self._bytes_in_hand < LITTLE_BYTES else ON_THE_WAY
+        return self._in_hand < most
 
     def _take_in_hand(self, job: Job) -> None:
         self._in_hand += 1
@@ -232,7 +238,7 @@ class Preparing:
                     # Else somebody might send it one that nobody takes back.
                     self._is_sending = True
                     return _Step.END
-                may_send = not self._is_sending and self._in_hand < ON_THE_WAY
+                may_send = not self._is_sending and self._may_have_more()
                 if self._waiting and may_send and not self._is_broken():
                     (job,) = self._waiting.take(1)
                     self._take_in_hand(job)

@@ -6,6 +6,7 @@ One thread uses a book, the one that writes. Memory is only ever a copy of what 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -43,6 +44,18 @@ _EPOCH = date(1970, 1, 1)
 _KEPT_DAYS = 10_000
 
 
+@dataclass(slots=True)
+class Known:
+    """The numbers of a kind of calls."""
+
+    place: tuple[int, int | None, int | None]
+    """Of the kind itself, its experiment and its batch."""
+    durations: int | None = None
+    """Of the series of how long they took; None: not known yet. Likewise the next."""
+    firsts: int | None = None
+    """Of how long until their first token."""
+
+
 class Book:
     """What folds write into."""
 
@@ -75,8 +88,8 @@ class Book:
         self._persona_costs: PersonaCosts | None = None
         self.fresh_sums: dict[str, tuple[int, int]] = {}
         """How much waits to be brought into a family's tables, by its name; see there."""
-        self.places: dict[tuple[str | None, ...], tuple[int, int | None, int | None]] = {}
-        """The numbers of kinds of calls, by what they are called; see `cost_sums`."""
+        self.kinds: dict[tuple[str | None, ...], Known] = {}
+        """Of kinds of calls, by what they are called; see `cost_sums`."""
         self._days: dict[int, int] = {}
         self.spent = Spent()
         self.charts: dict[int, State] = {}

@@ -12,7 +12,7 @@ from personad.kinds import Text
 from personad.log import Entry
 from personad.names import Names
 from personad.projections import fresh_sums, persona_costs, sketches
-from personad.projections.book import Book
+from personad.projections.book import Book, Known
 from personad.projections.buckets import Family, Place, collect
 
 SUMS = (
@@ -56,7 +56,7 @@ def total_tokens(event: CostRecorded) -> int:
 Numbered = Any
 """The fields of a `cost.recorded` as they lie on disk, words by their numbers."""
 _QUARTER_US = 900_000_000
-_PLACES_KEPT = 500
+_KINDS_KEPT = 500
 Kind = tuple[int, str, str, str, str, str | None, str | None]
 """Quarter-hour, provider, model, operation, outcome, experiment and batch."""
 
@@ -239,18 +239,18 @@ def _collect_personas(sums: persona_costs.Sums, entries: Sequence[Entry], sign: 
                 known[1] += sign * (entry[3] or 0)
 
 
-def _place(book: Book, kind: Kind, newest: int) -> Place:
-    known = book.places.get(key := kind[1:])
+def _known(book: Book, kind: Kind, newest: int) -> Known:
+    known = book.kinds.get(key := kind[1:])
     if known is None:
-        provider, model, operation, outcome, experiment, batch = kind[1:]
+        provider, model, operation, outcome, experiment, batch = key
         names = book.names
         batch_key = names.batch(batch, newest) if batch is not None else None
         experiment_key = names.experiment(experiment) if experiment is not None else None
-        known = names.dim((provider, model, operation, outcome)), experiment_key, batch_key
-        if len(book.places) >= _PLACES_KEPT:
-            book.places.clear()
-        book.places[key] = known
-    return (kind[0], *known)
+        dim = names.dim((provider, model, operation, outcome))
+        if len(book.kinds) >= _KINDS_KEPT:
+            book.kinds.clear()
+        known = book.kinds[key] = Known((dim, experiment_key, batch_key))
+    return known
 
 
 def _series(names: Names, measure: str, provider: str, model: str) -> int:
@@ -259,14 +259,19 @@ def _series(names: Names, measure: str, provider: str, model: str) -> int:
 
 def _row(book: Book, group: Group, newest: int) -> fresh_sums.Row:
     kind = group.kind
-    place = _place(book, kind, newest)
-    if _is_spent(kind):
+    known = _known(book, kind, newest)
+    place = (kind[0], *known.place)
+    if book.spent.is_asked and _is_spent(kind):
         book.spent.moved(place[0], *place[2:], group.sums[4])
     durations = firsts = fresh_sums.NOTHING
     if group.durations_ms:
-        durations = _series(book.names, MEASURES[0], kind[1], kind[2]), group.durations_ms
+        if known.durations is None:
+            known.durations = _series(book.names, MEASURES[0], kind[1], kind[2])
+        durations = known.durations, group.durations_ms
     if group.firsts_ms:
-        firsts = _series(book.names, MEASURES[1], kind[1], kind[2]), group.firsts_ms
+        if known.firsts is None:
+            known.firsts = _series(book.names, MEASURES[1], kind[1], kind[2])
+        firsts = known.firsts, group.firsts_ms
     return fresh_sums.Row(place, group.sums, durations, firsts)
 
 
@@ -279,7 +284,7 @@ def _exchange(book: Book, added: Sequence[Entry], removed: Sequence[Entry]) -> N
     for entries, sign in ((added, 1), (removed, -1)):
         for kind, calls in _grouped(entries).items():
             group = _group(kind, calls)
-            place = _place(book, kind, newest)
+            place = (kind[0], *_known(book, kind, newest).place)
             differences = [sign * each for each in group.sums]
             collect(sums, place, differences)
             if _is_spent(kind):

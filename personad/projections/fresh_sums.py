@@ -79,10 +79,9 @@ def add(book: Book, family: Family, rows: Sequence[Row]) -> None:
     before = _waiting(book, family)
     values: list[bulk.Value] = []
     for place, sums, durations, firsts in rows:
-        values += place
-        values += sums if max(sums) <= SUM_MAX else [min(each, SUM_MAX) for each in sums]
-        values += durations
-        values += firsts
+        if max(sums) > SUM_MAX:
+            sums = [min(each, SUM_MAX) for each in sums]
+        values += (*place, *sums, *durations, *firsts)
     bulk.insert(book.db, _into(family), _width(family), "", values)
     book.touch({row.place[0] for row in rows})
     _are(book, family, before, len(rows), sum([row.sums[0] for row in rows]))

@@ -32,6 +32,11 @@ class Spent:
     batches: dict[int, int] = field(default_factory=dict)
     """By the batch's number."""
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether any sum is kept."""
+        return bool(self.periods or self.experiments or self.batches)
+
     def moved(self, quarter: int, experiment: int | None, batch: int | None, nanousd: int) -> None:
         """The sums of a quarter-hour have grown by that, or shrunk."""
         for period in self.periods.values():

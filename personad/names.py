@@ -66,6 +66,8 @@ _NEWEST_WORD = "SELECT coalesce(max(key), 0) FROM word"
 _GIVE_WORD = "INSERT OR IGNORE INTO word (key, text) VALUES (?, ?)"
 _TEXT = "SELECT text FROM word WHERE key = ?"
 _BATCH = "SELECT key FROM batch_key WHERE batch = ?"
+_NEWEST_BATCH = "SELECT coalesce(max(key), 0) FROM batch_key"
+_TAKE_OUT_BATCHES = "DELETE FROM batch_key WHERE key > ?"
 _NEW_BATCH = "INSERT INTO batch_key (batch, first_seq) VALUES (?, ?) RETURNING key"
 _EXPERIMENT = "SELECT key FROM experiment WHERE experiment = ?"
 _NEW_EXPERIMENT = "INSERT INTO experiment (experiment) VALUES (?) RETURNING key"
@@ -143,6 +145,15 @@ class Names:
             key = self._find(_BATCH, (name,)) or self._add(_NEW_BATCH, (name, seq))
             _keep(self.batches, name, key)
         return key
+
+    def newest_batch(self) -> int:
+        """The number that was given last; 0: none was."""
+        return int(self._db.execute(_NEWEST_BATCH).get)
+
+    def take_out_batches(self, newest: int) -> None:
+        """Those that got their number after it: the events that spoke of them are gone again."""
+        self._db.execute(_TAKE_OUT_BATCHES, (newest,))
+        self.forget()
 
     def experiment(self, name: str) -> int:
         if (key := self._experiments.get(name)) is None:

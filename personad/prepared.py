@@ -19,7 +19,7 @@ from personad.bulk import SUM_MAX
 from personad.contract.base import MAX_EVENT_BYTES
 from personad.contract.cost import CostRecorded
 from personad.kinds import CODE_OF, EPOCH, MICROSECOND, bodies_of_one_kind, microseconds
-from personad.log import INTO, NEW_ONLY, Entry
+from personad.log import INTO, NEW_ONLY, Entry, take_out
 from personad.names import Names, Proposed
 from personad.plain_calls import Calls
 from personad.price_data import UnitPrices
@@ -227,18 +227,16 @@ thread has to wait for it, and row by row it takes longer."""
 def insert(
     db: apsw.Connection, names: Names, some: Sequence[Prepared], *, after: int, now_us: int
 ) -> bool:
-    """Adds the events to the log, as `after + 1` and on; False, with nothing added, where one was
+    """Adds the events to the log, as `after + 1` and on; False, with none added, where one was
     there already, or a word has another number."""
-    db.execute("SAVEPOINT added")
-    has_words = all(
-        names.give(text, number) for each in some for text, number in each.words.items()
-    )
-    is_added = has_words and _insert(db, names, some, after, now_us)
-    if not is_added:
-        db.execute("ROLLBACK TO added")
-        names.forget()
-    db.execute("RELEASE added")
-    return is_added
+    # A word that keeps its number though it isn't used by these does no harm.
+    if not all(names.give(text, number) for each in some for text, number in each.words.items()):
+        return False
+    newest_batch = names.newest_batch()
+    if _insert(db, names, some, after, now_us):
+        return True
+    take_out(db, names, after, newest_batch)
+    return False
 
 
 def _insert(

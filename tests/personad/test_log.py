@@ -45,6 +45,22 @@ def test_a_reader_gets_what_it_asked_for(
     assert found == expected[:limit]
 
 
+@pytest.mark.parametrize("repeats", [0, 1, 3])
+def test_a_batch_is_read_from_its_first_event_though_repeats_came_before_it(
+    core: Core, repeats: int
+) -> None:
+    """What they had a place for in vain, new ones take."""
+    old = planned("old")
+    core.append(*old)
+    core.append(*old[:repeats], *planned("new"))
+    known = [*log.read(core.db)]
+    assert [each.seq for each in known] == [*range(1, len(known) + 1)]
+    of_batch = [each for each in known if getattr(each.event, "batch", None) == "new"]
+    assert [*log.read(core.db, batch="new")] == of_batch != []
+    found = core.db.execute("SELECT first_seq FROM batch_key WHERE batch = 'new'").get
+    assert found == of_batch[0].seq
+
+
 @pytest.mark.parametrize("sql", [log._READ_KEPT, log._READ_KEPT_OF_BATCH])
 def test_kinds_that_are_kept_for_ever_are_found_by_an_index(sql: str) -> None:
     db = apsw.Connection(":memory:")

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from personad.contract.asking import Range
@@ -163,6 +163,57 @@ def test_any_name_is_found_among_many(names: list[str]) -> None:
     assert table.told(set(names)) == known
     plain = {name for name in names if "\x00" not in name}
     assert table.told(plain) == {name: seq for name, seq in known.items() if name in plain}
+
+
+NAMES = st.sampled_from([f"call-{number:02}" for number in range(40)])
+SOME = st.sets(NAMES, min_size=1, max_size=12)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), SOME),
+        st.tuples(st.just("put"), SOME),
+        st.tuples(st.just("ask"), SOME),
+        st.tuples(st.sampled_from(["work in", "a piece", "open anew"]), st.none()),
+    ),
+    max_size=30,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, is_asked_again=st.booleans())
+def test_what_is_new_is_known_in_whatever_order_names_come_into_the_table(
+    monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, set[str]]], is_asked_again: bool
+) -> None:
+    sizes = {"FRESH_MOST": 8, "LATE_MOST": 10, "PIECES_FROM": 4, "PIECE": 2, "STRUCK_OFF_FROM": 6}
+    for name, size in sizes.items():
+        monkeypatch.setattr(counted, name, size)
+    db = apsw.Connection(":memory:")
+    db.execute(counted.SCHEMA + counted.FRESH_SCHEMA)
+    table, known, seq = counted.Counted(db), dict[str, int](), 0
+    for step, names in steps:
+        if step == "add" and (new := sorted(names - known.keys())):
+            # As who adds does: so nothing waits any more of what was told.
+            table.told(names)
+            told = {name: seq + place for place, name in enumerate(new, 1)}
+            table.add(told)
+            known |= told
+            seq += len(new)
+        elif step == "put":
+            for name in names:
+                seq += 1
+                table.put(name, seq, None)
+                known[name] = seq
+        elif step == "ask":
+            assert not table.are_unheard(names) or known.keys().isdisjoint(names)
+            found = table.told(names, is_asked_again=is_asked_again)
+            assert found == {name: known[name] for name in names if name in known}
+            assert table.are_unheard(names) == known.keys().isdisjoint(names)
+        elif step == "work in":
+            table.work_in()
+        elif step == "a piece" and table.is_piece_due:
+            table.work_piece_in()
+        elif step == "open anew":
+            table = counted.Counted(db)
+    assert table.told(known.keys()) == known
 
 
 def test_two_figures_in_one_commit_are_one_call(core: Core) -> None:

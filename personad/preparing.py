@@ -325,10 +325,11 @@ class Preparing:
         while (sent := self._first()) is not None:
             job, process = sent
             made = process.receive()
+            prepared = self._read_of(process, made) if made else None
             with self._changed:
                 if not self._sent or self._sent[0][0] is not job:
                     break  # It was given up meanwhile.
-                if made:
+                if prepared is not None:
                     self._sent.popleft()
                     self._heard_at = time.monotonic()
                     self._handed_over(job)
@@ -337,12 +338,20 @@ class Preparing:
                     self._sent[0] = job, None
                 if self._is_to_read():
                     self._changed.notify_all()
-            if not made:
+            if prepared is None:
                 break
             assert type(job.request) is Unread
-            ready = Ready(self._decode(made), partial(self._append_of, job.request.incoming.body))
+            ready = Ready(prepared, partial(self._append_of, job.request.incoming.body))
             done.append(replace(job, request=ready))
         return done
+
+    def _read_of(self, process: Process, made: bytes | bytearray) -> Prepared | None:
+        """None where it is not what this program makes, as when another was installed meanwhile."""
+        try:
+            return self._decode(made)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            process.give_up(f"what it made can't be read: {error}")
+            return None
 
     def _first(self) -> tuple[Job, Process] | None:
         """What is to be handed over next, where a process is about to have made it."""

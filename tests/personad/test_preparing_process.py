@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from personad import preparing, preparing_process
@@ -38,6 +39,20 @@ def test_a_process_that_is_killed_loses_nothing(way: Way, caplog: pytest.LogCapt
     assert len(kinds) == 30
     assert kinds.count("Append") == len(way.read) > 0
     assert sum("by itself" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_one_that_makes_what_cannot_be_read_is_given_up(
+    way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when another release was installed while the daemon runs."""
+    way.begin()
+    monkeypatch.setattr(way.preparing, "_decode", msgspec.msgpack.Decoder(int).decode)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(9):
+            way.send(bills())
+        assert way.wait(9) == ["Append"] * 9
+    gone(way)
+    assert sum("can't be read" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_one_that_ends_while_it_has_nothing_to_do_is_missed(way: Way) -> None:

@@ -35,9 +35,8 @@ IDLE_S = 10.0
 AGAIN_S = 60.0
 """After a process that broke."""
 ON_THE_WAY, MOST_ON_THE_WAY, LITTLE_BYTES = 4, 16, 512 << 10
-"""Appends that the process may have at once, or as many more as are little together; one more
-waits, so that clients take turns. The writer takes them together, so with few he has small groups.
-"""
+"""Appends that the process may have at once, or of little ones, so that the writer's groups aren't
+small; one more waits, so that clients take turns."""
 WAITING_BYTES = 32 << 20
 
 _APPEND = (b"\xa4type\xa6append", b'"type":"append"')
@@ -56,9 +55,8 @@ class _Step(Enum):
 
 
 class Preparing:
-    """The writer takes what was made, whenever he looks for something to do. Beside him there are
-    two threads: one begins and ends the process, and sends it what whoever received that could not
-    send at once; one reads what no process has prepared."""
+    """The writer takes what was made. Beside him one thread begins and ends the process, and sends
+    it what could not be sent at once; another reads what no process has prepared."""
 
     def __init__(
         self,
@@ -135,10 +133,11 @@ class Preparing:
         for thread in self._threads:
             thread.join(END_WITHIN_S)
         # One that stands still, or doesn't come up, is not waited for: the rest needs none.
-        with self._changed:
-            newest = self._newest
+        newest = self._newest
         if newest is not None and any(thread.is_alive() for thread in self._threads):
             newest.kill()
+            with self._changed:
+                self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
@@ -201,7 +200,9 @@ class Preparing:
     def _send(self, job: Job) -> None:
         """One that was taken in hand."""
         with self._changed:
-            process = self._process if type(job.request) is Unread else None
+            # Once it ends the writer may take nothing more, so that nothing may wait for him.
+            is_left = self._is_ending or type(job.request) is not Unread
+            process = None if is_left else self._process
             if not self._sent:
                 self._heard_at = time.monotonic()
             # Before it is sent: what is made of it must find it there.
@@ -253,7 +254,7 @@ class Preparing:
     def _looked_after(self) -> float:
         """Gives a process up that does nothing any more; in how many seconds to look again."""
         process = self._process
-        if process is not None and self._sent and process.is_sound:
+        if process is not None and self._sent and process.is_sound and not self._is_reading:
             silent_s = time.monotonic() - self._heard_at
             if silent_s > preparing_process.ANSWER_WITHIN_S and not process.has_something:
                 process.give_up("it has not answered for too long")
@@ -329,9 +330,10 @@ class Preparing:
             with self._changed:
                 if not self._sent or self._sent[0][0] is not job:
                     break  # It was given up meanwhile.
+                if made is not None:
+                    self._heard_at = time.monotonic()
                 if prepared is not None:
                     self._sent.popleft()
-                    self._heard_at = time.monotonic()
                     self._handed_over(job)
                 elif made is not None:
                     # It leaves it to us.
@@ -351,7 +353,7 @@ class Preparing:
             return self._decode(made)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             process.give_up(f"what it made can't be read: {error}")
-            return None
+        return None
 
     def _first(self) -> tuple[Job, Process] | None:
         """What is to be handed over next, where a process is about to have made it."""
@@ -383,7 +385,7 @@ class Preparing:
             if done is not None:
                 self._put(done)
             with self._changed:
-                self._is_reading = False
+                self._is_reading, self._heard_at = False, time.monotonic()
                 self._handed_over(job)
             self._wake()
 

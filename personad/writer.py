@@ -196,8 +196,9 @@ class Writer:
             self._bell.ring()
 
     def _has_something_to_do(self) -> bool:
-        for job in self.source.take() if self.source is not None else ():
-            self._queue.put(job)
+        if self.source is not None and self._queue.bytes <= QUEUE_BYTES:
+            for job in self.source.take():
+                self._queue.put(job)
         return bool(self._queue or self._visits or self._draining)
 
     def _wait(self) -> None:

@@ -143,6 +143,17 @@ def test_what_is_on_the_way_is_handed_over_before_the_writer_ends(
     assert way.wait(10)[-1] == "Append"
 
 
+def test_what_comes_once_it_ends_needs_neither_the_process_nor_the_writer(house: Path) -> None:
+    way = Way(house)
+    way.begin()
+    way.preparing.hand_over()
+    way.end_writing()
+    for _ in range(3):
+        way.send(bills())
+    assert way.wait(3) == ["Append"] * 3
+    way.preparing.close()
+
+
 def test_too_much_waits_before_it_is_taken(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "WAITING_BYTES", 10)
     way.begin()

@@ -96,8 +96,7 @@ def test_nobody_overtakes_what_waits(way: Way) -> None:
 
 
 def test_clients_take_turns(way: Way) -> None:
-    pid = way.begin()
-    os.kill(pid, signal.SIGSTOP)
+    pid = way.begin_stopped()
     for _ in range(40):
         way.send(bills(), b"greedy")
     way.send(bills(), b"modest")
@@ -109,8 +108,7 @@ def test_clients_take_turns(way: Way) -> None:
 
 def test_few_large_ones_are_on_the_way_at_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "LITTLE_BYTES", 10)
-    pid = way.begin()
-    os.kill(pid, signal.SIGSTOP)
+    pid = way.begin_stopped()
     for _ in range(9):
         way.send(bills())
     assert way.preparing._in_hand == len(way.preparing._sent) == preparing.ON_THE_WAY

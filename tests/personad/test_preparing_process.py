@@ -115,8 +115,7 @@ def test_one_that_broke_ends_while_more_is_waiting(
 
     monkeypatch.setattr(way.preparing, "_end", ended_with)
     bodies = [bills() for _ in range(30)]
-    pid = way.begin()
-    os.kill(pid, signal.SIGSTOP)
+    pid = way.begin_stopped()
     with way.preparing._changed:
         for body in bodies:
             way.send(body)
@@ -147,7 +146,7 @@ def test_what_stands_still_is_handed_over_unprepared(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 10 * WITHIN_S)
-    os.kill(way.begin(), signal.SIGSTOP)
+    way.begin_stopped()
     for _ in range(9):
         way.send(bills())
     way.preparing.hand_over()
@@ -159,8 +158,7 @@ def test_one_that_stands_still_keeps_nobody_from_closing(
 ) -> None:
     monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 10 * WITHIN_S)
     way = Way(house)
-    pid = way.begin()
-    os.kill(pid, signal.SIGSTOP)
+    pid = way.begin_stopped()
     way.send(bills())
     closing = threading.Thread(target=way.close)
     closing.start()
@@ -187,8 +185,7 @@ def test_one_that_does_not_come_up_keeps_nobody_from_closing(
 
 def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing_process, "ANSWER_WITHIN_S", 0.5)
-    pid = way.begin()
-    os.kill(pid, signal.SIGSTOP)
+    way.begin_stopped()
     for _ in range(3):
         way.send(bills())
     assert way.wait(3) == ["Append"] * 3

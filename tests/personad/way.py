@@ -1,6 +1,8 @@
 """What large appends go through, in tests: the way by the other process, and a thread at its end
 that waits and takes as the writer does."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -106,6 +108,12 @@ class Way:
             assert self.preparing._changed.wait_for(lambda: self.pid is not None, WITHIN_S)
         assert self.pid is not None
         return self.pid
+
+    def begin_stopped(self) -> int:
+        """The same of one that stands still from then on."""
+        pid = self.begin()
+        os.kill(pid, signal.SIGSTOP)
+        return pid
 
     @property
     def pid(self) -> int | None:

@@ -46,7 +46,7 @@ class Keeper:
         self._writer = writer
         self._database = database
         self._raw_days = raw_days
-        self._tidier = Tidier(writer.with_book)
+        self._tidier = Tidier(writer.with_book, last_seq=writer.last_seq)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._seen: tuple[int, int] | None = None

@@ -52,11 +52,13 @@ _STALE = "INSERT OR IGNORE INTO stale (tier, day) VALUES (?, ?)"
 class Tidier:
     """Looks once in a while what there is to do."""
 
-    def __init__(self, between: Between[Any]) -> None:
+    def __init__(self, between: Between[Any], *, last_seq: int | None = None) -> None:
+        """`last_seq` is the log's end by now; without it the first round takes all that it finds
+        for what lay there before, and itself for a quiet moment."""
         self._between = between
         self.is_behind = False
         """Whether there is something left that needs no event to become due."""
-        self._full: int | None = None
+        self._full = None if last_seq is None else last_seq >> call_places.SHIFT
         """How many blocks of the log were full at the last round."""
 
     def tidy(self, now: datetime) -> int:

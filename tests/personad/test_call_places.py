@@ -337,6 +337,17 @@ def test_while_much_comes_in_few_blocks_are_noted_by_model(
     assert not tidier.is_behind
 
 
+def test_what_came_before_the_first_round_is_no_quiet_moment(core: Core) -> None:
+    """A daemon that is sent much as soon as it is there."""
+    tidier = Tidier(lambda work: work(core.book), last_seq=log.last_seq(core.db))
+    core.append(*EVENTS)
+    tidier.tidy(core.now)
+    assert tidier.is_behind
+    assert call_places.are_due(core.db)
+    tidier.tidy(core.now)
+    assert not call_places.are_due(core.db)
+
+
 def test_a_call_before_1970_is_in_the_quarter_hour_in_which_it_was(core: Core) -> None:
     core.append(cost("old", 5, at=NOON.replace(year=1969, minute=7)))
     core.append(*(cost(f"c{n}", n) for n in range(20)))

@@ -25,6 +25,17 @@ _LOST: set[str] = set()
 """Database files that a disk has failed to make safe."""
 
 
+HELD = (
+    "the disk has failed to keep what was written: nothing is carried over from the write-ahead "
+    "log until `personad restart`, and the log has everything"
+)
+
+
+def held(db: apsw.Connection) -> str | None:
+    """Why nothing is carried over from this ledger's log any more, for people."""
+    return HELD if db.filename in _LOST else None
+
+
 def checkpoint(db: apsw.Connection) -> int:
     """Carries what was committed into the database file, waiting for nobody; how many pages the
     log has, or 0 where somebody else is just doing it, or nobody may any more.
@@ -46,10 +57,7 @@ def checkpoint(db: apsw.Connection) -> int:
     except apsw.IOError as error:
         if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_FSYNC:
             _LOST.add(db.filename)
-            logger.error(
-                "the disk has failed to keep what was written: nothing is carried over from the "
-                "write-ahead log until `personad restart`, and the log has everything"
-            )
+            logger.error(HELD)
         raise
 
 

@@ -23,7 +23,7 @@ import apsw
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from personad import leases, log, news, notify, quarantine
+from personad import carrying, leases, log, news, notify, quarantine
 from personad.allocator import settle
 from personad.api import Api
 from personad.backup import Backups, last_backup
@@ -144,6 +144,7 @@ class Daemon:
             mode_reason=self.writer.trouble,
             # From a ledger in trouble nothing is dropped anyway, and events may not be readable.
             retention_held=None if self.writer.trouble else held_back(db, now, self.raw_days),
+            log_held=carrying.held(db),
         )
 
 

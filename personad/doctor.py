@@ -161,6 +161,8 @@ def _socket(paths: Paths) -> Finding:
         is_damaged = "damaged" in (status.mode_reason or "")
         mend = MEND_DAMAGE if is_damaged else "see `personad logs`"
         return Finding("daemon", "failed", f"{status.mode}: {status.mode_reason}", mend)
+    if status.log_held:
+        return Finding("daemon", "warning", status.log_held, "look at its disk, too")
     if status.anomalies:
         message = f"pid {status.pid}; {status.anomalies} events fit nowhere and are not counted"
         return Finding("daemon", "warning", message, "`persona events export` shows which")

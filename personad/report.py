@@ -54,6 +54,8 @@ def status_text(status: StatusReply, columns: int | None = None) -> str:
         shown[name] = f"{moment:%F %T} UTC" if moment else "never"
     if status.retention_held:
         shown["last_retention"] = f"{shown['last_retention']}; held back: {status.retention_held}"
+    if status.log_held:
+        shown["database"] = f"{shown['database']}; {status.log_held}"
     if status.mode_reason:
         shown["mode"] = f"{status.mode}: {status.mode_reason}"
     lines = [(label, f"{label:<13} {shown[name]}") for name, label in _LABELS.items()]

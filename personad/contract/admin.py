@@ -66,6 +66,8 @@ class StatusReply(Reply, frozen=True, tag="status"):
     mode_reason: str | None = None
     retention_held: str | None = None
     """Why nothing is dropped until somebody says that the clock is right."""
+    log_held: str | None = None
+    """Why the write-ahead log only grows until the daemon is started anew."""
 
 
 class Status(Request[StatusReply], frozen=True, tag="status"):

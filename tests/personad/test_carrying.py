@@ -171,6 +171,7 @@ def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> No
             checkpoint(db)
         assert len(disk.failed) == 1
         disk.plan([])
+        assert carrying.held(db) == carrying.HELD
         assert checkpoint(db) == 0
         db.execute(_FILL)
         disk.cut_power(house / "cut")
@@ -185,6 +186,7 @@ def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> No
     # Another process carries it all; here nobody has the file open any more.
     carrying._LOST.discard(str(path))
     again = apsw.Connection(str(path))
+    assert carrying.held(again) is None
     assert again.execute(_ARE_FULL).get == 12
     assert checkpoint(again) > 0
     again.close()

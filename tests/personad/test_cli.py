@@ -20,7 +20,7 @@ import pytest
 from msgspec.structs import replace
 from persona.spool import Spool
 
-from personad import doctor, fetched_prices, price_data
+from personad import carrying, doctor, fetched_prices, price_data
 from personad.contract.admin import Status
 from personad.contract.base import VERSION
 from personad.contract.batch import BatchPaused
@@ -240,6 +240,18 @@ def test_the_status_of_a_ledger_that_can_t_be_written_says_why(daemon: Running) 
     status = replace(daemon.ask(Status()), mode="read-only", mode_reason="disk full")
     assert "read-only: disk full" in status_text(status)
     assert json.loads(status_json(status))["mode_reason"] == "disk full"
+
+
+def test_a_log_that_only_grows_is_told_of(daemon: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = replace(daemon.ask(Status()), log_held=carrying.HELD)
+    assert f"MiB); {carrying.HELD}" in status_text(status)
+    assert json.loads(status_json(status))["log_held"] == carrying.HELD
+    ask = doctor.ask
+    monkeypatch.setattr(
+        doctor, "ask", lambda paths, it: status if type(it) is Status else ask(paths, it)
+    )
+    found = {each.what: each for each in examine(daemon.paths)}
+    assert (found["daemon"].verdict, found["daemon"].message) == ("warning", carrying.HELD)
 
 
 class TestMistakes:

@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -146,12 +147,30 @@ class Received:
         return count > 0
 
 
-def send(connection: socket.socket, message: bytes) -> None:
-    """Raises OSError where nobody receives it, or it isn't taken in time."""
+def send(
+    connection: socket.socket, message: bytes, stands_still: Callable[[], bool] = lambda: True
+) -> None:
+    """Where none of it is taken in time it is tried again, unless the other side `stands_still`.
+
+    Raises:
+        BlockingIOError: it stands still.
+        OSError: nobody receives it.
+    """
+
+    def some(*parts: bytes | memoryview) -> int:
+        while True:
+            try:
+                return connection.sendmsg(parts)
+            except BlockingIOError:
+                if stands_still():
+                    raise
+
     head = SIZE.pack(len(message))
-    sent = connection.sendmsg((head, message))
+    sent = some(head, message)
     if sent < len(head) + len(message):
-        connection.sendall((head + message)[sent:])
+        rest = memoryview(head + message)[sent:]
+        while rest:
+            rest = rest[some(rest) :]
 
 
 def _main(database: Path) -> None:

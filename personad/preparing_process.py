@@ -69,7 +69,8 @@ class Process:
 
     def send(self, message: bytes) -> None:
         try:
-            send(self._socket, message)
+            # One that has answered waits for us, who may be kept from taking it by a slow disk.
+            send(self._socket, message, lambda: not self.has_something)
         except BlockingIOError:
             self.give_up("it has not taken anything for too long")
         except OSError as error:

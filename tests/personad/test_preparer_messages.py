@@ -1,8 +1,10 @@
 """Messages between the daemon and the process that prepares, in whatever pieces they arrive."""
 
 import socket
+import struct
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 
 import pytest
@@ -77,6 +79,28 @@ def test_one_that_breaks_off_is_none(cut: int) -> None:
         with theirs:
             theirs.sendall((SIZE.pack(200) + bytes(200))[:cut])
         assert Received(ours).next() is None
+
+
+def test_what_is_not_taken_in_time_is_tried_again_until_the_other_stands_still() -> None:
+    sent, asked = bytes(range(256)) * 4_000, 0
+    ours, theirs = socket.socketpair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1_000))
+    with ours, theirs, ThreadPoolExecutor(1) as receiving:
+        received = Received(ours)
+
+        def stands_still() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                whole.append(receiving.submit(received.next))
+            return False
+
+        whole: list[Future[bytes | bytearray | None]] = []
+        send(theirs, sent, stands_still)
+        assert whole[0].result() == sent
+        assert asked >= 3
+        with pytest.raises(BlockingIOError):
+            send(theirs, sent)
 
 
 def test_what_one_sends_the_other_receives() -> None:

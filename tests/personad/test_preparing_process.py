@@ -2,8 +2,10 @@
 
 import logging
 import os
+import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from personad import preparing, preparing_process
 from personad.jobs import Job
 from personad.preparer import READY, Received, send
 from personad.preparing import MANY
+from personad.preparing_process import Process
 
 from .way import WITHIN_S, Way, bills, ended, gone
 
@@ -190,6 +193,38 @@ def test_a_process_that_stands_still_is_given_up(way: Way, monkeypatch: pytest.M
         way.send(bills())
     assert way.wait(3) == ["Append"] * 3
     gone(way)
+
+
+def test_one_whose_answers_nobody_takes_does_not_stand_still(
+    house: Path,
+) -> None:
+    """As when a slow disk holds the writer up."""
+    way = Way(house)
+    way.close()
+    asked: list[bool] = []
+
+    class Asked(Process):
+        @property
+        def has_something(self) -> bool:
+            asked.append(super().has_something)
+            if len(asked) == 3:
+                os.kill(self.pid, signal.SIGCONT)
+            return asked[-1]
+
+    process = Asked(way.preparing._command)
+    process.come_up()
+    within = struct.pack("ll", 0, 10_000)
+    process._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, within)
+    process.send(bills())
+    assert select.select([process.number], [], [], WITHIN_S)[0]
+    os.kill(process.pid, signal.SIGSTOP)
+    process.send(bytes(16 << 20))
+    assert asked[:3] == [True] * 3
+    assert process.receive()
+    assert select.select([process.number], [], [], WITHIN_S)[0]
+    assert process.receive() == b""
+    assert process.is_sound
+    process.close()
 
 
 def test_one_with_nothing_to_do_ends(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:

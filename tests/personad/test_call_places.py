@@ -16,7 +16,6 @@ from personad.projections import call_blocks, call_order, call_places, call_ques
 from personad.projections.memory import Memory, share
 from personad.questions import ANSWERS
 from personad.store import open_for_reading
-from personad.tidy import Tidier
 from personad.transaction import transaction
 
 from .conftest import Core
@@ -293,59 +292,6 @@ def test_what_retention_has_dropped_is_not_listed(core: Core) -> None:
     found = ask(core, limit=500).calls
     assert {each.seq for each in found} <= set(left)
     assert len(found) > 50
-
-
-def test_tidying_notes_full_blocks_a_part_at_a_time(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tidy, "BLOCKS_A_ROUND", 40)
-    core.append(*EVENTS)
-    full = len(EVENTS) + 8 >> 3
-    tidier = Tidier(lambda work: work(core.book))
-    rounds = 0
-    while not rounds or tidier.is_behind:
-        tidier.tidy(core.now)
-        rounds += 1
-    assert 2 <= rounds <= full / 40 + 2
-    assert not call_places.are_due(core.db)
-    assert call_places.place(core.db, 1) == call_places.place_models(core.db, 1) == 0
-
-
-def test_while_much_comes_in_few_blocks_are_noted_by_model(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tidier = Tidier(lambda work: work(core.book))
-    tidier.tidy(core.now)
-    core.append(*EVENTS)
-    # As they are when they were seen going by.
-    while call_places.place(core.db, tidy.BLOCKS):
-        pass
-    noted: list[int] = []
-    place_models = call_places.place_models
-    monkeypatch.setattr(
-        call_places,
-        "place_models",
-        lambda db, most: noted.append(place_models(db, most)) or noted[-1],
-    )
-    full = log.last_seq(core.db) >> call_places.SHIFT
-    assert full > 2 * tidy.BLOCKS_UNDER_LOAD
-    tidier.tidy(core.now)
-    assert sum(noted) == tidy.BLOCKS_UNDER_LOAD
-    assert tidier.is_behind
-    tidier.tidy(core.now)
-    assert sum(noted) == full
-    assert not tidier.is_behind
-
-
-def test_what_came_before_the_first_round_is_no_quiet_moment(core: Core) -> None:
-    """A daemon that is sent much as soon as it is there."""
-    tidier = Tidier(lambda work: work(core.book), last_seq=log.last_seq(core.db))
-    core.append(*EVENTS)
-    tidier.tidy(core.now)
-    assert tidier.is_behind
-    assert call_places.are_due(core.db)
-    tidier.tidy(core.now)
-    assert not call_places.are_due(core.db)
 
 
 def test_a_call_before_1970_is_in_the_quarter_hour_in_which_it_was(core: Core) -> None:

@@ -132,9 +132,7 @@ def _strike(
         else:
             working.kill()
             working.wait()
-        began = time.monotonic()
-        start(paths.data_dir)
-        stock.slowest_start_s = max(stock.slowest_start_s, time.monotonic() - began)
+        stock.slowest_start_s = max(stock.slowest_start_s, start(paths.data_dir))
         try:
             working.wait(0.5)
         except subprocess.TimeoutExpired:

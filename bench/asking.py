@@ -129,23 +129,22 @@ Samples = dict[str, list[float]]
 def measure() -> list[Figure]:
     usual = [each for each in QUESTIONS if not each.by_experiment]
     wide = [each for each in QUESTIONS if each.by_experiment]
-    small, large = ledger_of(SMALL), ledger_of(EVENTS)
-    grown = growth(*_side_by_side(large, small, usual))
-    with daemon(large.house), large.house.ledger() as ledger:
-        peer = f"a bare hello: p99 {percentile(_hellos(ledger), 99):.2f} ms"
-        home = _samples(ledger, large, usual, HOME)
-        figures = [
-            slowest("the ledger's zone", home, HOME_MS, peer),
-            slowest("another zone", _samples(ledger, large, usual, ELSEWHERE), ELSEWHERE_MS, peer),
-            grown,
-        ]
-        if wide:
-            found = _samples(ledger, large, wide, HOME)
-            name = f"by {large.filled.experiments:,} experiments"
-            figures.append(slowest(name, found, EXPERIMENTS_MS, peer))
-        pressed = _pressed(ledger, large, usual)
-        figures.append(slowest("under full ingest", pressed, PRESSED_MS, peer))
-    return figures
+    with ledger_of(SMALL) as small, ledger_of(EVENTS) as large:
+        grown = growth(*_side_by_side(large, small, usual))
+        with daemon(large.house), large.house.ledger() as ledger:
+            peer = f"a bare hello: p99 {percentile(_hellos(ledger), 99):.2f} ms"
+            home = _samples(ledger, large, usual, HOME)
+            elsewhere = _samples(ledger, large, usual, ELSEWHERE)
+            by_experiment = _samples(ledger, large, wide, HOME)
+            pressed = _pressed(ledger, large, usual)
+    experiments = f"by {large.filled.experiments:,} experiments"
+    return [
+        slowest("the ledger's zone", home, HOME_MS, peer),
+        slowest("another zone", elsewhere, ELSEWHERE_MS, peer),
+        grown,
+        slowest(experiments, by_experiment, EXPERIMENTS_MS, peer),
+        slowest("under full ingest", pressed, PRESSED_MS, peer),
+    ]
 
 
 def asked(

@@ -1,9 +1,9 @@
-"""A ledger of any size, made as fast as it can be: `python -m bench.filled DATABASE SHAPE [CACHE]`.
+"""A ledger of any size, made as fast as it can be: `python -m bench.filled DATABASE SHAPE CACHE`.
 
 A process of its own, so that what it loads and takes stays out of what is measured. It fills a new
 database by the daemon's own transactions, in large groups and without waiting for the disk, and
-writes what it made as JSON. With a cache, what was made before by the same code is copied from
-there: a ledger's key is a digest of all modules that took part in making it.
+writes what it made as JSON. What was made before by the same code is copied from the cache: a
+ledger's key is a digest of all modules that took part in making it.
 """
 
 import gc
@@ -113,16 +113,12 @@ def from_cache(cache: Path, database: Path, shape: Shape) -> Filled:
     return msgspec.json.decode(told.read_bytes(), type=Filled)
 
 
-def _main(database: Path, shape: Shape, cache: str | None) -> Filled:
+def _main(database: Path, shape: Shape, cache: Path) -> Filled:
     database.parent.mkdir(mode=0o700, parents=True)
-    if cache is None:
-        return fill(database, shape)
-    return from_cache(Path(cache), database, shape)
+    return from_cache(cache, database, shape)
 
 
 if __name__ == "__main__":
-    path, made_of, *rest = sys.argv[1:]
+    path, made_of, kept_in = sys.argv[1:]
     wanted = msgspec.json.decode(made_of, type=Shape)
-    sys.stdout.buffer.write(
-        msgspec.json.encode(_main(Path(path), wanted, rest[0] if rest else None))
-    )
+    sys.stdout.buffer.write(msgspec.json.encode(_main(Path(path), wanted, Path(kept_in))))

@@ -6,9 +6,12 @@
 
 import atexit
 import os
+import shutil
 import signal
+import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -39,9 +42,6 @@ SETTLE_S = 3.0
 AMID = 20
 """Requests of 1,000 events that a daemon has taken when it is killed."""
 
-_OPEN = ExitStack()
-atexit.register(_OPEN.close)
-
 
 class Large(Struct, frozen=True):
     """A house whose ledger is large, with no daemon in it."""
@@ -51,9 +51,23 @@ class Large(Struct, frozen=True):
 
 
 @cache
-def ledger_of(events: int) -> Large:
-    """Made when it is first asked for; it stays until this process ends."""
-    here = _OPEN.enter_context(house())
+def _kept() -> str:
+    """Where what was made is kept: as long as this process lasts, unless the user names a place."""
+    if named := os.environ.get("PERSONA_BENCH_CACHE"):
+        return named
+    folder = tempfile.mkdtemp(prefix="pb-kept-")
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+@contextmanager
+def ledger_of(events: int) -> Iterator[Large]:
+    """A ledger for one measurement alone: the next one finds nothing of what this one appends."""
+    with house() as here:
+        yield _filled(here, events)
+
+
+def _filled(here: House, events: int) -> Large:
     shape = Shape(
         events=events,
         days=DAYS,
@@ -65,7 +79,7 @@ def ledger_of(events: int) -> Large:
         "bench.filled",
         str(here.paths.database),
         msgspec.json.encode(shape).decode(),
-        *filter(None, [os.environ.get("PERSONA_BENCH_CACHE")]),
+        _kept(),
     )
     said, _ = worker.communicate()
     if worker.returncode:
@@ -74,10 +88,10 @@ def ledger_of(events: int) -> Large:
 
 
 def measure() -> list[Figure]:
-    small, large = ledger_of(SMALL), ledger_of(EVENTS)
-    disk = _on_disk(small, large)
-    compared = _stopped(small)
-    return [disk, *_starts(large, compared), *_memory(small, large)]
+    with ledger_of(SMALL) as small, ledger_of(EVENTS) as large:
+        disk = _on_disk(small, large)
+        compared = _stopped(small)
+        return [disk, *_starts(large, compared), *_memory(small, large)]
 
 
 def _on_disk(small: Large, large: Large) -> Figure:

@@ -22,9 +22,9 @@ python -m bench --json run.json       # a document too
 python -m bench --patience 300        # before each, wait for the machine to be quiet
 ```
 
-Most of the time goes into a ledger of ten million events, which takes some 3 GB in the temporary
-folder and is made once for `large` and `asking`; `rebuilding` makes one of two million, unless a
-cache keeps the large one. `PERSONA_BENCH_EVENTS=100_000` makes
+Most of the time goes into a ledger of ten million events, which is made once, and of which `large`
+and `asking` have a copy each: some 6 GB in the temporary folder; `rebuilding` makes one of two
+million, unless a cache keeps the large one. `PERSONA_BENCH_EVENTS=100_000` makes
 it smaller, and `PERSONA_BENCH_CACHE=FOLDER` keeps it there until the code that makes it changes.
 
 Every measurement has a temporary home, ledger and daemon of its own and sees nothing of your
@@ -69,10 +69,10 @@ _MEANINGS = {
     "ready in their own process and commit as many at once; but the service without projections "
     "begins with a request's bytes, and `eventsourcing, from an event` with that package's event "
     "objects. The ledger's log alone is the ledger's own code on those terms, without sockets and "
-    "projections. Rounds of ours and theirs take turns; of ours the first fifth is left out, in "
-    "which a daemon that is sent much begins the process that helps it. One event a request is "
-    "measured in multiples of the median commit of one row. And what an event takes on disk with "
-    "everything that is folded from it.",
+    "projections. Rounds of ours and theirs take turns, with that loop before and after ours; of "
+    "ours the first fifth is left out, in which a daemon that is sent much begins the process that "
+    "helps it. One event a request is measured in multiples of the median commit of one row. And "
+    "what an event takes on disk with everything that is folded from it.",
     "large": "A ledger of 90 days with 10,000 experiments and 100,000 batches of personas, made "
     "before by the daemon's own transactions; one of 100,000 events beside it. Its size with all "
     "indexes and folds against the same events as JSON lines; from spawning a daemon to its first "

@@ -24,7 +24,11 @@ _READ = 1_000_000
 
 def measure() -> list[Figure]:
     _tell(f"a ledger of {REBUILT:,} events is made, or copied from the cache")
-    it = ledger_of(REBUILT)
+    with ledger_of(REBUILT) as it:
+        return _measured(it)
+
+
+def _measured(it: Large) -> list[Figure]:
     _tell("its events are read")
     bare = _bare_read(it)
     usual = [each for each in QUESTIONS if not each.by_experiment]

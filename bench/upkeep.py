@@ -25,7 +25,11 @@ FEWEST = 200
 
 
 def measure() -> list[Figure]:
-    it = ledger_of(SIZE)
+    with ledger_of(SIZE) as it:
+        return _measured(it)
+
+
+def _measured(it: Large) -> list[Figure]:
     with daemon(it.house), it.house.ledger() as ledger:
         events = iter(costs(2_000_000, seed=900))
         alone = list(islice(_waits(ledger, events), FEWEST))

@@ -66,7 +66,7 @@ class Outcome:
     """Kills of a daemon that had another process at work."""
     left: int = 0
     """Such processes that did not end with it."""
-    starts_s: list[float] = field(default_factory=list, repr=False)
+    starts_s: list[float] = field(default_factory=list, repr=False, compare=False)
     """How long `personad start` took after each kill, its own process included."""
 
     @property
@@ -215,12 +215,19 @@ def storm(data_dir: Path, kills: int, rng: random.Random) -> Outcome:
 
 
 def begun_by(pid: int) -> list[int]:
-    """The processes that a daemon has begun."""
+    """The processes that a daemon has begun: not what is still a copy of itself, which would hold
+    its lock for as long as somebody stops it."""
     found: list[int] = []
     with suppress(FileNotFoundError):
         for task in (Path("/proc") / str(pid) / "task").iterdir():
             found += map(int, (task / "children").read_text().split())
-    return found
+    return [each for each in found if _is_itself(each)]
+
+
+def _is_itself(pid: int) -> bool:
+    with suppress(FileNotFoundError):
+        return b"personad.preparer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def ended(pid: int) -> bool:

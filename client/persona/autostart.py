@@ -62,9 +62,12 @@ def start(paths: Paths, environ: Mapping[str, str], wait_s: float) -> None:
         said.seek(0)
         reason = said.read(10_000).decode(errors="replace").strip().removeprefix("personad: ")
     if status:
+        its_log = f"its log is {paths.log_file}"
         raise DaemonUnreachable(
-            reason or f"personad could not be started: status {status}",
-            hint=f"its log is {paths.log_file}; {command_for_people(paths, 'doctor')} looks closer",
+            # Where the log is, is said below, too.
+            reason.removesuffix(its_log).rstrip()
+            or f"personad could not be started: status {status}",
+            hint=f"{its_log}; {command_for_people(paths, 'doctor')} looks closer",
             exit_code=_BAD_CONFIGURATION
             if status == _BAD_CONFIGURATION
             else DaemonUnreachable.EXIT_CODE,

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -108,6 +109,16 @@ def test_a_daemon_that_cannot_start_says_why(ledger: Ledger, paths: Paths) -> No
         ledger.ask(Status())
     assert caught.value.EXIT_CODE == 78
     assert str(paths.log_file) in str(caught.value.hint)
+
+
+def test_where_the_log_is_is_said_once(ledger: Ledger, paths: Paths) -> None:
+    paths.data_dir.mkdir(parents=True, mode=0o700)
+    with closing(sqlite3.connect(paths.database)) as newer:
+        newer.execute("PRAGMA user_version = 1000")
+    with pytest.raises(DaemonUnreachable, match="has format 1000") as caught:
+        ledger.ask(Status())
+    said = f"{caught.value} {caught.value.hint}"
+    assert said.count(str(paths.log_file)) == 1
 
 
 def test_a_start_that_takes_too_long_is_named_with_what_was_waited_for(paths: Paths) -> None:

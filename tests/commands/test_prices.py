@@ -103,7 +103,7 @@ def test_a_model_that_nobody_used_is_looked_up_by_its_full_name(
     ("arguments", "said"),
     [
         (("gpt", "--input", "1", "--output", "1"), "no PROVIDER/MODEL"),
-        (("a/b", "--input", "-1", "--output", "1"), "is negative"),
+        (("a/b", "--input", "-1", "--output", "1"), "is negative: write 0 or more"),
         (("a/b", "--input", "x", "--output", "1"), "is no amount"),
         (("a/b", "--input", "0.0.0", "--output", "1"), "is no amount"),
         (("a/b", "--input", "$", "--output", "1"), "is no amount"),

@@ -1,6 +1,5 @@
 """`persona cost prices`: what tokens cost, by the public list and by prices of one's own."""
 
-import re
 from datetime import UTC, date, datetime, time
 
 import click
@@ -21,17 +20,14 @@ from personad.contract.prices import PriceList, PricesReply
 
 from . import prices_update
 
-_NOTHING = re.compile(r"\$?0+(\.0*)?", re.ASCII)
 OLD_DAYS = 60
 """A list that is older may lack models, and have prices of before."""
 
 
 def per_million(text: str) -> int:
     """Dollars per million tokens, in nano-dollars; 0 is a price too."""
-    if _NOTHING.fullmatch(text.strip()):
-        return 0
     try:
-        return parse(text)
+        return parse(text, may_be_nothing=True)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

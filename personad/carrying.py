@@ -12,11 +12,14 @@ process ends: the log has everything, and the next one carries all of it.
 
 import logging
 import threading
+from typing import NamedTuple
 
 import apsw
 
 PAGES = 4_000
 """So many are carried at once."""
+REST_PAGES = 6_000
+"""So many the writer carries at most, in some 40 ms, as long as the other thread keeps up."""
 _READ_SOMETHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
 
 logger = logging.getLogger(__name__)
@@ -36,24 +39,36 @@ def held(db: apsw.Connection) -> str | None:
     return HELD if db.filename in _LOST else None
 
 
-def checkpoint(db: apsw.Connection) -> int:
-    """Carries what was committed into the database file, waiting for nobody; how many pages the
-    log has, or 0 where somebody else is just doing it, or nobody may any more.
+class Carried(NamedTuple):
+    """How much of the log is in the database file."""
+
+    pages: int
+    of: int
+
+    @property
+    def is_all(self) -> bool:
+        """If not, somebody reads an old state, for which the rest has to stay where it is."""
+        return self.pages == self.of
+
+
+def checkpoint(db: apsw.Connection) -> Carried:
+    """Carries what was committed into the database file, waiting for nobody; nothing of nothing
+    where somebody else is just doing it, or nobody may any more.
 
     Raises:
         apsw.Error: it failed; all of it is still in the log.
     """
     if db.filename in _LOST:
-        return 0
+        return Carried(0, 0)
     try:
-        pages, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if pages < 0:
+        of, pages = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if of < 0:
             # A connection that has read nothing yet doesn't know that there is a log.
             db.execute(_READ_SOMETHING).fetchall()
-            pages, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        return pages
+            of, pages = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return Carried(pages, of)
     except apsw.BusyError:
-        return 0
+        return Carried(0, 0)
     except apsw.IOError as error:
         if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_FSYNC:
             _LOST.add(db.filename)
@@ -75,6 +90,10 @@ class Carrying:
         beginning anew."""
         self._thread: threading.Thread | None = None
         self._could_carry = True
+        self._carried = Carried(0, 0)
+        """By the other thread, when it last did."""
+        self._rest: int | None = None
+        """So many pages it had left by then, of which it carries most in another round."""
         db.set_wal_hook(self._committed)
 
     def start(self) -> None:
@@ -99,14 +118,29 @@ class Carrying:
         write-ahead log."""
         if self._pages < self._due_at or self._db.filename in _LOST:
             return
-        if self._thread is None and self._beside is not None:
+        if self._beside is None:
+            self._due_at = self._pages + PAGES
+            self._carry(self._db)
+        elif self._thread is None:
             self._thread = threading.Thread(
                 target=self._carry, args=(self._beside,), name="carrier"
             )
             self._thread.start()
-        elif self._thread is None or not self._thread.is_alive():
+        elif not self._thread.is_alive():
             self._thread = None
-            self._due_at = self._pages + PAGES
+            self._carry_rest()
+
+    def _carry_rest(self) -> None:
+        """What the other thread has left: commits wait for it, so it may only be little, unless
+        more and more comes than that thread can carry."""
+        self._due_at = self._pages + PAGES
+        before, self._rest = self._rest, None
+        if not self._carried.is_all:
+            return  # Once nobody reads an old state any more, it is for the other thread.
+        rest = self._pages - self._carried.pages
+        if rest > REST_PAGES and (before is None or rest < before):
+            self._rest, self._due_at = rest, self._pages
+        else:
             self._carry(self._db)
 
     def close(self) -> None:
@@ -122,8 +156,9 @@ class Carrying:
             self._beside.close()
 
     def _carry(self, db: apsw.Connection) -> None:
+        self._carried = Carried(0, 0)
         try:
-            checkpoint(db)
+            self._carried = checkpoint(db)
             self._could_carry = True
         except apsw.Error as error:
             self._failed(error)

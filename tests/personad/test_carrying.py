@@ -129,6 +129,79 @@ def test_where_an_old_state_is_read_it_is_not_tried_with_every_commit(
     assert min(pages_seen(db, here)) < 40
 
 
+@pytest.fixture
+def by_writer(
+    db: apsw.Connection, here: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[int]]:
+    """How many pages the writer found left, each time that he carried."""
+    monkeypatch.setattr(carrying, "PAGES", 40)
+    monkeypatch.setattr(carrying, "REST_PAGES", 60)
+    found: list[int] = []
+    carry = here._carry
+
+    def noted(each: apsw.Connection) -> None:
+        if each is db:
+            found.append(here._pages - here._carried.pages)
+        carry(each)
+
+    monkeypatch.setattr(here, "_carry", noted)
+    return found
+
+
+def test_what_an_old_state_kept_in_the_log_is_not_left_to_the_writer(
+    db: apsw.Connection, here: Carrying, by_writer: list[int]
+) -> None:
+    commit(db)
+    with apsw.Connection(db.filename, flags=apsw.SQLITE_OPEN_READONLY) as reader:
+        assert reader.execute("SELECT count(*) FROM filled").get == 1
+        while here._thread is None:
+            commit(db)
+            here.carry()
+        here._thread.join()
+        for _ in range(40):
+            commit(db)
+    reader.close()
+    assert here._pages > 200
+    here.carry()
+    assert by_writer == []
+    pages = pages_seen(db, here)
+    assert min(pages) < 40
+    assert max(by_writer) <= carrying.REST_PAGES
+
+
+def test_what_came_while_much_was_carried_is_carried_beside_the_commits_too(
+    db: apsw.Connection, here: Carrying, by_writer: list[int]
+) -> None:
+    for turn in (150, 100, 10):
+        commit(db)
+        while here._thread is None:
+            commit(db)
+            here.carry()
+        here._thread.join()
+        while here._pages - here._carried.pages < turn:
+            commit(db)
+        here.carry()
+        assert here._thread is None
+        assert len(by_writer) == (turn == 10)
+
+
+def test_where_more_comes_than_is_carried_commits_wait(
+    db: apsw.Connection, here: Carrying, by_writer: list[int]
+) -> None:
+    for turn in (100, 150):
+        while here._thread is None:
+            commit(db)
+            here.carry()
+        here._thread.join()
+        while here._pages - here._carried.pages < turn:
+            commit(db)
+        here.carry()
+    assert len(by_writer) == 1
+    assert by_writer[0] >= 150
+    commit(db)
+    assert here._pages < 40
+
+
 def test_a_failure_is_told_and_the_writer_carries_by_himself(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -163,7 +236,8 @@ def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> No
         with apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) as reader:
             assert reader.execute("SELECT count(*) FROM filled").get == 10
             db.execute(_FILL)
-            assert checkpoint(beside) > 0
+            carried = checkpoint(beside)
+            assert 0 < carried.pages < carried.of
         reader.close()
         beside.close()
         disk.plan([Fault("sync", 2)])
@@ -172,7 +246,7 @@ def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> No
         assert len(disk.failed) == 1
         disk.plan([])
         assert carrying.held(db) == carrying.HELD
-        assert checkpoint(db) == 0
+        assert checkpoint(db) == (0, 0)
         db.execute(_FILL)
         disk.cut_power(house / "cut")
         here.close()
@@ -188,7 +262,7 @@ def test_what_a_disk_has_failed_to_make_safe_stays_in_the_log(house: Path) -> No
     again = apsw.Connection(str(path))
     assert carrying.held(again) is None
     assert again.execute(_ARE_FULL).get == 12
-    assert checkpoint(again) > 0
+    assert checkpoint(again).pages > 0
     again.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from persona.spool import Spool
 
 from personad import keeper, quarantine
-from personad.carrying import checkpoint
+from personad.carrying import Carried, checkpoint
 from personad.contract.admin import Retained, Retention, Status
 from personad.contract.base import Event, Reply
 from personad.contract.cost import CostRecorded
@@ -288,7 +288,7 @@ def test_somebody_else_who_carries_the_log_over_is_not_waited_for(
     reader.execute("BEGIN; SELECT * FROM event").fetchone()
     ours.execute("SELECT * FROM meta").fetchall()
     other.execute("INSERT INTO meta VALUES ('x', 'y')")
-    found: list[int] = []
+    found: list[Carried] = []
 
     def waiting(_: int) -> bool:
         found.append(checkpoint(ours))
@@ -298,8 +298,8 @@ def test_somebody_else_who_carries_the_log_over_is_not_waited_for(
     with pytest.raises(apsw.BusyError):
         other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
     reader.execute("COMMIT")
-    assert found == [0]
-    assert checkpoint(ours) > 0
+    assert found == [Carried(0, 0)]
+    assert checkpoint(ours).pages > 0
 
 
 def test_a_daemon_that_stops_leaves_it_off_and_says_so(opened: Callable[..., House]) -> None:

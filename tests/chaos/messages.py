@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from personad import launch
-from personad.contract.admin import Hello, Status
+from personad.contract.admin import Hello, Retention, Status
 from personad.contract.base import Request
 from personad.contract.batch import BatchList
 from personad.contract.codec import codec, encode, reply_codec
@@ -47,8 +47,10 @@ STRANGE = 0.05
 GROWTH_MIB = 32.0
 """What memory may grow by over all messages: the caches of four connections to the database, of
 8 MiB each, fill up as the ledger grows, and nothing else does."""
-FIRST = (QualityTrends(), PriceList(), CostForecast(), CostOptimise())
-"""They load libraries (numpy, the price list) into the daemon: what is loaded once is no leak."""
+FIRST = (QualityTrends(), PriceList(), CostForecast(), CostOptimise(), Retention())
+"""They load libraries (numpy, the price list) into the daemon: what is loaded once is no leak. Nor
+is a file that SQLite, which may not close it beside others, keeps for the next connection: that of
+retention, which the daemon does by itself in the first quiet moment after a minute."""
 ANSWER_S = 60.0
 HELD = 24
 QUESTIONS: tuple[Request[Any], ...] = (Hello(), Status(), BatchList(limit=5), Read(limit=5))

@@ -302,8 +302,8 @@ class Asked(Generic[R]):
         self._number = number
         self.connection = connection
 
-    def answer(self) -> R | None:
-        """What the daemon answered; None where it isn't here yet.
+    def answer(self, within_s: float = 0) -> R | None:
+        """What the daemon answered; None where it isn't here by then.
 
         Raises:
             LedgerError: as `Ledger.ask`; `unavailable` where the daemon went away, and then the
@@ -312,7 +312,7 @@ class Asked(Generic[R]):
         from personad.contract.requester import Gone, Silent
 
         try:
-            answer = self.connection.answer(self._number, 0)
+            answer = self.connection.answer(self._number, within_s)
         except Silent:
             return None
         except Gone:

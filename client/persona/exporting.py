@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 
-from persona.client import Ledger
+from persona.client import Asked, Ledger
 from personad.contract.asking import Filter, Period, Range
 from personad.contract.cost_rows import CostRow, CostRows, CostRowsReply
+from personad.contract.errors import LedgerError
+
+ANSWER_WITHIN_S = 30.0
 
 
 def rows(ledger: Ledger, period: Period, only: Filter) -> Iterator[CostRow]:
-    """The range's cost events; while one page is worked on, the next is asked for.
+    """The range's cost events; while one page is worked on, the daemon makes the next: so nothing
+    else may be asked of this ledger until all are taken.
 
     Raises LedgerError.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     # As times and not as days ago, so that midnight between two pages changes nothing.
     span = Range(
         since=period.since.isoformat(),
@@ -22,19 +24,25 @@ def rows(ledger: Ledger, period: Period, only: Filter) -> Iterator[CostRow]:
         as_of=period.as_of,
     )
 
-    def page(cursor: str) -> CostRowsReply:
-        return ledger.ask(CostRows(range=span, filter=only, cursor=cursor))
+    reply = ledger.ask(CostRows(range=span, filter=only))
+    while reply.cursor is not None:
+        request = CostRows(range=span, filter=only, cursor=reply.cursor)
+        coming = ledger.begin(request)
+        yield from reply.rows
+        reply = _answer(coming) or ledger.ask(request)
+    yield from reply.rows
 
-    # One thread that asks: the connection is only ever used by one at a time.
-    with ThreadPoolExecutor(1) as asking:
-        coming = asking.submit(page, "")
-        while True:
-            reply = coming.result()
-            if reply.cursor is not None:
-                coming = asking.submit(page, reply.cursor)
-            yield from reply.rows
-            if reply.cursor is None:
-                return
+
+def _answer(coming: Asked[CostRowsReply] | None) -> CostRowsReply | None:
+    """None where the same has to be asked again: it is a question, and changes nothing."""
+    if coming is None:
+        return None
+    try:
+        return coming.answer(ANSWER_WITHIN_S)
+    except LedgerError as error:
+        if error.code != "unavailable":
+            raise
+        return None
 
 
 class Tally:

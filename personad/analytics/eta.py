@@ -28,7 +28,8 @@ POOLED = 20
 
 _HALF_LIFE = 30.0
 """Durations after which an older one counts half."""
-_FADE = 0.5 ** (1 / _HALF_LIFE)
+_WEIGHTS = [0.5 ** (place / _HALF_LIFE) for place in range(OWN)]
+"""Of the newest duration, of the one before it, and so on."""
 _DRAWS = 40
 _DRAWS_LEAST, _DRAWN_VALUES = 16, 480
 """With many in flight fewer draws are made, so that the time taken is bounded."""
@@ -69,8 +70,9 @@ class _Durations(NamedTuple):
     def left_over(self) -> list[float]:
         """Of what is left of a persona at any moment: the share up to each value."""
         steps = zip((0.0, *self.values), self.values, (0.0, *self.below), strict=False)
-        areas = list(accumulate((value - before) * (1 - share) for before, value, share in steps))
-        return [area / areas[-1] if areas[-1] else 1.0 for area in areas]
+        areas = [*accumulate([(value - before) * (1 - share) for before, value, share in steps])]
+        whole = areas[-1]
+        return [area / whole for area in areas] if whole else [1.0] * len(areas)
 
 
 class _Level(NamedTuple):
@@ -150,13 +152,13 @@ def _whole(duration_ms: float) -> int:
 
 def _estimated(own: Sequence[int], earlier: Sequence[int], ages: Sequence[int]) -> _Durations:
     """Kaplan and Meier's estimate, weighted by how recent each is."""
-    weights = [_FADE**place for place in range(len(own))]
-    known = [(float(value), weight) for value, weight in zip(reversed(own), weights, strict=True)]
+    weights = _WEIGHTS[: len(own)]
+    known = [*zip(map(float, reversed(own)), weights, strict=True)]
     oldest = weights[-1] if weights else 1.0
     known += [(float(value), oldest) for value in earlier]
     known.sort()
     running = sorted(float(age) for age in ages if age > 0)
-    weighed = sum(weight for _, weight in known)
+    weighed = sum([weight for _, weight in known])
     at_risk, left, place = weighed + len(running), 1.0, 0
     values: list[float] = []
     below: list[float] = []
@@ -164,7 +166,7 @@ def _estimated(own: Sequence[int], earlier: Sequence[int], ages: Sequence[int]) 
         while place < len(running) and running[place] < value:
             at_risk -= 1
             place += 1
-        left -= left * min(1.0, weight / at_risk) if at_risk > 0 else left
+        left = left - left * (weight / at_risk) if at_risk > weight else 0.0
         at_risk -= weight
         values.append(value)
         below.append(1 - left)
@@ -174,9 +176,10 @@ def _estimated(own: Sequence[int], earlier: Sequence[int], ages: Sequence[int]) 
         below.append(1.0)
     below[-1] = 1.0
     shares = [share - before for before, share in zip((0.0, *below), below, strict=False)]
-    mean = sum(share * value for share, value in zip(shares, values, strict=True))
-    variance = sum(share * (value - mean) ** 2 for share, value in zip(shares, values, strict=True))
-    effective = weighed * weighed / sum(weight * weight for _, weight in known)
+    mean = sum([share * value for share, value in zip(shares, values, strict=True)])
+    off = [value - mean for value in values]
+    variance = sum([share * each * each for share, each in zip(shares, off, strict=True)])
+    effective = weighed * weighed / sum([weight * weight for _, weight in known])
     variance += _PRIOR_N / (_PRIOR_N + effective) * (_PRIOR_SPREAD * mean) ** 2
     return _Durations(values, below, mean, sqrt(variance), effective)
 
@@ -209,16 +212,19 @@ def _in_flight(
     """A number of draws: the level, what is left of all in flight, and of the slowest of them."""
     values, below, random = seen.values, seen.below, rng.random
     blur = min(1.0, seen.spread / seen.mean * seen.effective**-0.2) if seen.mean else 0.0
-    flying = [(age, seen.share_below(age)) for age in ages]
+    shares = [seen.share_below(age) for age in ages]
+    flying = [(age, share, 1 - share) for age, share in zip(ages, shares, strict=True)]
     sure = min(1.0, level.doubt / level.times)
     drawn = []
     for _ in range(max(_DRAWS_LEAST, min(_DRAWS, _DRAWN_VALUES // max(1, len(ages))))):
         times = level.times * exp(sure * rng.gauss(0.0, 1.0))
         work = slowest = 0.0
-        for age, share in flying:
-            if share < 1:
-                value = values[bisect_left(below, share + random() * (1 - share))]
-                duration = value * times * (1 + blur * (random() - 0.5))
+        # What is the same for all of a draw is worked out once: this is most of an estimate's time.
+        blurred, least = times * blur, times * (1 - blur / 2)
+        for age, share, rest in flying:
+            if rest > 0:
+                value = values[bisect_left(below, share + random() * rest)]
+                duration = value * (least + blurred * random())
                 if duration <= age:
                     duration = age + abs(value - age) * random()
             else:

@@ -19,6 +19,8 @@ from personad.contract.settings import ConfigurationError, Settings, load
 BAD_DATA = 65
 UNREACHABLE = 69
 FOLLOW_EVERY_S = 0.2
+GIVES_WAY = 10
+"""By so much, as `nice` has it, what folds for a minute gives way to a daemon that answers."""
 
 
 class Context:
@@ -265,6 +267,7 @@ def verify(context: Context, as_json: bool) -> int:
     from personad.trouble import to_fold_afresh
     from personad.verify import verify
 
+    os.nice(GIVES_WAY)
     with to_fold_afresh(_existing_database(context)) as db, Bar() as bar:
         found = verify(db, context.paths.data_dir, ledger_zone(db), bar.show)
     if as_json:
@@ -284,6 +287,7 @@ def rebuild(context: Context, projections: tuple[str, ...]) -> None:
     from personad.rebuilding import rebuild
     from personad.report import Bar
 
+    os.nice(GIVES_WAY)
     with Bar() as bar:
         done = rebuild(
             context.paths,

@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
-from personad import carrying, doctor
+from personad import carrying, cli, doctor
 from personad.contract.admin import Status
 from personad.contract.base import VERSION
 from personad.contract.options import DEFAULTS
@@ -242,6 +243,18 @@ class TestMistakes:
         status, stderr = self.said(paths, "start", "--foreground", "--ready-fd", "77")
         assert status == 75
         assert "Bad file descriptor" in stderr
+
+
+@pytest.mark.parametrize("verb", ["verify", "rebuild"])
+def test_what_folds_for_long_gives_way_to_the_daemon(
+    daemon: Running, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    daemon.append(*planned())
+    given: list[int] = []
+    monkeypatch.setattr(os, "nice", given.append)
+    words = ["--ledger", str(daemon.paths.data_dir), verb]
+    assert CliRunner().invoke(cli.command, words).exit_code == 0
+    assert given == [cli.GIVES_WAY]
 
 
 def test_without_a_command_the_help_is_shown() -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TextIO
@@ -289,12 +290,8 @@ def rebuild(context: Context, projections: tuple[str, ...]) -> None:
 
     os.nice(GIVES_WAY)
     with Bar() as bar:
-        done = rebuild(
-            context.paths,
-            projections,
-            lambda at, end: bar.show("fold", at, end),
-            lambda: bar.show("exchange", 0, 1),
-        )
+        shown = partial(bar.show, "fold"), partial(bar.show, "exchange", 0, 1)
+        done = rebuild(context.paths, projections, *shown)
     click.echo(f"rebuilt {', '.join(projections) or 'every projection'}")
     click.echo(f"  {done.rows:,} rows up to seq {done.last_seq:,}")
 

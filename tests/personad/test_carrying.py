@@ -169,33 +169,32 @@ def test_what_an_old_state_kept_in_the_log_is_not_left_to_the_writer(
     assert max(by_writer) <= carrying.REST_PAGES
 
 
+def carry_a_round(db: apsw.Connection, here: Carrying, rest: int) -> None:
+    """The other thread carries, and so many pages come until that is seen."""
+    while here._thread is None:
+        commit(db)
+        here.carry()
+    here._thread.join()
+    while here._pages - here._carried.pages < rest:
+        commit(db)
+    here.carry()
+
+
 def test_what_came_while_much_was_carried_is_carried_beside_the_commits_too(
     db: apsw.Connection, here: Carrying, by_writer: list[int]
 ) -> None:
-    for turn in (150, 100, 10):
+    for rest in (150, 100, 10):
         commit(db)
-        while here._thread is None:
-            commit(db)
-            here.carry()
-        here._thread.join()
-        while here._pages - here._carried.pages < turn:
-            commit(db)
-        here.carry()
+        carry_a_round(db, here, rest)
         assert here._thread is None
-        assert len(by_writer) == (turn == 10)
+        assert len(by_writer) == (rest == 10)
 
 
 def test_where_more_comes_than_is_carried_commits_wait(
     db: apsw.Connection, here: Carrying, by_writer: list[int]
 ) -> None:
-    for turn in (100, 150):
-        while here._thread is None:
-            commit(db)
-            here.carry()
-        here._thread.join()
-        while here._pages - here._carried.pages < turn:
-            commit(db)
-        here.carry()
+    for rest in (100, 150):
+        carry_a_round(db, here, rest)
     assert len(by_writer) == 1
     assert by_writer[0] >= 150
     commit(db)
